@@ -1,0 +1,178 @@
+"""MotionField: for every pixel of a frame, where in the source to read. The sole home of align_corners.
+
+Coordinates are (x, y). A grid built here is corner-aligned: -1 is the centre of the first pixel, +1 of the last.
+`align_corners` says how the numbers of a grid are *read* when a picture is sampled. True is that same convention, and identity motion
+returns the source. Networks trained or run with False read -1 and +1 as the picture's outer edges; their grids only mean what they
+were trained to mean when read so. `straightened` reads such a grid in the convention it was built in, for use on pictures of any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import InputError
+from .shapes import check_shape
+
+
+@lru_cache(maxsize=64)
+def _identity(height: int, width: int, device: torch.device, align_corners: bool) -> Tensor:
+    with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
+        x, y = (torch.arange(n, dtype=torch.float32, device=device) for n in (width, height))
+        if align_corners:
+            x, y = (2 * v / max(n - 1, 1) - 1 for v, n in ((x, width), (y, height)))
+        else:
+            x, y = ((2 * v + 1) / n - 1 for v, n in ((x, width), (y, height)))
+        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # H W 2
+
+
+def identity_grid(height: int, width: int, like: Tensor | None = None, align_corners: bool = True) -> Tensor:
+    """The grid that reads every pixel from where it is. H W 2, float32, on the device of `like`; shared, never to be written into."""
+    return _identity(height, width, torch.device("cpu") if like is None else like.device, align_corners)
+
+
+def resize(maps: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
+    """Bilinear. B C h w -> B C height width; the maps themselves when they have that size."""
+    if maps.shape[-2:] == (height, width):
+        return maps
+    return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=align_corners)
+
+
+def resize_grid(grid: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
+    """A grid's coordinates resized bilinearly, as the published generators do. B h w 2 -> B height width 2"""
+    if grid.shape[1:3] == (height, width):
+        return grid
+    return resize(grid.permute(0, 3, 1, 2), height, width, align_corners).permute(0, 2, 3, 1)
+
+
+def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
+    """Read `picture` where `grid` says, bilinearly, in float32. B C h w, B H W 2 -> B C H W in the picture's dtype
+
+    A batch of one picture serves any number of grids, without copies of it.
+    """
+    picture = picture.expand(grid.shape[0], -1, -1, -1)
+    read = F.grid_sample(picture.float(), grid.float(), mode="bilinear", padding_mode=padding, align_corners=align_corners)
+    return read.to(picture.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class MotionField:
+    """A backward map for each of B frames, with what it leaves hidden."""
+
+    grid: Tensor  # B H W 2, float32
+    occlusion: tuple[Tensor, ...] = ()  # each B 1 h w in 0..1, 1 = visible in the source, coarse to fine; empty: nothing is said to be hidden
+    contributions: Tensor | None = None  # B K+1 H W, sums to 1: which keypoint moves each pixel, the first being the background
+    align_corners: bool = True
+
+    def __post_init__(self) -> None:
+        check_shape("grid", self.grid, "B H W 2")
+        for level in self.occlusion:
+            check_shape("occlusion", level, "B 1 h w")
+        if self.contributions is not None:
+            check_shape("contributions", self.contributions, "B K H W")
+
+    @staticmethod
+    def identity(batch: int, height: int, width: int, like: Tensor | None = None) -> MotionField:
+        """No motion at all."""
+        return MotionField(identity_grid(height, width, like).expand(batch, -1, -1, -1))
+
+    @staticmethod
+    def from_pixels(pixels: Tensor, occlusion: tuple[Tensor, ...] = ()) -> MotionField:
+        """From absolute source positions in pixels of a source as large as the field. B H W 2, as `to_pixels` gives them."""
+        check_shape("pixels", pixels, "B H W 2")
+        return MotionField(2 * pixels / _spans(pixels.shape[1], pixels.shape[2], pixels) - 1, occlusion)
+
+    def __len__(self) -> int:
+        return self.grid.shape[0]
+
+    def __getitem__(self, frames: int | slice | Tensor) -> MotionField:
+        """Some of the frames: an integer keeps the batch dimension."""
+        if isinstance(frames, int):
+            frames = slice(frames, frames + 1 or None)
+        contributions = None if self.contributions is None else self.contributions[frames]
+        return replace(self, grid=self.grid[frames], occlusion=tuple(level[frames] for level in self.occlusion), contributions=contributions)
+
+    @staticmethod
+    def join(fields: list[MotionField]) -> MotionField:
+        """One after another in time. All must be of one size and kind."""
+        first = fields[0]
+        contributions = None if first.contributions is None else torch.cat([f.contributions for f in fields if f.contributions is not None])
+        occlusion = tuple(torch.cat(levels) for levels in zip(*(f.occlusion for f in fields), strict=True))
+        return replace(first, grid=torch.cat([f.grid for f in fields]), occlusion=occlusion, contributions=contributions)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the grid."""
+        return self.grid.shape[1], self.grid.shape[2]
+
+    def to(self, device: torch.device | str) -> MotionField:
+        contributions = None if self.contributions is None else self.contributions.to(device)
+        return replace(self, grid=self.grid.to(device), occlusion=tuple(level.to(device) for level in self.occlusion), contributions=contributions)
+
+    def straightened(self) -> MotionField:
+        """The same grid read corner-aligned, the convention it was built in: identity motion leaves a picture of any size as it is."""
+        return replace(self, align_corners=True)
+
+    def resize(self, height: int, width: int) -> MotionField:
+        """The same motion on a grid of another size. Corner-aligned grids keep identity exactly; others resize as the published code does."""
+        if self.size == (height, width):
+            return self
+        contributions = None if self.contributions is None else resize(self.contributions, height, width)
+        occlusion = tuple(resize(level, height, width) for level in self.occlusion[-1:])
+        return MotionField(resize_grid(self.grid, height, width, self.align_corners), occlusion, contributions, self.align_corners)
+
+    def warp(self, picture: Tensor, padding: str = "zeros") -> Tensor:
+        """The picture moved by the field, at the picture's own size. 1 C H W or B C H W -> B C H W
+
+        `padding` is what lies outside the picture: "zeros", or "border" to repeat its edge.
+        """
+        check_shape("picture", picture, "B C H W")
+        if picture.shape[0] not in (1, len(self)):
+            raise InputError(f"A field of {len(self)} frames warps one picture or {len(self)} of them, not {picture.shape[0]}.")
+        grid = resize_grid(self.grid, picture.shape[2], picture.shape[3], self.align_corners)
+        return sample(picture, grid.to(picture.device), self.align_corners, padding)
+
+    def occlusion_mask(self, height: int, width: int) -> Tensor:
+        """What the source does not show. B 1 height width in 0..1, 1 = occluded, to inpaint (the finest map inverted)."""
+        if not self.occlusion:
+            return self.grid.new_zeros(len(self), 1, height, width)
+        return 1 - resize(self.occlusion[-1], height, width).clamp(0, 1)
+
+    def to_pixels(self, height: int, width: int) -> Tensor:
+        """Absolute positions (x, y) in pixels of a source of that size, 0 = centre of the first. B height width 2"""
+        grid = resize_grid(self.grid, height, width, self.align_corners)
+        if self.align_corners:
+            return (grid + 1) / 2 * _spans(height, width, grid)
+        return ((grid + 1) * grid.new_tensor([width, height]) - 1) / 2
+
+    def to_stmap(self, height: int, width: int) -> Tensor:
+        """The field as compositors read it. B 3 height width: red = x from the left edge, green = y from the bottom, in 0..1; blue 0
+
+        Pixel centres are at half pixels, so that x = (pixel + 0.5) / width.
+        """
+        x, y = (self.to_pixels(height, width) + 0.5).unbind(-1)
+        return torch.stack([x / width, 1 - y / height, torch.zeros_like(x)], dim=1)
+
+    def compose(self, first: MotionField) -> MotionField:
+        """The field that moves a picture by `first`, and the result by this one. Both corner-aligned; the grid has this one's size.
+
+        A pixel is visible when it is visible to both.
+        """
+        if not (self.align_corners and first.align_corners):
+            raise InputError("Only corner-aligned fields compose; call straightened() on both first.")
+        carried = sample(first.grid.permute(0, 3, 1, 2), self.grid, True, "border").permute(0, 2, 3, 1)
+        outside = self.grid - self.grid.clamp(-1, 1)  # beyond the edge the first field goes on as it ended
+        visible = [level for level in self.occlusion[-1:]]
+        visible += [sample(level, resize_grid(self.grid, *level.shape[-2:], True), True, "border") for level in first.occlusion[-1:]]
+        if len(visible) == 2:
+            visible = [resize(visible[1], *visible[0].shape[-2:]) * visible[0]]
+        return MotionField(carried + outside, tuple(visible))
+
+
+def _spans(height: int, width: int, like: Tensor) -> Tensor:
+    """From the centre of the first pixel to that of the last, (x, y); 1 where there is a single pixel."""
+    return like.new_tensor([max(width - 1, 1), max(height - 1, 1)])

@@ -1,0 +1,106 @@
+"""Keypoints: what every motion model says about a face, a body, a horse.
+
+Coordinates are (x, y): -1 is the centre of the first pixel, +1 of the last. So a keypoint does not depend on the picture's size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+from .shapes import check_shape
+
+JSON_VERSION = 1
+SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """K points on each of B pictures, each with what its model knows of its surroundings. Always float32."""
+
+    position: Tensor  # B K 2, (x, y) in -1..1
+    jacobian: Tensor | None = None  # B K 2 2: how the surroundings turn and stretch (FOMM, eq. 5; MRAA's region axes)
+    covariance: Tensor | None = None  # B K 2 2: how far the region extends (MRAA, eq. 4; Monkey-Net, eq. 3)
+    confidence: Tensor | None = None  # B K in 0..1: how far the point can be believed, where a model can tell
+
+    def __post_init__(self) -> None:
+        for name, value in self.present():
+            check_shape(name, value, SHAPES[name])
+            if value.shape[:2] != self.position.shape[:2]:
+                raise InputError(f"{name} is for {tuple(value.shape[:2])} pictures and points, position for {tuple(self.position.shape[:2])}.")
+            if value.dtype != torch.float32:
+                object.__setattr__(self, name, value.float())
+
+    def present(self) -> list[tuple[str, Tensor]]:
+        """The names and tensors of the parts that are there."""
+        return [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) is not None]
+
+    def map(self, function: Any) -> Keypoints:
+        """The same keypoints with `function` applied to every tensor present."""
+        return Keypoints(**{name: function(value) for name, value in self.present()})
+
+    def __len__(self) -> int:
+        return self.position.shape[0]
+
+    def __getitem__(self, frames: int | slice | Tensor) -> Keypoints:
+        """Some of the pictures: an integer keeps the batch dimension."""
+        if isinstance(frames, int):
+            frames = slice(frames, frames + 1 or None)
+        return self.map(lambda value: value[frames])
+
+    @property
+    def count(self) -> int:
+        """K: how many points each picture has."""
+        return self.position.shape[1]
+
+    def to(self, device: torch.device | str) -> Keypoints:
+        return self.map(lambda value: value.to(device))
+
+    @staticmethod
+    def join(parts: Iterable[Keypoints]) -> Keypoints:
+        """One after another in time. All must carry the same tensors. Raises InputError otherwise."""
+        parts = list(parts)
+        names = [[name for name, _ in part.present()] for part in parts]
+        if not parts or any(n != names[0] for n in names):
+            raise InputError("Keypoints can be joined when all of them carry the same tensors, and there is at least one.")
+        return Keypoints(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]})
+
+    def smooth(self, sigma: float) -> Keypoints:
+        """Averaged over time with a Gaussian of `sigma` frames, the ends repeated; 0 changes nothing. Needs the whole clip in order."""
+        return self if sigma <= 0 else self.map(lambda value: gaussian_in_time(value, sigma))
+
+    def to_json(self) -> str:
+        """A versioned document with every tensor as nested lists."""
+        return json.dumps({"format": "comfyui_motion.keypoints", "version": JSON_VERSION, **{n: v.tolist() for n, v in self.present()}})
+
+    @staticmethod
+    def from_json(text: str) -> Keypoints:
+        """What `to_json` wrote. Raises InputError for anything else."""
+        try:
+            document = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"This is not JSON ({error}): paste what Keypoints.to_json wrote.") from error
+        if not isinstance(document, dict) or document.get("format") != "comfyui_motion.keypoints":
+            raise InputError('This JSON holds no keypoints: it must be an object whose "format" is "comfyui_motion.keypoints".')
+        if document.get("version") != JSON_VERSION:
+            raise InputError(f"These keypoints are of version {document.get('version')}; this library reads version {JSON_VERSION}.")
+        try:
+            return Keypoints(**{n: torch.tensor(document[n], dtype=torch.float32) for n in SHAPES if document.get(n) is not None})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The keypoints in this JSON are not even lists of numbers, shaped {SHAPES['position']} and so on: {error}") from error
+
+
+def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian average along the first dimension, ends repeated. T ... -> T ..."""
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, device=values.device)
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    weights = weights / weights.sum()
+    index = (torch.arange(len(values), device=values.device)[:, None] + offsets).clamp(0, len(values) - 1)  # T window
+    return torch.einsum("tw...,w->t...", values[index], weights)

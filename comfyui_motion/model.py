@@ -1,0 +1,109 @@
+"""MotionModel: the four verbs every family answers to, and Portrait, what the source alone decides.
+
+A family is an `nn.Module` of this kind with its tensors named as its authors name them. Its file in `networks/` also says how its
+checkpoints are recognised and configured; `registry` asks. Weights may be of any floating dtype: keypoints, fields, inverses and
+splines stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+from .field import MotionField
+from .keypoints import Keypoints
+from .shapes import check_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A source picture, encoded once for any number of frames. Families add what theirs needs by subclassing."""
+
+    picture: Tensor  # B C H W in 0..1
+    keypoints: Any  # Keypoints, but for families that have none
+    features: tuple[Tensor, ...] = ()  # what the generator warps
+
+
+class MotionModel(nn.Module):
+    """One motion-transfer network, whole. The verbs take batches and give values; see each family for its equations."""
+
+    family: ClassVar[str]
+    modes: ClassVar[tuple[str, ...]] = ("absolute", "relative")
+    spec: Any  # the family's frozen Parameters
+
+    def __init__(self, spec: Any) -> None:
+        super().__init__()
+        self.spec = spec
+
+    @property
+    def size(self) -> int:
+        """The side of the square pictures it was trained on."""
+        return self.spec.size
+
+    @property
+    def multiple(self) -> int:
+        """Heights and widths that the network can take are multiples of this."""
+        return 1
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
+        """Keypoints of each frame. B C H W in 0..1 -> B K. `reference` is used by models that follow points from it; others ignore it."""
+        raise NotImplementedError
+
+    def encode(self, source: Tensor) -> Portrait:
+        """All that the source alone decides. 1 C H W in 0..1, or B C H W where every frame has a source of its own."""
+        raise NotImplementedError
+
+    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
+        """The field that poses the portrait's source so. `frames` (B C H W, the driving frames) adds a background predictor where there is one."""
+        raise NotImplementedError
+
+    def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
+        """The source moved by the field, what it hides made up. B C H W float32 in 0..1"""
+        raise NotImplementedError
+
+    def segment(self, frames: Tensor) -> Tensor:
+        """Soft part masks. B C H W -> B K+1 h w, summing to 1, part 0 the background. Raises InputError where the family has no parts."""
+        raise InputError(f"The {self.family} family knows no parts; co-part segmentation, MRAA and TPSMM checkpoints do.")
+
+    def avd(self, source: Keypoints, driving: Keypoints) -> Keypoints:
+        """Animation via disentanglement (MRAA, section 3.3). Raises InputError where the checkpoint has no such network."""
+        raise InputError(f"Mode avd needs a checkpoint with an avd_network, and this {self.family} model has none; use relative.")
+
+    def accept(self, frames: Tensor, name: str = "frames") -> Tensor:
+        """A boundary check: pictures this network can take, on its device, in its dtype. Raises InputError."""
+        check_shape(name, frames, f"B {self.spec.channels} H W")
+        if not frames.is_floating_point():
+            raise InputError(f"{name} must be floating point in 0..1, and is {frames.dtype}; divide by its largest value first.")
+        height, width = frames.shape[-2:]
+        if height % self.multiple or width % self.multiple or not height or not width:
+            raise InputError(
+                f"This {self.family} network takes heights and widths that are multiples of {self.multiple}, and {name} is {width}x{height}; "
+                f"resize to {self.size}x{self.size}, its native size, or let animate() do it."
+            )
+        return frames.to(self.device, self.dtype)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What `registry` needs to know of a family. Tensor names are flattened ("generator.first.conv.weight"), `module.` stripped."""
+
+    name: str
+    model: Callable[[Any], MotionModel]
+    published: Any  # the family's Parameters, as most published checkpoints have them
+    recognise: Callable[[Mapping[str, Tensor]], bool]
+    configure: Callable[[Mapping[str, Tensor]], dict[str, Any]]  # the values of Parameters that the shapes tell
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict  # to the names of the module here
+    assumed: tuple[str, ...] = ()  # names of Parameters that no tensor tells, each a keyword of load()
