@@ -33,8 +33,9 @@ class MotionModel(nn.Module):
     """One motion-transfer network, whole. The verbs take batches and give values; see each family for its equations."""
 
     family: ClassVar[str]
-    modes: ClassVar[tuple[str, ...]] = ("absolute", "relative")
+    any_size: ClassVar[bool] = False  # the verbs take pictures of any size and aspect
     spec: Any  # the family's frozen Parameters
+    inspection: Any = None  # what registry recognised and assumed, when it came from a file
 
     def __init__(self, spec: Any) -> None:
         super().__init__()

@@ -1,0 +1,228 @@
+"""Tensors to model: recognise a checkpoint by content, configure it from shapes, load it strictly. The only importer of the families."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from torch import Tensor
+
+from . import catalogue
+from .checkpoint import Checkpoint, read
+from .errors import CheckpointError, InputError, UnknownCheckpoint
+from .model import Family, MotionModel
+
+# In the order they are asked: a released co-part file would also pass for FOMM.
+FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
+DEFAULT = "flow"
+FORMAT = "comfyui_motion"
+
+
+@lru_cache
+def family(name: str) -> Family:
+    """The family of that name, its file imported now if it was not yet. Raises InputError."""
+    if name not in FAMILIES:
+        raise InputError(f"There is no family {name!r}; there are {', '.join(FAMILIES)}.")
+    return importlib.import_module(f".networks.{name}", __package__).FAMILY
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a checkpoint is, known without building it."""
+
+    path: Path
+    bytes: int
+    family: str
+    parameters: Any  # the family's Parameters
+    assumed: Mapping[str, str]  # what no tensor tells: name → where its value comes from
+    known_as: str | None  # its name in the catalogue
+    tensors: int
+    weights: int
+    dtype: str
+    dropped: tuple[str, ...]  # left out: only training needs it
+
+    def __str__(self) -> str:
+        values = dataclasses.asdict(self.parameters)
+        lines = [
+            f"{self.path.name}: {self.family}" + (f", known as {self.known_as}" if self.known_as else ""),
+            f"  {self.bytes / 1e6:.1f} MB, {self.tensors} tensors, {self.weights / 1e6:.2f} M weights in {self.dtype}",
+            "  from the tensors: " + ", ".join(f"{n} {_short(v)}" for n, v in values.items() if n not in self.assumed),
+            "  no tensor tells:  " + (", ".join(f"{n} {_short(values[n])} ({why})" for n, why in self.assumed.items()) or "nothing"),
+        ]
+        if self.dropped:
+            lines.append("  left out, only training needs it: " + ", ".join(self.dropped))
+        return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return "/".join(_short(v) for v in value.values()) if isinstance(value, dict) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def recognise(checkpoint: Checkpoint) -> Family:
+    """Whose tensors these are. Raises UnknownCheckpoint."""
+    if checkpoint.metadata.get("format") == FORMAT:
+        return family(checkpoint.metadata.get("family", ""))
+    for name in FAMILIES:
+        if family(name).recognise(checkpoint.tensors):
+            return family(name)
+    first = ", ".join(list(checkpoint.tensors)[:3])
+    raise UnknownCheckpoint(
+        f"{checkpoint.path.name} is not a checkpoint I know: it holds {len(checkpoint.tensors)} tensors, the first {first}. "
+        f"I know {', '.join(name for name in FAMILIES if name != DEFAULT)}."
+    )
+
+
+def configure(checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
+    """The family's Parameters, and where each value that no tensor tells comes from: given, metadata, a preset, or the family's default."""
+    unknown = [name for name in overrides if name not in kind.assumed]
+    if unknown:
+        raise InputError(f"{kind.name} takes no option {unknown[0]!r}; what its tensors do not tell is {', '.join(kind.assumed) or 'nothing'}.")
+    own = json.loads(checkpoint.metadata["parameters"]) if checkpoint.metadata.get("format") == FORMAT else {}
+    try:
+        shapes = {} if own else kind.configure(checkpoint.tensors)
+    except (KeyError, IndexError, StopIteration, ValueError) as error:
+        raise CheckpointError(f"{checkpoint.path.name} looks like {kind.name} but lacks a tensor to configure it by ({error}); it is incomplete.") from error
+    preset, entry = ({}, None) if own else catalogue.preset(checkpoint.path)
+    preset = {name: value for name, value in preset.items() if name in kind.assumed}
+    sources = dict.fromkeys(kind.assumed, "the family's default")
+    sources |= dict.fromkeys((name for name in own if name in kind.assumed), "written in the file")
+    sources |= dict.fromkeys(preset, f"as published in {entry}")
+    sources |= dict.fromkeys(overrides, "given")
+    spec = parameters(kind, **{**own, **shapes, **preset, **overrides})
+    return spec, sources
+
+
+def parameters(kind: Family, **values: Any) -> Any:
+    """The family's published Parameters with some replaced; nested shapes may be dictionaries, as JSON has them. Raises InputError."""
+    hints = get_type_hints(type(kind.published))
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        raise InputError(f"{kind.name} has no parameter {unknown[0]!r}; it has {', '.join(hints)}.")
+    built = {name: hints[name](**value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    built = {name: tuple(value) if isinstance(value, list) else value for name, value in built.items()}
+    return dataclasses.replace(kind.published, **built)
+
+
+def build(name: str, **values: Any) -> MotionModel:
+    """An untrained model: the family's published parameters with `values` replaced. What training starts from."""
+    kind = family(name)
+    return kind.model(parameters(kind, **values)).eval()
+
+
+def inspect(path: str | Path, **overrides: Any) -> Inspection:
+    """What the file is, without building it. Raises CheckpointError."""
+    return _inspect(read(path), overrides)
+
+
+def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection:
+    kind = recognise(checkpoint)
+    spec, assumed = configure(checkpoint, kind, overrides)
+    return Inspection(
+        path=checkpoint.path,
+        bytes=checkpoint.path.stat().st_size,
+        family=kind.name,
+        parameters=spec,
+        assumed=assumed,
+        known_as=catalogue.preset(checkpoint.path)[1],
+        tensors=len(checkpoint.tensors),
+        weights=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
+        dtype=", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in checkpoint.tensors.values() if t.is_floating_point()})),
+        dropped=checkpoint.dropped,
+    )
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def load(
+    path: str | Path | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None, **overrides: Any
+) -> MotionModel:
+    """A model ready to use: the default when `path` is None, else a checkpoint file or a known name ("vox-256").
+
+    `device` None takes a GPU where there is one, `dtype` None float32. What no tensor tells (`align_corners`, `head_padding`, ...) can
+    be given over the preset. `model.inspection` says what was recognised and assumed. Raises CheckpointError, InputError.
+    """
+    device = best_device() if device is None else torch.device(device)
+    if path is None or str(path) == DEFAULT:
+        return build(DEFAULT, **overrides)
+    checkpoint = read(resolve(path))
+    found = _inspect(checkpoint, overrides)
+    kind = family(found.family)
+    with torch.device("meta"):
+        model = kind.model(found.parameters)
+    tensors = checkpoint.tensors if checkpoint.metadata.get("format") == FORMAT else kind.rename(checkpoint.tensors)
+    fill(model, tensors, checkpoint.path.name)
+    model.inspection = found
+    return model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+
+
+def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Give a model built without storage its tensors, every one and no other. Raises CheckpointError."""
+    wanted = model.state_dict()
+    counters = {key: torch.tensor(0) for key in wanted if key.endswith("num_batches_tracked") and key not in tensors}
+    tensors = {**tensors, **counters}  # old files lack these counters, which only training reads
+    missing = [key for key in wanted if key not in tensors]
+    foreign = [key for key in tensors if key not in wanted]
+    shaped = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
+    for what, keys in (("lacks", missing), ("has, besides what belongs there,", foreign), ("has, of an unexpected shape,", shaped)):
+        if keys:
+            raise CheckpointError(
+                f"{name} is a {model.family} checkpoint but {what} {len(keys)} tensors, the first {keys[0]}; "
+                "it is damaged, or of a variant that was never published."
+            )
+    model.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def resolve(path: str | Path) -> Path:
+    """A file as it is named, or the installed file of a known name. Raises CheckpointError, which says where it was looked for."""
+    if Path(path).exists():
+        return Path(path)
+    found = catalogue.find(str(path))
+    if found:
+        return found
+    entry = catalogue.by_name(str(path))
+    if entry is None:
+        return Path(path)  # read() says what is wrong with it
+    looked = ", ".join(str(folder) for folder in catalogue.search_paths()) or "no folder"
+    raise CheckpointError(f"{entry.name} is known but not installed (looked for {entry.files[0]} in {looked}); its card in models/ says where it is published.")
+
+
+def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None, **overrides: Any) -> Inspection:
+    """Write a checkpoint as safetensors with its family and configuration in the metadata: smaller, safe, opened by memory map.
+
+    Whole or not at all. Raises CheckpointError, InputError.
+    """
+    from safetensors.torch import save_file
+
+    target = Path(target)
+    if target.suffix != ".safetensors":
+        raise InputError(f"convert writes safetensors, and {target.name} does not end in .safetensors; name the target so.")
+    checkpoint = read(resolve(source))
+    found = _inspect(checkpoint, overrides)
+    own = checkpoint.metadata.get("format") == FORMAT
+    tensors = dict(checkpoint.tensors) if own else family(found.family).rename(checkpoint.tensors)
+    tensors = {name: (t.to(dtype) if dtype and t.is_floating_point() else t).contiguous().clone() for name, t in tensors.items()}
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        save_file(tensors, partial, metadata=metadata(found.family, found.parameters))
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return inspect(target)
+
+
+def metadata(name: str, spec: Any) -> dict[str, str]:
+    """What makes a safetensors file one of ours."""
+    return {"format": FORMAT, "family": name, "parameters": json.dumps(dataclasses.asdict(spec))}

@@ -1,0 +1,87 @@
+"""What the tests share: recorded cases of the published networks, and the tensor tables of the published checkpoints."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from comfyui_motion.checkpoint import clean
+
+HERE = Path(__file__).parent / "golden"
+
+
+def golden_folders() -> list[Path]:
+    """The cases of this clone, then those of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS names one."""
+    elsewhere = os.environ.get("COMFYUI_MOTION_GOLDENS")
+    return [HERE, *([Path(elsewhere)] if elsewhere else [])]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One recorded case. `tensors` by flattened name, `io` by recorded name, `meta` the authors' configuration, `file` as published."""
+
+    tensors: dict[str, Tensor]
+    io: dict[str, Tensor]
+    meta: dict[str, Any]
+    file: bytes
+
+
+def read_golden(folder: Path, checkpoint: str = "checkpoint") -> Golden:
+    file = lzma.decompress((folder / f"{checkpoint}.pth.tar.xz").read_bytes())
+    content = torch.load(io.BytesIO(file), weights_only=True)
+    tensors = clean(content, folder).tensors
+    return Golden(tensors, load_file(folder / "io.safetensors"), json.loads((folder / "meta.json").read_text()), file)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[..., Golden]:
+    """golden(case, checkpoint="checkpoint"): a recorded case, or skip where neither folder has it."""
+
+    def find(case: str, checkpoint: str = "checkpoint") -> Golden:
+        for folder in golden_folders():
+            if (folder / case / f"{checkpoint}.pth.tar.xz").exists():
+                return read_golden(folder / case, checkpoint)
+        pytest.skip(f"the golden {case} is not in tests/golden; set COMFYUI_MOTION_GOLDENS to a folder that has it")
+
+    return find
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A published checkpoint without its weights."""
+
+    name: str
+    family: str
+    parameters: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensors of those shapes and no storage, by flattened name."""
+        return {name: torch.empty(shape, device="meta") for name, shape in self.shapes.items()}
+
+
+def read_layout(path: Path) -> Layout:
+    content = json.loads(path.read_text())
+    networks = {key: value for key, value in content["tensors"].items() if not key.startswith(("optimizer", "discriminator", "epoch"))}
+    shapes = {f"{network}.{name}": tuple(shape) for network, tensors in networks.items() for name, shape in tensors.items()}
+    return Layout(path.stem, content["family"], content["parameters"], shapes)
+
+
+@pytest.fixture(scope="session")
+def layouts() -> list[Layout]:
+    """The tensor tables of published checkpoints that this clone holds, or the fuller set's."""
+    found = {path.stem: read_layout(path) for folder in golden_folders() for path in sorted((folder / "layouts").glob("*.json"))}
+    if not found:
+        pytest.skip("no layouts in tests/golden")
+    return list(found.values())
