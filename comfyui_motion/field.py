@@ -8,8 +8,10 @@ were trained to mean when read so. `straightened` reads such a grid in the conve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,9 @@ from torch import Tensor
 
 from .errors import InputError
 from .shapes import check_shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @lru_cache(maxsize=64)
@@ -89,41 +94,52 @@ class MotionField:
     def __len__(self) -> int:
         return self.grid.shape[0]
 
-    def __getitem__(self, frames: int | slice | Tensor) -> MotionField:
+    def tensors(self) -> dict[str, Any]:
+        """What the frames are made of, by name, a family's own additions included: tensors, and tuples of them."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in named.items() if isinstance(value, Tensor | tuple)}
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same field with `function` applied to every tensor of it."""
+        return replace(self, **{n: function(v) if isinstance(v, Tensor) else tuple(map(function, v)) for n, v in self.tensors().items()})
+
+    def __getitem__(self, frames: int | slice | Tensor) -> Self:
         """Some of the frames: an integer keeps the batch dimension."""
         if isinstance(frames, int):
             frames = slice(frames, frames + 1 or None)
-        contributions = None if self.contributions is None else self.contributions[frames]
-        return replace(self, grid=self.grid[frames], occlusion=tuple(level[frames] for level in self.occlusion), contributions=contributions)
+        return self.map(lambda value: value[frames])
 
     @staticmethod
-    def join(fields: list[MotionField]) -> MotionField:
+    def join(parts: Iterable[MotionField]) -> MotionField:
         """One after another in time. All must be of one size and kind."""
-        first = fields[0]
-        contributions = None if first.contributions is None else torch.cat([f.contributions for f in fields if f.contributions is not None])
-        occlusion = tuple(torch.cat(levels) for levels in zip(*(f.occlusion for f in fields), strict=True))
-        return replace(first, grid=torch.cat([f.grid for f in fields]), occlusion=occlusion, contributions=contributions)
+        parts = list(parts)
+        named = [part.tensors() for part in parts]
+        if not parts or any(n.keys() != named[0].keys() for n in named):
+            raise InputError("Fields can be joined when all of them carry the same maps, and there is at least one.")
+        alike = {name: [n[name] for n in named] for name in named[0]}
+        joined = {n: torch.cat(v) if isinstance(v[0], Tensor) else tuple(map(torch.cat, zip(*v, strict=True))) for n, v in alike.items()}
+        return replace(parts[0], **joined)
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the grid."""
         return self.grid.shape[1], self.grid.shape[2]
 
-    def to(self, device: torch.device | str) -> MotionField:
-        contributions = None if self.contributions is None else self.contributions.to(device)
-        return replace(self, grid=self.grid.to(device), occlusion=tuple(level.to(device) for level in self.occlusion), contributions=contributions)
+    def to(self, device: torch.device | str) -> Self:
+        return self.map(lambda value: value.to(device))
 
-    def straightened(self) -> MotionField:
+    def straightened(self) -> Self:
         """The same grid read corner-aligned, the convention it was built in: identity motion leaves a picture of any size as it is."""
         return replace(self, align_corners=True)
 
-    def resize(self, height: int, width: int) -> MotionField:
+    def resize(self, height: int, width: int) -> Self:
         """The same motion on a grid of another size. Corner-aligned grids keep identity exactly; others resize as the published code does."""
         if self.size == (height, width):
             return self
         contributions = None if self.contributions is None else resize(self.contributions, height, width)
         occlusion = tuple(resize(level, height, width) for level in self.occlusion[-1:])
-        return MotionField(resize_grid(self.grid, height, width, self.align_corners), occlusion, contributions, self.align_corners)
+        grid = resize_grid(self.grid, height, width, self.align_corners)
+        return replace(self, grid=grid, occlusion=occlusion, contributions=contributions)
 
     def warp(self, picture: Tensor, padding: str = "zeros") -> Tensor:
         """The picture moved by the field, at the picture's own size. 1 C H W or B C H W -> B C H W

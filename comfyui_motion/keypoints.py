@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
 from .shapes import check_shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 JSON_VERSION = 1
 SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
@@ -30,7 +33,7 @@ class Keypoints:
     confidence: Tensor | None = None  # B K in 0..1: how far the point can be believed, where a model can tell
 
     def __post_init__(self) -> None:
-        for name, value in self.present():
+        for name, value in self.points():
             check_shape(name, value, SHAPES[name])
             if value.shape[:2] != self.position.shape[:2]:
                 raise InputError(f"{name} is for {tuple(value.shape[:2])} pictures and points, position for {tuple(self.position.shape[:2])}.")
@@ -38,17 +41,21 @@ class Keypoints:
                 object.__setattr__(self, name, value.float())
 
     def present(self) -> list[tuple[str, Tensor]]:
-        """The names and tensors of the parts that are there."""
+        """The names and tensors of what is there, a family's own additions included."""
         return [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) is not None]
 
-    def map(self, function: Any) -> Keypoints:
+    def points(self) -> list[tuple[str, Tensor]]:
+        """Of those, what each point says of itself: what is checked, smoothed and written down."""
+        return [(name, value) for name, value in self.present() if name in SHAPES]
+
+    def map(self, function: Any) -> Self:
         """The same keypoints with `function` applied to every tensor present."""
-        return Keypoints(**{name: function(value) for name, value in self.present()})
+        return replace(self, **{name: function(value) for name, value in self.present()})
 
     def __len__(self) -> int:
         return self.position.shape[0]
 
-    def __getitem__(self, frames: int | slice | Tensor) -> Keypoints:
+    def __getitem__(self, frames: int | slice | Tensor) -> Self:
         """Some of the pictures: an integer keeps the batch dimension."""
         if isinstance(frames, int):
             frames = slice(frames, frames + 1 or None)
@@ -59,7 +66,7 @@ class Keypoints:
         """K: how many points each picture has."""
         return self.position.shape[1]
 
-    def to(self, device: torch.device | str) -> Keypoints:
+    def to(self, device: torch.device | str) -> Self:
         return self.map(lambda value: value.to(device))
 
     @staticmethod
@@ -69,15 +76,15 @@ class Keypoints:
         names = [[name for name, _ in part.present()] for part in parts]
         if not parts or any(n != names[0] for n in names):
             raise InputError("Keypoints can be joined when all of them carry the same tensors, and there is at least one.")
-        return Keypoints(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]})
+        return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]})
 
-    def smooth(self, sigma: float) -> Keypoints:
+    def smooth(self, sigma: float) -> Self:
         """Averaged over time with a Gaussian of `sigma` frames, the ends repeated; 0 changes nothing. Needs the whole clip in order."""
-        return self if sigma <= 0 else self.map(lambda value: gaussian_in_time(value, sigma))
+        return self if sigma <= 0 else replace(self, **{name: gaussian_in_time(value, sigma) for name, value in self.points()})
 
     def to_json(self) -> str:
-        """A versioned document with every tensor as nested lists."""
-        return json.dumps({"format": "comfyui_motion.keypoints", "version": JSON_VERSION, **{n: v.tolist() for n, v in self.present()}})
+        """A versioned document with all that the points say, as nested lists."""
+        return json.dumps({"format": "comfyui_motion.keypoints", "version": JSON_VERSION, **{n: v.tolist() for n, v in self.points()}})
 
     @staticmethod
     def from_json(text: str) -> Keypoints:
