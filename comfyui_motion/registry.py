@@ -22,6 +22,7 @@ from .model import Family, MotionModel
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
+FAMILIES = tuple(name for name in FAMILIES if (Path(__file__).parent / "networks" / f"{name}.py").exists())  # while they are being written
 DEFAULT = "flow"
 FORMAT = "comfyui_motion"
 
@@ -90,7 +91,7 @@ def configure(checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]
         shapes = {} if own else kind.configure(checkpoint.tensors)
     except (KeyError, IndexError, StopIteration, ValueError) as error:
         raise CheckpointError(f"{checkpoint.path.name} looks like {kind.name} but lacks a tensor to configure it by ({error}); it is incomplete.") from error
-    preset, entry = ({}, None) if own else catalogue.preset(checkpoint.path)
+    preset, entry = ({}, None) if own else catalogue.preset(checkpoint.path, kind.name)
     preset = {name: value for name, value in preset.items() if name in kind.assumed}
     sources = dict.fromkeys(kind.assumed, "the family's default")
     sources |= dict.fromkeys((name for name in own if name in kind.assumed), "written in the file")
@@ -131,7 +132,7 @@ def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection
         family=kind.name,
         parameters=spec,
         assumed=assumed,
-        known_as=catalogue.preset(checkpoint.path)[1],
+        known_as=catalogue.preset(checkpoint.path, kind.name)[1],
         tensors=len(checkpoint.tensors),
         weights=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
         dtype=", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in checkpoint.tensors.values() if t.is_floating_point()})),

@@ -1,0 +1,39 @@
+"""comfyui_motion: a still picture moves as a driving clip moves, with every step a value.
+
+    import comfyui_motion as motion
+
+    model = motion.load("vox-cpk.pth.tar")  # or motion.load(), which needs no weights
+    for frames in motion.animate(model, source, driving):  # B 3 H W in 0..1
+        ...
+"""
+
+from .animate import Step, animate, perform
+from .errors import CheckpointError, InputError, MediaError, MotionError, UnknownCheckpoint, UnsafeCheckpoint
+from .field import MotionField
+from .keypoints import Keypoints
+from .model import MotionModel, Portrait
+from .registry import Inspection, build, convert, inspect, load
+from .retarget import best_reference, retarget
+
+__all__ = [
+    "CheckpointError",
+    "InputError",
+    "Inspection",
+    "Keypoints",
+    "MediaError",
+    "MotionError",
+    "MotionField",
+    "MotionModel",
+    "Portrait",
+    "Step",
+    "UnknownCheckpoint",
+    "UnsafeCheckpoint",
+    "animate",
+    "best_reference",
+    "build",
+    "convert",
+    "inspect",
+    "load",
+    "perform",
+    "retarget",
+]

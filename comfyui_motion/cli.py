@@ -1,0 +1,289 @@
+"""comfyui-motion: the library on a command line.
+
+Errors are one sentence on standard error and exit code 2; Ctrl-C is 130. A target is whole or not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, MotionError
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except MotionError as error:
+        print(f"comfyui-motion: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("comfyui-motion: stopped; nothing half-written is left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option."""
+    root = argparse.ArgumentParser(prog="comfyui-motion", description="A still picture moves as a driving clip moves.")
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    _animate_options(commands.add_parser("animate", help="move a picture as a clip moves"))
+    inspected = commands.add_parser("inspect", help="what a checkpoint is, without building it")
+    inspected.add_argument("file", nargs="+")
+    inspected.add_argument("--json", action="store_true", help="one JSON object a file")
+    inspected.set_defaults(run=inspect)
+    converted = commands.add_parser("convert", help="a checkpoint to safetensors: smaller, safe, quick to open")
+    converted.add_argument("source")
+    converted.add_argument("target", help="a name ending in .safetensors")
+    converted.add_argument("--dtype", choices=DTYPES, help="store the weights so (as they are)")
+    _assumption_options(converted)
+    converted.set_defaults(run=convert)
+    listed = commands.add_parser("models", help="the published checkpoints, which are installed, what suits what")
+    listed.add_argument("--json", action="store_true")
+    listed.set_defaults(run=models)
+    return root
+
+
+def _animate_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a picture")
+    command.add_argument("driving", help="a clip: a film, a GIF, a folder of frames, frames/%%04d.png")
+    _output_options(command)
+    command.add_argument("--mode", choices=("relative", "absolute", "avd"), default="relative", help="how the performance is carried over (relative)")
+    command.add_argument("--adapt-scale", action=argparse.BooleanOptionalAction, default=True, help="fit relative motion to the source's size (on)")
+    command.add_argument("--strength", type=float, default=1.0, help="1 moves as far as the driver does (1)")
+    command.add_argument("--reference", type=_reference, default=0, metavar="N|best", help="the frame relative motion is measured from (0)")
+    _model_options(command)
+    command.add_argument("--occlusion", metavar="OUT", help="also write what the source does not show, white, as a clip or a PNG sequence")
+    command.add_argument("--preview", metavar="SHEET.png", help="also write a contact sheet: driver, result, field, occlusion")
+    command.set_defaults(run=animate)
+
+
+def _output_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--output", required=True, metavar="OUT", help=".mp4 .mov .mkv .webm .gif .webp, frames/%%05d.png or a folder/")
+    command.add_argument("--codec", choices=("h264", "prores", "prores-422", "vp9", "png"), help="rather than what the extension says")
+    command.add_argument("--crf", type=int, default=17, help="quality of H.264 and VP9, lower is better (17)")
+    command.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of PNG sequences (8)")
+    command.add_argument("--overwrite", action="store_true", help="let a sequence into a folder that holds files")
+    command.add_argument("--no-audio", action="store_true", help="leave the driver's sound out")
+    command.add_argument("--fps", type=float, help="frame rate of the result, and of drivers that have none (the driver's, or 25)")
+    command.add_argument("--start", type=int, default=0, help="first driving frame (0)")
+    command.add_argument("--stop", type=int, help="driving frame to end before (the clip's end)")
+
+
+def _model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", help="a checkpoint or a known name (the default, which needs no weights)")
+    command.add_argument("--size", choices=("source", "model"), default="source", help="the picture's own pixels, or the network's (source)")
+    command.add_argument("--fit", choices=("stretch", "letterbox", "crop"), default="stretch", help="how pictures come to the network's square (stretch)")
+    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
+    command.add_argument("--dtype", choices=DTYPES, default="float32", help="of the network; keypoints and fields stay float32")
+    _assumption_options(command)
+
+
+def _assumption_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", help="what no tensor tells, such as head_padding=3; see inspect"
+    )
+
+
+def _reference(text: str) -> int:
+    if text == "best":
+        return -1
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a frame number or best, not {text!r}")
+    return int(text)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"NAME=VALUE, not {text!r}")
+    try:
+        return name, ast.literal_eval(value.capitalize() if value.lower() in ("true", "false") else value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A clip decoded on a thread of its own while the model works, as often as it is read."""
+
+    clip: Any
+    batch: int
+
+    def __iter__(self) -> Iterator[Any]:
+        from .video import prefetch
+
+        return prefetch(self.clip.batches(self.batch))
+
+    @property
+    def len_hint(self) -> int | None:
+        return self.clip.len_hint
+
+
+def load_model(options: argparse.Namespace) -> Any:
+    """The model the options name, on their device and in their dtype."""
+    import torch
+
+    from .registry import load
+
+    try:
+        device = None if options.device is None else torch.device(options.device)
+        return load(options.model, device=device, dtype=getattr(torch, options.dtype), **dict(options.set))
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, MotionError):
+            raise
+        raise InputError(f"The device {options.device!r} cannot be used here ({str(error).splitlines()[0]}); try --device cpu.") from error
+
+
+def _writers(options: argparse.Namespace, clip: Any, stack: ExitStack) -> Callable[..., Any]:
+    from .video import VideoWriter
+
+    def open_writer(path: str, sound: bool) -> Any:
+        for taken in (options.source, options.driving):
+            if Path(path).resolve() == Path(taken).resolve():
+                raise InputError(f"The target {path} is also what is to be read; name another target.")
+        return stack.enter_context(
+            VideoWriter(
+                path,
+                options.fps or clip.fps,
+                audio_from=clip if sound and clip.has_audio and not options.no_audio else None,
+                codec=options.codec,
+                crf=options.crf,
+                bits=options.bits if _is_sequence(path, options.codec) else 8,
+                overwrite=options.overwrite,
+            )
+        )
+
+    return open_writer
+
+
+def _is_sequence(path: str, codec: str | None) -> bool:
+    return codec == "png" or "%" in path or path.endswith("/") or Path(path).is_dir()
+
+
+def animate(options: argparse.Namespace) -> None:
+    """The main job."""
+    from .animate import frames_at_once, perform
+    from .picture import read_picture, write_picture
+    from .video import read_video
+
+    source = read_picture(options.source)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
+    model = load_model(options)
+    batch = options.batch or frames_at_once(model)
+    samples = Preview() if options.preview else None
+    with ExitStack() as stack, Bar("animating") as bar:
+        open_writer = _writers(options, clip, stack)
+        writer = open_writer(options.output, sound=True)
+        masks = open_writer(options.occlusion, sound=False) if options.occlusion else None
+        for step in perform(
+            model,
+            source,
+            Ahead(clip, batch),
+            options.mode,
+            options.size,
+            batch,
+            bar,
+            adapt_scale=options.adapt_scale,
+            strength=options.strength,
+            reference=options.reference,
+            fit=options.fit,
+        ):
+            writer.write(step.frames)
+            if masks:
+                masks.write(step.occlusion.expand(-1, 3, -1, -1))
+            if samples:
+                samples.add(step)
+    print(f"{options.output}: {writer.count} frames of {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(options.fps or clip.fps):g} a second")
+    if samples:
+        write_picture(samples.sheet(), options.preview)
+        print(f"{options.preview}: driver, result, field, occlusion")
+
+
+class Preview:
+    """The contact sheet of an animation."""
+
+    def __init__(self) -> None:
+        from .draw import Samples
+
+        self.samples = Samples()
+
+    def add(self, step: Any) -> None:
+        from .draw import draw_field
+
+        height, width = step.frames.shape[-2:]
+        small = (192, max(1, round(192 * width / height)))
+        self.samples.add(step.driving, step.frames, draw_field(step.field, *small, reach=0.15), step.occlusion.expand(-1, 3, -1, -1))
+
+    def sheet(self) -> Any:
+        return self.samples.sheet()
+
+
+class Bar:
+    """A progress bar on standard error, with the time left."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.bar: Any = None
+
+    def __enter__(self) -> Bar:
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc=self.title, unit="frame", disable=None, leave=False)
+        return self
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self.bar.total = max(done, total) if total else None
+        self.bar.update(done - self.bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """What each file is."""
+    from . import registry
+
+    for file in options.file:
+        found = registry.inspect(registry.resolve(file))
+        print(json.dumps(asdict(found), default=str) if options.json else found)
+
+
+def convert(options: argparse.Namespace) -> None:
+    """A checkpoint to safetensors."""
+    import torch
+
+    from . import registry
+
+    before = registry.resolve(options.source)
+    found = registry.convert(before, options.target, getattr(torch, options.dtype) if options.dtype else None, **dict(options.set))
+    print(found)
+    print(f"  {before.stat().st_size / 1e6:.1f} MB before, {found.bytes / 1e6:.1f} MB now")
+
+
+def models(options: argparse.Namespace) -> None:
+    """The catalogue."""
+    from . import catalogue
+
+    found = catalogue.installed()
+    if options.json:
+        print(json.dumps([{**asdict(entry), "installed": str(found[entry]) if entry in found else None} for entry in catalogue.entries()], default=str))
+        return
+    print("flow: needs no weights, moves anything; the default\n")
+    for entry in catalogue.entries():
+        where = f"installed: {found[entry]}" if entry in found else f"not installed; {entry.files[0]}, see models/{entry.card}"
+        print(f"{entry.name} ({entry.size or '?'} px): {entry.suits}\n    {where}\n    licence: {entry.licence or 'not known'}. {entry.permits}")
+    print("\nLooked in: " + (", ".join(str(path) for path in catalogue.search_paths()) or "no folder; set COMFYUI_MOTION_MODELS"))
+    print("Nothing is downloaded unless you do it.")

@@ -1,0 +1,138 @@
+"""Keypoints, fields and parts made visible. Pictures are B 3 H W, float32 in 0..1, and never written into."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .field import MotionField, identity_grid, resize
+from .keypoints import Keypoints
+from .shapes import check_shape
+
+SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
+
+
+def palette(count: int) -> Tensor:
+    """`count` colours that differ, the same ones every time. count 3 in 0..1"""
+    colours = [colorsys.hsv_to_rgb((i * 0.618034) % 1, 0.75 if i % 2 else 0.55, 1.0 if i % 3 else 0.85) for i in range(count)]
+    return torch.tensor(colours, dtype=torch.float32).view(count, 3)
+
+
+def draw_keypoints(pictures: Tensor, keypoints: Keypoints, axes: bool = True) -> Tensor:
+    """A dot on each point, one colour a point, and its local frame as two strokes where it has one. B 3 H W
+
+    One picture serves any number of frames. Points a model is unsure of are faint.
+    """
+    check_shape("pictures", pictures, "B 3 H W")
+    count = max(len(keypoints), len(pictures))
+    drawn = [_draw_points(pictures[min(i, len(pictures) - 1)], keypoints[min(i, len(keypoints) - 1)], axes) for i in range(count)]
+    return torch.stack(drawn)
+
+
+def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
+    import cv2
+    import numpy as np
+
+    canvas = np.ascontiguousarray((picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy())
+    height, width = canvas.shape[:2]
+    radius = max(1.0, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
+    half = np.array([width - 1, height - 1]) / 2
+    centres = (points.position[0].cpu().numpy() + 1) * half
+    colours = (palette(points.count).numpy() * 255).tolist()
+    frames = None if points.jacobian is None or not axes else points.jacobian[0].cpu().numpy()
+    sure = np.ones(points.count) if points.confidence is None else points.confidence[0].cpu().numpy()
+
+    def fixed(xy: np.ndarray) -> tuple[int, int]:
+        x, y = np.clip(np.nan_to_num(xy), -4 * width, 5 * width) * 2**SUBPIXEL
+        return round(float(x)), round(float(y))
+
+    for i, centre in enumerate(centres):
+        colour = [value * (0.35 + 0.65 * float(sure[i])) for value in colours[i]]
+        for axis in range(0 if frames is None else 2):
+            tip = centre + frames[i][:, axis] * radius * 3 if frames is not None else centre
+            cv2.line(canvas, fixed(centre), fixed(tip), colour, max(1, round(radius / 3)), cv2.LINE_AA, SUBPIXEL)
+        cv2.circle(canvas, fixed(centre), round((radius + 1) * 2**SUBPIXEL), (0, 0, 0), -1, cv2.LINE_AA, SUBPIXEL)
+        cv2.circle(canvas, fixed(centre), round(radius * 2**SUBPIXEL), colour, -1, cv2.LINE_AA, SUBPIXEL)
+    return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
+
+
+def draw_field(field: MotionField, height: int, width: int, reach: float | None = None) -> Tensor:
+    """Where each pixel reads from: hue is the direction, saturation how far, what is hidden dark. B 3 height width
+
+    `reach` is the displacement of full saturation, in half-pictures; None: the largest of the batch.
+    """
+    moved = (field.grid - identity_grid(*field.size, field.grid)).permute(0, 3, 1, 2)  # B 2 H W
+    far = moved.square().sum(1).sqrt()
+    full = max(reach if reach is not None else float(far.max()), 1e-3)
+    hue = torch.atan2(moved[:, 1], moved[:, 0]) / (2 * torch.pi) % 1
+    channels = [_hsv_channel(hue, (far / full).clamp(0, 1), shift) for shift in (5, 3, 1)]
+    shown = 1 - 0.65 * field.occlusion_mask(height, width)
+    return resize(torch.stack(channels, dim=1), height, width).clamp(0, 1) * shown
+
+
+def _hsv_channel(hue: Tensor, saturation: Tensor, shift: int) -> Tensor:
+    """One of red (5), green (3), blue (1) of a colour of full value."""
+    k = (shift + hue * 6) % 6
+    return 1 - saturation * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+def draw_parts(parts: Tensor, pictures: Tensor | None = None, opacity: float = 0.6) -> Tensor:
+    """Each part in a colour of its own, over the pictures where they are given; the background stays. B K+1 h w -> B 3 H W"""
+    check_shape("parts", parts, "B K H W")
+    parts = parts.float().cpu()
+    size = parts.shape[-2:] if pictures is None else pictures.shape[-2:]
+    soft = resize(parts, *size)
+    colour = torch.einsum("bkhw,kc->bchw", soft[:, 1:], palette(parts.shape[1] - 1))
+    under = torch.zeros_like(colour) if pictures is None else pictures.float().cpu()
+    covered = soft[:, 1:].sum(1, keepdim=True).clamp(0, 1) * (1 if pictures is None else opacity)
+    return (under * (1 - covered) + colour * (1 if pictures is None else opacity)).clamp(0, 1)
+
+
+def contact_sheet(rows: Sequence[Tensor], height: int = 192, gap: int = 4) -> Tensor:
+    """Rows of frames, one below the other, every frame `height` high. Each row N 3 H W, all of one N -> 1 3 h w"""
+    strips = [_strip(row, height, gap) for row in rows]
+    widest = max(strip.shape[-1] for strip in strips)
+    return torch.cat([F.pad(strip, (0, widest - strip.shape[-1], 0, gap), value=0.12) for strip in strips], dim=2)
+
+
+def _strip(row: Tensor, height: int, gap: int) -> Tensor:
+    return torch.cat([F.pad(frame, (0, gap), value=0.12) for frame in _shrunk(row, height)], dim=2)[None]
+
+
+def evenly(total: int, wanted: int) -> list[int]:
+    """Up to `wanted` frame numbers of `total`, first and last among them."""
+    if total <= wanted:
+        return list(range(total))
+    return [round(i * (total - 1) / (wanted - 1)) for i in range(wanted)]
+
+
+class Samples:
+    """Small copies of evenly spaced moments of a clip of unknown length, in constant memory."""
+
+    def __init__(self, wanted: int = 8, height: int = 192) -> None:
+        self.wanted, self.height, self.stride, self.seen = wanted, height, 1, 0
+        self.kept: list[tuple[int, list[Tensor]]] = []  # frame number, a picture for each row
+
+    def add(self, *rows: Tensor) -> None:
+        """The next frames, each row B 3 H W of one B."""
+        for moment in zip(*(row.split(1) for row in rows), strict=True):
+            if self.seen % self.stride == 0:
+                self.kept.append((self.seen, [_shrunk(picture, self.height) for picture in moment]))
+            self.seen += 1
+            if len(self.kept) > 4 * self.wanted:
+                self.stride *= 2
+                self.kept = [kept for kept in self.kept if kept[0] % self.stride == 0]
+
+    def sheet(self) -> Tensor:
+        """A contact sheet of the moments kept, one line a row. 1 3 h w"""
+        chosen = [self.kept[i][1] for i in evenly(len(self.kept), self.wanted)]
+        return contact_sheet([torch.cat(row) for row in zip(*chosen, strict=True)], self.height)
+
+
+def _shrunk(picture: Tensor, height: int) -> Tensor:
+    width = max(1, round(picture.shape[-1] * height / picture.shape[-2]))
+    return F.interpolate(picture.float().cpu(), size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)

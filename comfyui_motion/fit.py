@@ -1,0 +1,87 @@
+"""A picture of any size and a network of one size: to its canvas, and its motion back to the picture's own pixels.
+
+The canvas is the square a network works on. What it covers is a box in the picture's pixels: the whole picture (stretch), a square
+around it (letterbox, edges repeated) or the largest square inside it (crop). Motion found on the canvas returns as displacements, so
+that no motion stays no motion, and beyond the box it goes on as at its edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import InputError
+from .field import MotionField, identity_grid
+
+MODES = ("stretch", "letterbox", "crop")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which box of a `height` x `width` picture fills a canvas of `rows` x `columns`."""
+
+    height: int
+    width: int
+    rows: int
+    columns: int
+    left: float
+    top: float
+    box_width: float
+    box_height: float
+
+    @staticmethod
+    def plan(height: int, width: int, size: int, mode: str = "stretch") -> Fit:
+        """Onto a square canvas. Raises InputError for an unknown mode."""
+        if mode not in MODES:
+            raise InputError(f"fit must be {', '.join(MODES)}, and is {mode!r}.")
+        across, down = width, height
+        if mode != "stretch":
+            across = down = max(height, width) if mode == "letterbox" else min(height, width)
+        return Fit(height, width, size, size, (width - across) / 2, (height - down) / 2, across, down)
+
+    @staticmethod
+    def within(height: int, width: int, longest: int) -> Fit:
+        """The whole picture, shrunk where needed so that its longer side is `longest`, its aspect kept."""
+        scale = min(1.0, longest / max(height, width))
+        return Fit(height, width, max(1, round(height * scale)), max(1, round(width * scale)), 0, 0, width, height)
+
+    @property
+    def whole(self) -> bool:
+        return (self.left, self.top, self.box_width, self.box_height) == (0, 0, self.width, self.height)
+
+    def to_canvas(self, pictures: Tensor) -> Tensor:
+        """B C height width -> B C rows columns, antialiased, in 0..1."""
+        if not self.whole:
+            x0, y0 = round(self.left), round(self.top)
+            x1, y1 = x0 + round(self.box_width), y0 + round(self.box_height)
+            pad = (max(-x0, 0), max(x1 - self.width, 0), max(-y0, 0), max(y1 - self.height, 0))
+            pictures = pictures[..., max(y0, 0) : y1, max(x0, 0) : x1]
+            pictures = F.pad(pictures, pad, mode="replicate") if any(pad) else pictures
+        if pictures.shape[-2:] == (self.rows, self.columns):
+            return pictures
+        return F.interpolate(pictures.float(), size=(self.rows, self.columns), mode="bilinear", antialias=True).clamp(0, 1)
+
+    def from_canvas(self, maps: Tensor) -> Tensor:
+        """B C h w over the canvas -> B C height width over the picture; what the canvas does not cover repeats its edge."""
+        if self.whole:
+            return F.interpolate(maps, size=(self.height, self.width), mode="bilinear", align_corners=False)
+        return F.grid_sample(maps, self._grid(maps).expand(len(maps), -1, -1, -1), padding_mode="border", align_corners=False)
+
+    def _grid(self, like: Tensor) -> Tensor:
+        """Where on the canvas each pixel of the picture lies; -1 and 1 are the canvas's outer edges. 1 height width 2"""
+        x = (torch.arange(self.width, device=like.device) + 0.5 - self.left) / self.box_width
+        y = (torch.arange(self.height, device=like.device) + 0.5 - self.top) / self.box_height
+        return (2 * torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 1)[None].to(like.dtype)
+
+    def field(self, field: MotionField) -> MotionField:
+        """The canvas's motion in the picture's own pixels, corner-aligned: B height width. Identity stays identity."""
+        grid = field.grid - identity_grid(*field.size, field.grid)  # displacement, in spans between the canvas's corner pixels
+        shift = F.interpolate(grid.permute(0, 3, 1, 2), size=(self.rows, self.columns), mode="bicubic", align_corners=True)
+        pixels = shift.new_tensor([(self.columns - 1) / 2 * self.box_width / self.columns, (self.rows - 1) / 2 * self.box_height / self.rows])
+        spans = shift.new_tensor([max(self.width - 1, 1) / 2, max(self.height - 1, 1) / 2])
+        shift = self.from_canvas(shift * (pixels / spans)[:, None, None]).permute(0, 2, 3, 1)
+        occlusion = tuple(self.from_canvas(level) for level in field.occlusion[-1:])
+        return MotionField(identity_grid(self.height, self.width, shift) + shift, occlusion)
