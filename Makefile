@@ -1,0 +1,43 @@
+# make demo | test | lint | bench | clean. Each sets up .venv when it must: Python 3.10 or later is all it needs.
+# A PyTorch without CUDA: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/installed
+	@mkdir -p demo
+	$(BIN)/comfyui-motion animate examples/source.png examples/driving.mp4 -o demo/demo.mp4 --preview demo/demo.png
+	@echo "The clip is demo/demo.mp4, its contact sheet demo/demo.png."
+
+test: .venv/dev
+	$(BIN)/ruff check .
+	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright --pythonpath $(BIN)/python; else echo "pyright cannot start here (it needs Node.js): types not checked."; fi
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: .venv/installed
+	$(BIN)/comfyui-motion bench
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .ruff_cache
+
+# PyTorch first: its exact version, before anything else can ask for another.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python lacks its venv module: on Debian, apt install python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv, once ..."
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	@$(PIP) --editable '.[dev]'
+	@touch $@
