@@ -52,12 +52,18 @@ class MotionModel(nn.Module):
         return 1
 
     @property
+    def smallest(self) -> int:
+        """The least height and width it can take."""
+        return self.multiple
+
+    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
+        """The narrowest of its weights': what finds keypoints may stay float32 in a narrower network."""
+        return min((parameter.dtype for parameter in self.parameters()), key=lambda dtype: dtype.itemsize)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         """Keypoints of each frame. B C H W in 0..1 -> B K. `reference` is used by models that follow points from it; others ignore it."""
@@ -79,22 +85,27 @@ class MotionModel(nn.Module):
         """Soft part masks. B C H W -> B K+1 h w, summing to 1, part 0 the background. Raises InputError where the family has no parts."""
         raise InputError(f"The {self.family} family knows no parts; co-part segmentation, MRAA and TPSMM checkpoints do.")
 
+    def swap(self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor) -> Tensor:
+        """The portrait's source, moved by the field, in place of the target where `mask` (B 1 h w) is 1. Raises InputError where a family cannot."""
+        raise InputError(f"The {self.family} family cannot swap parts; co-part segmentation and FOMM checkpoints do.")
+
     def avd(self, source: Keypoints, driving: Keypoints) -> Keypoints:
         """Animation via disentanglement (MRAA, section 3.3). Raises InputError where the checkpoint has no such network."""
         raise InputError(f"Mode avd needs a checkpoint with an avd_network, and this {self.family} model has none; use relative.")
 
-    def accept(self, frames: Tensor, name: str = "frames") -> Tensor:
-        """A boundary check: pictures this network can take, on its device, in its dtype. Raises InputError."""
+    def accept(self, frames: Tensor, name: str = "frames", dtype: torch.dtype | None = None) -> Tensor:
+        """A boundary check: pictures this network can take, on its device, in its dtype or the one given. Raises InputError."""
         check_shape(name, frames, f"B {self.spec.channels} H W")
         if not frames.is_floating_point():
             raise InputError(f"{name} must be floating point in 0..1, and is {frames.dtype}; divide by its largest value first.")
         height, width = frames.shape[-2:]
-        if height % self.multiple or width % self.multiple or not height or not width:
+        if height % self.multiple or width % self.multiple or min(height, width) < self.smallest:
+            least = f", at least {self.smallest}" if self.smallest > self.multiple else ""
             raise InputError(
-                f"This {self.family} network takes heights and widths that are multiples of {self.multiple}, and {name} is {width}x{height}; "
+                f"This {self.family} network takes heights and widths that are multiples of {self.multiple}{least}, and {name} is {width}x{height}; "
                 f"resize to {self.size}x{self.size}, its native size, or let animate() do it."
             )
-        return frames.to(self.device, self.dtype)
+        return frames.to(self.device, dtype or self.dtype)
 
 
 @dataclass(frozen=True)
