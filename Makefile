@@ -15,12 +15,12 @@ demo: .venv/installed
 
 test: .venv/dev
 	$(BIN)/ruff check .
-	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright --pythonpath $(BIN)/python; else echo "pyright cannot start here (it needs Node.js): types not checked."; fi
+	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright -p pyproject.toml --pythonpath $(BIN)/python; else echo "pyright cannot start here (it needs Node.js): types not checked."; fi
 	$(BIN)/python -m pytest
 
 lint: .venv/dev
 	$(BIN)/ruff check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright -p pyproject.toml --pythonpath $(BIN)/python
 
 bench: .venv/installed
 	$(BIN)/comfyui-motion bench
