@@ -93,14 +93,16 @@ def draw_parts(parts: Tensor, pictures: Tensor | None = None, opacity: float = 0
 
 
 def contact_sheet(rows: Sequence[Tensor], height: int = 192, gap: int = 4) -> Tensor:
-    """Rows of frames, one below the other, every frame `height` high. Each row N 3 H W, all of one N -> 1 3 h w"""
-    strips = [_strip(row, height, gap) for row in rows]
-    widest = max(strip.shape[-1] for strip in strips)
-    return torch.cat([F.pad(strip, (0, widest - strip.shape[-1], 0, gap), value=0.12) for strip in strips], dim=2)
+    """Rows of frames, one below the other, in columns; every frame `height` high. Each row N 3 H W -> 1 3 h w"""
+    shrunk = [_shrunk(row, height) for row in rows]
+    widest = max(row.shape[-1] for row in shrunk)
+    return torch.cat([_line(row, widest, gap) for row in shrunk], dim=2)
 
 
-def _strip(row: Tensor, height: int, gap: int) -> Tensor:
-    return torch.cat([F.pad(frame, (0, gap), value=0.12) for frame in _shrunk(row, height)], dim=2)[None]
+def _line(row: Tensor, width: int, gap: int) -> Tensor:
+    spare = width - row.shape[-1]
+    cells = F.pad(row, (spare // 2, spare - spare // 2 + gap, 0, gap), value=0.12)
+    return torch.cat(list(cells), dim=2)[None]
 
 
 def evenly(total: int, wanted: int) -> list[int]:
