@@ -29,9 +29,9 @@ class Step:
 
     frames: Tensor  # B 3 H W in 0..1, at the size asked for
     occlusion: Tensor  # B 1 H W in 0..1, 1 = made up, for the source does not show it
-    field: MotionField  # at the model's size
-    points: Any  # the driver's keypoints
-    pose: Any  # the source's, posed
+    field: MotionField  # over the whole source, at the model's size, read corner-aligned
+    points: Any  # the driver's keypoints, on the canvas
+    pose: Any  # the source's, posed, over the whole source
     driving: Tensor  # B 3 h w: the driving frames as the model was given them
 
 
@@ -66,7 +66,7 @@ def perform(
 ) -> Iterator[Step]:
     """`animate`, with field, occlusion and keypoints beside the frames.
 
-    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). X2Face takes N of them
+    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). X2Face takes N of them, others the first
     driving     B C H W, or an iterable of such batches, streamed; to look ahead (a reference other than frame 0) an iterator is kept whole
     mode        "absolute", "relative" or "avd", as `retarget` has them; so are adapt_scale and strength
     size        "model": the network's own pictures. "source": the source's pixels moved at its own size, the network's where they are hidden
@@ -117,7 +117,7 @@ def _perform(
         field = model.motion(stage.portrait, pose)
         frames, occlusion = stage.render(field)
         done += len(batch)
-        yield Step(frames, occlusion, field, points, pose, batch)
+        yield Step(frames, occlusion, stage.over_picture(field), points, stage.points_over_picture(pose), batch)
         if progress:
             progress(done, clip.total)
     if not done:
@@ -150,7 +150,7 @@ class Stage:
 
     @staticmethod
     def prepare(model: MotionModel, source: Tensor, size: str, mode: str) -> Stage:
-        picture = to_rgb(source)
+        picture = to_rgb(source if getattr(model, "many_sources", False) else source[:1])
         height, width = picture.shape[-2:]
         full = size == "source"
         if model.any_size:
@@ -164,10 +164,7 @@ class Stage:
 
     def driver(self, frames: Tensor) -> Tensor:
         """Driving frames as the model takes them."""
-        frames = to_rgb(frames)
-        height, width = frames.shape[-2:]
-        plan = Fit.within(height, width, self.model.size) if self.model.any_size else Fit.plan(height, width, self.model.size, self.mode)
-        return plan.to_canvas(frames)
+        return fitted(self.model, frames, self.mode)
 
     def render(self, field: MotionField) -> tuple[Tensor, Tensor]:
         """Frames and what in them is made up. B 3 H W, B 1 H W"""
@@ -178,6 +175,20 @@ class Stage:
         frames = [self._full_size(pictures[i : i + 1], field[i], *(v[i : i + 1] for v in visible)) for i in range(len(field))]
         return torch.cat([frame for frame, _ in frames]), torch.cat([mask for _, mask in frames])
 
+    def over_picture(self, field: MotionField) -> MotionField:
+        """The field over the whole picture, no larger than it was, read corner-aligned: what means the same to whoever gets it."""
+        if self.fit.whole:
+            return field.straightened()
+        scale = max(field.size) / max(self.fit.height, self.fit.width)
+        height, width = max(2, round(self.fit.height * scale)), max(2, round(self.fit.width * scale))
+        return Fit.plan(height, width, self.model.size, self.mode).field(field)
+
+    def points_over_picture(self, points: Any) -> Any:
+        """Keypoints on the canvas as those of the whole picture; what are no keypoints as they are."""
+        if self.fit.whole or not isinstance(points, Keypoints):
+            return points
+        return self.fit.points(points)
+
     def _full_size(self, picture: Tensor, field: MotionField, visible: Tensor) -> tuple[Tensor, Tensor]:
         """The source's own pixels where they are visible, the network's where not."""
         whole = self.fit.field(MotionField(field.grid, (visible,)))
@@ -186,6 +197,14 @@ class Stage:
         shown = whole.occlusion[-1].clamp(0, 1) * inside
         moved = whole.warp(self.picture[:1].to(whole.grid.device), padding="border")
         return torch.lerp(self.fit.from_canvas(picture), moved, shown), 1 - shown
+
+
+def fitted(model: MotionModel, frames: Tensor, mode: str = "stretch") -> Tensor:
+    """Frames of any size as the model's verbs take them. B C H W, C 1 to 4 -> B 3 h w"""
+    frames = to_rgb(frames)
+    height, width = frames.shape[-2:]
+    plan = Fit.within(height, width, model.size) if model.any_size else Fit.plan(height, width, model.size, mode)
+    return plan.to_canvas(frames)
 
 
 def _believed(field: MotionField, resting: tuple[Tensor, ...]) -> Tensor:
@@ -222,7 +241,7 @@ class Batches:
 
     def _frames(self) -> Iterator[Tensor]:
         for batch in [self.driving] if isinstance(self.driving, Tensor) else self.driving:
-            yield from batch.split(1)
+            yield from batch.split(1) if len(batch) else ()
 
     def frame(self, number: int) -> Tensor:
         """One frame. Raises InputError beyond the end."""

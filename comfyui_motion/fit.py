@@ -7,7 +7,7 @@ that no motion stays no motion, and beyond the box it goes on as at its edge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .field import MotionField, identity_grid
+from .keypoints import Keypoints
 
 MODES = ("stretch", "letterbox", "crop")
 
@@ -75,6 +76,18 @@ class Fit:
         x = (torch.arange(self.width, device=like.device) + 0.5 - self.left) / self.box_width
         y = (torch.arange(self.height, device=like.device) + 0.5 - self.top) / self.box_height
         return (2 * torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 1)[None].to(like.dtype)
+
+    def points(self, points: Keypoints) -> Keypoints:
+        """The canvas's keypoints as the picture's."""
+        cells = points.position.new_tensor([self.columns, self.rows])
+        box = points.position.new_tensor([self.box_width, self.box_height])
+        spans = points.position.new_tensor([max(self.width - 1, 1), max(self.height - 1, 1)])
+        corner = points.position.new_tensor([self.left, self.top])
+        pixels = corner + ((points.position + 1) / 2 * (cells - 1) + 0.5) / cells * box - 0.5
+        scale = (cells - 1) / cells * box / spans
+        turned = {"jacobian": scale[:, None] / scale, "covariance": scale[:, None] * scale}
+        moved = {name: value * turned[name] for name, value in points.points() if name in turned}
+        return replace(points, position=2 * pixels / spans - 1, **moved)
 
     def field(self, field: MotionField) -> MotionField:
         """The canvas's motion in the picture's own pixels, corner-aligned: B height width. Identity stays identity."""

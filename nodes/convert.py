@@ -1,0 +1,81 @@
+"""The host's values and the library's.
+
+IMAGE is B H W C, ours B C H W, both in 0..1. MASK is B H W, 1 = to inpaint or transparent, where visibility is 1 = seen. Nothing given is
+written into.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..comfyui_motion import InputError
+
+
+def to_pictures(images: Tensor, name: str = "images") -> Tensor:
+    """B H W C or H W C -> B C H W, a view. Raises InputError."""
+    images = images[None] if images.ndim == 3 else images
+    if images.ndim != 4 or not 1 <= images.shape[-1] <= 4 or not images.numel():
+        raise InputError(
+            f"{name} must be B H W C with 1 to 4 channels and at least one picture, and is {' '.join(map(str, images.shape))}."
+        )
+    return images.movedim(-1, 1)
+
+
+def to_images(pictures: Tensor) -> Tensor:
+    """B C H W -> B H W C, float32"""
+    return pictures.movedim(1, -1).float()
+
+
+def to_maps(mask: Tensor, name: str = "mask") -> Tensor:
+    """B H W or H W -> B 1 H W, a view. Raises InputError."""
+    mask = mask[None] if mask.ndim == 2 else mask
+    if mask.ndim != 3 or not mask.numel():
+        raise InputError(f"{name} must be B H W with at least one picture, and is {' '.join(map(str, mask.shape))}.")
+    return mask[:, None]
+
+
+def to_mask(maps: Tensor) -> Tensor:
+    """B 1 H W -> B H W, float32"""
+    return maps[:, 0].float()
+
+
+def evened(pictures: Tensor, wanted: bool = True) -> Tensor:
+    """Less the last row or column where there is an odd number of them: video needs even sizes. B C H W, a view"""
+    height, width = pictures.shape[-2:]
+    if not wanted:
+        return pictures
+    return pictures[..., : height - height % 2 or height, : width - width % 2 or width]
+
+
+def resized(maps: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear, antialiased where smaller. B C h w -> B C height width"""
+    if maps.shape[-2:] == (height, width):
+        return maps
+    return F.interpolate(maps.float(), size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def listed(text: str) -> list[int]:
+    """Numbers as people write them: "1, 3-5" is 1 3 4 5. Raises InputError."""
+    numbers: list[int] = []
+    for word in text.replace(",", " ").split():
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f'Numbers are written as "1, 3-5"; {word!r} is none.')
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+class Gathered:
+    """Batches, written as they come into one tensor made once: a long clip is never held twice."""
+
+    def __init__(self, total: int, device: torch.device | str) -> None:
+        self.total, self.device, self.done = total, device, 0
+        self.whole = torch.empty(0)
+
+    def add(self, batch: Tensor) -> None:
+        if not self.done:
+            self.whole = torch.empty(self.total, *batch.shape[1:], device=self.device)
+        self.whole[self.done : self.done + len(batch)] = batch
+        self.done += len(batch)

@@ -1,0 +1,187 @@
+"""Keypoints: found, carried over, smoothed, written down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..comfyui_motion import InputError, Keypoints, best_reference, retarget
+from ..comfyui_motion.animate import fitted, frames_at_once
+from ..comfyui_motion.retarget import MODES
+from . import host, sockets
+from .convert import to_pictures
+from .host import io
+
+CATEGORY = "motion/keypoints"
+
+
+def real(keypoints: Any) -> Keypoints:
+    """Keypoints, and no other thing that a model is driven by. Raises InputError."""
+    if not isinstance(keypoints, Keypoints):
+        raise InputError("This model is driven by frames and has no keypoints to draw, smooth or save.")
+    return keypoints
+
+
+class ExtractKeypoints(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_ExtractKeypoints",
+            display_name="Extract Keypoints",
+            category=CATEGORY,
+            description="What the model says of each picture: its points, and how their surroundings turn and stretch.",
+            search_aliases=["detect", "landmarks", "pose"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="From Load Motion Model. Keypoints mean something only to the model they come from."),
+                io.Image.Input("images", tooltip="Pictures of any size: the driving clip, or the still source."),
+                io.Image.Input(
+                    "reference_image",
+                    optional=True,
+                    tooltip="For models that follow points (flow): the picture in which they start. Left open, the first of the images; "
+                    "connect the source for mode absolute. Other models do without.",
+                ),
+            ],
+            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="One set of points per picture.")],
+        )
+
+    @classmethod
+    def execute(cls, model: host.HostedModel, images: Tensor, reference_image: Tensor | None = None) -> io.NodeOutput:
+        frames = to_pictures(images)
+        at_once = frames_at_once(model.model)
+        network = model.ready(at_once)
+        reference = fitted(network, frames[:1] if reference_image is None else to_pictures(reference_image, "reference_image")[:1])
+        work = host.batches(lambda part: network.detect(fitted(network, frames[part]), reference=reference), len(frames), at_once)
+        found = [keypoints.to(host.result_device()) for keypoints in work]
+        return io.NodeOutput(found[0].join(found))
+
+
+class RetargetKeypoints(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_RetargetKeypoints",
+            display_name="Retarget Keypoints",
+            category=CATEGORY,
+            description="Carries a performance over to a source with other proportions.",
+            inputs=[
+                sockets.Keypoints.Input("driving_keypoints", tooltip="The performance: one set of points per frame."),
+                sockets.Keypoints.Input("source_keypoints", tooltip="The still picture's points, of the same model."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(MODES),
+                    default="relative",
+                    tooltip="relative: the source's points, moved as the driver's have moved since the reference frame. "
+                    "absolute: the driver's points as they are. avd: a network's guess; connect the model.",
+                ),
+                io.Boolean.Input(
+                    "adapt_scale", default=True, tooltip="Relative motion grows or shrinks with the size of the subject in the source."
+                ),
+                io.Float.Input(
+                    "strength", default=1.0, min=0.0, max=3.0, step=0.05, tooltip="1 moves as far as the driver does, 0 not at all."
+                ),
+                io.Int.Input(
+                    "reference_frame",
+                    default=0,
+                    min=-1,
+                    max=1_000_000,
+                    tooltip="The driving frame that relative motion is measured from: where the driver is posed most like the source. -1 finds it.",
+                ),
+                sockets.Model.Input("model", optional=True, tooltip="Needed for mode avd alone: a checkpoint with an avd network."),
+            ],
+            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="The source's points, posed, one set per driving frame.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        driving_keypoints: Any,
+        source_keypoints: Any,
+        mode: str,
+        adapt_scale: bool,
+        strength: float,
+        reference_frame: int,
+        model: host.HostedModel | None = None,
+    ) -> io.NodeOutput:
+        source = source_keypoints[:1]
+        rest = resting(driving_keypoints, source, reference_frame)
+        if mode != "avd" or model is None:
+            return io.NodeOutput(retarget(driving_keypoints, rest, source, mode, adapt_scale, strength))
+        network = model.ready()
+        pose = retarget(driving_keypoints.to(network.device), None, source.to(network.device), mode, adapt_scale, strength, network)
+        return io.NodeOutput(pose.to(host.result_device()))
+
+
+def resting(driving: Any, source: Any, frame: int) -> Any:
+    """The driver's points at rest; -1 finds the frame. Raises InputError."""
+    if frame < 0 and isinstance(driving, Keypoints):
+        frame = best_reference(driving, source)
+    if frame >= len(driving):
+        raise InputError(
+            f"The reference frame {frame} lies beyond the end of the driving clip, which has {len(driving)}; frames count from 0."
+        )
+    return driving[max(frame, 0)]
+
+
+class SmoothKeypoints(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_SmoothKeypoints",
+            display_name="Smooth Keypoints",
+            category=CATEGORY,
+            description="Takes the tremble out of a performance: keypoints averaged over time.",
+            inputs=[
+                sockets.Keypoints.Input("keypoints", tooltip="A whole clip's points, in order."),
+                io.Float.Input(
+                    "sigma", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Width of the Gaussian, in frames. 0 changes nothing."
+                ),
+            ],
+            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="As many sets of points, moving more calmly.")],
+        )
+
+    @classmethod
+    def execute(cls, keypoints: Any, sigma: float) -> io.NodeOutput:
+        return io.NodeOutput(real(keypoints).smooth(sigma))
+
+
+class KeypointsToJSON(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_KeypointsToJSON",
+            display_name="Keypoints to JSON",
+            category=CATEGORY,
+            description="Keypoints as text: to keep, to edit, to take elsewhere.",
+            inputs=[sockets.Keypoints.Input("keypoints", tooltip="Any keypoints.")],
+            outputs=[
+                io.String.Output(
+                    display_name="json",
+                    tooltip="A versioned JSON document; positions are (x, y), -1 to 1 from the first pixel's centre to the last's.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, keypoints: Any) -> io.NodeOutput:
+        return io.NodeOutput(real(keypoints).to_json())
+
+
+class KeypointsFromJSON(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_KeypointsFromJSON",
+            display_name="Keypoints from JSON",
+            category=CATEGORY,
+            description="Keypoints out of text that Keypoints to JSON made.",
+            inputs=[io.String.Input("json", multiline=True, default="", tooltip="The JSON document.")],
+            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="The keypoints in it, for the model they came from.")],
+        )
+
+    @classmethod
+    def execute(cls, json: str) -> io.NodeOutput:
+        return io.NodeOutput(Keypoints.from_json(json).to(host.result_device()))
+
+
+NODES = [ExtractKeypoints, RetargetKeypoints, SmoothKeypoints, KeypointsToJSON, KeypointsFromJSON]

@@ -1,0 +1,171 @@
+"""Checkpoint to model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from ..comfyui_motion import InputError, MotionModel, load
+from . import host, sockets
+from .host import io
+
+DEFAULT = "flow (needs no weights)"
+PUBLISHED = "as published"
+SWITCH = {"yes": True, "no": False}
+PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def switch(name: str, tooltip: str) -> Any:
+    return host.advanced(io.Combo.Input(name, options=[PUBLISHED, *SWITCH], default=PUBLISHED, optional=True, tooltip=tooltip))
+
+
+def number(name: str, tooltip: str, unset: float = 0.0) -> Any:
+    return host.advanced(
+        io.Float.Input(name, default=unset, min=unset, max=1000.0, step=0.001, optional=True, tooltip=f"{tooltip} {unset:g}: as published.")
+    )
+
+
+class LoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_LoadModel",
+            display_name="Load Motion Model",
+            category="motion",
+            description="Loads a motion-transfer checkpoint from models/motion, of any family that is known, or the default, which needs none.",
+            search_aliases=[
+                "fomm",
+                "first order motion",
+                "tpsmm",
+                "thin plate spline",
+                "mraa",
+                "monkey-net",
+                "x2face",
+                "co-part",
+                "vox",
+                "animate",
+            ],
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=[DEFAULT, *host.model_files()],
+                    default=DEFAULT,
+                    tooltip="The default follows the driving clip by optical flow, on any subject, with nothing to download. "
+                    "Checkpoints put in models/motion are listed after it, just as they are published (vox-cpk.pth.tar must not be unpacked).",
+                ),
+                host.advanced(
+                    io.Combo.Input(
+                        "precision",
+                        options=list(PRECISIONS),
+                        default="float32",
+                        optional=True,
+                        tooltip="Of the weights. The half sizes are faster on a GPU; keypoints and fields stay float32.",
+                    )
+                ),
+                switch(
+                    "align_corners",
+                    "How pictures are sampled. No tensor tells; change it when everything seems shifted or slightly swollen.",
+                ),
+                host.advanced(
+                    io.Combo.Input(
+                        "head_padding",
+                        options=[PUBLISHED, "0", "3"],
+                        default=PUBLISHED,
+                        optional=True,
+                        tooltip="Padding of the layer that finds keypoints. No tensor tells; change it when keypoints lie too near the centre.",
+                    )
+                ),
+                number("temperature", "How sharply keypoints are located on their heatmaps (published: 0.1)."),
+                number("keypoint_variance", "How wide each keypoint is drawn for the motion network (published: 0.01)."),
+                switch("skips", "MRAA: whether the generator has skip connections."),
+                switch("revert_axis_swap", "MRAA: whether a region that seems to turn by half a turn is turned back."),
+                switch("covariance_heatmaps", "MRAA: whether each region is drawn as wide as it is, not as wide as all others."),
+                switch("visibility", "Co-part: whether what a part leaves behind counts as hidden."),
+                host.advanced(
+                    io.String.Input(
+                        "norm",
+                        default=PUBLISHED,
+                        optional=True,
+                        tooltip="Monkey-Net: what heatmaps are divided by, a number or the word sum.",
+                    )
+                ),
+                number("clip_variance", "Monkey-Net: no covariance is narrower than this, and with 0 any may be.", -1.0),
+                number("scale", "Monkey-Net: by how much pictures shrink for the detector and the motion network."),
+                host.advanced(
+                    io.Int.Input(
+                        "size",
+                        default=0,
+                        min=0,
+                        max=4096,
+                        optional=True,
+                        tooltip="Side of the square pictures it was trained on, in pixels. 0: as published.",
+                    )
+                ),
+            ],
+            outputs=[
+                sockets.Model.Output(display_name="model", tooltip="The model, for every node that asks for one."),
+                io.String.Output(
+                    display_name="report", tooltip="What the file was recognised as, and what had to be assumed because no tensor tells."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str | None = None) -> bool | str:
+        return True if model_name in (None, DEFAULT) or host.model_path(model_name) else missing(model_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str | None = None, **_: Any) -> Any:
+        """Loaded anew when the file has changed."""
+        path = None if model_name in (None, DEFAULT) else host.model_path(model_name)
+        return (model_name, path and (os.path.getmtime(path), os.path.getsize(path)))
+
+    @classmethod
+    def execute(cls, model_name: str, precision: str = "float32", **options: Any) -> io.NodeOutput:
+        model = open_model(model_name, precision, chosen(options))
+        told = report(model)
+        host.tell(cls.hidden.unique_id, told)
+        return io.NodeOutput(host.HostedModel.of(model), told, ui={"text": (told,)})
+
+
+def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
+    """On the processor: the host moves it. Raises CheckpointError, InputError."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be {', '.join(PRECISIONS)}, and is {precision!r}.")
+    path = None if name == DEFAULT else host.model_path(name)
+    if path is None and name != DEFAULT:
+        raise InputError(missing(name))
+    return load(path, device="cpu", dtype=PRECISIONS[precision], **options)
+
+
+def missing(name: str) -> str:
+    return f"There is no {name} in models/motion; put it there, or choose {DEFAULT}."
+
+
+def chosen(options: dict[str, Any]) -> dict[str, Any]:
+    """Of the advanced inputs, those that are not left as published, as keywords of `load`."""
+    unset = {"clip_variance": -1, "temperature": 0, "keypoint_variance": 0, "scale": 0, "size": 0}
+    changed = {name: value for name, value in options.items() if value != unset.get(name, PUBLISHED)}
+    return {name: _meant(value) for name, value in changed.items()}
+
+
+def _meant(value: Any) -> Any:
+    if value in SWITCH:
+        return SWITCH[value]
+    if not isinstance(value, str) or value == "sum":
+        return value
+    try:
+        return int(value) if value.isdecimal() else float(value)
+    except ValueError:
+        raise InputError(f"{value!r} is no value for an option; leave it {PUBLISHED!r}, or give a number.") from None
+
+
+def report(model: MotionModel) -> str:
+    """What was recognised and assumed."""
+    return str(model.inspection or f"{model.family}: comes with the pack and needs no weights; any subject, any size")
+
+
+NODES = [LoadModel]

@@ -1,0 +1,28 @@
+"""Masks made hard, larger, soft-edged. B 1 H W in 0..1"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def shaped(maps: Tensor, threshold: float = 0.0, grow: int = 0, feather: float = 0.0) -> Tensor:
+    """A soft mask made hard at the threshold (0: left soft), grown by so many pixels, and feathered over so many, in that order."""
+    if threshold > 0:
+        maps = (maps >= threshold).to(maps.dtype)
+    if grow:
+        maps = grown(maps, grow) if grow > 0 else 1 - grown(1 - maps, -grow)
+    return blurred(maps, feather / 2) if feather > 0 else maps
+
+
+def grown(maps: Tensor, pixels: int) -> Tensor:
+    """The largest value within so many pixels, along rows and then along columns; the edge goes on as it is."""
+    rows = F.max_pool2d(F.pad(maps, (pixels, pixels, 0, 0), mode="replicate"), (1, 2 * pixels + 1), stride=1)
+    return F.max_pool2d(F.pad(rows, (0, 0, pixels, pixels), mode="replicate"), (2 * pixels + 1, 1), stride=1)
+
+
+def blurred(maps: Tensor, sigma: float) -> Tensor:
+    from kornia.filters import gaussian_blur2d
+
+    size = 2 * max(1, round(3 * sigma)) + 1
+    return gaussian_blur2d(maps, (size, size), (sigma, sigma), border_type="replicate").clamp(0, 1)

@@ -1,0 +1,49 @@
+"""A pose to the field that moves the source into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..comfyui_motion.animate import Stage, frames_at_once
+from . import host, sockets
+from .convert import to_pictures
+from .host import io
+
+
+class EstimateMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_EstimateMotion",
+            display_name="Estimate Motion",
+            category="motion/field",
+            description="For every pixel of every frame, where in the source it comes from: the motion field, and what the source does not show.",
+            search_aliases=["optical flow", "dense motion", "warp field"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="From Load Motion Model; the keypoints must be its own."),
+                io.Image.Input("source_image", tooltip="The still picture, of any size."),
+                sockets.Keypoints.Input(
+                    "driving_keypoints", tooltip="The pose for each frame, from Retarget Keypoints; or a driver's own, for mode absolute."
+                ),
+            ],
+            outputs=[
+                sockets.Field.Output(
+                    display_name="field",
+                    tooltip="One field per pose, over the whole picture: it moves pictures, masks and keypoints of any size, and Generate makes frames of it.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: host.HostedModel, source_image: Tensor, driving_keypoints: Any) -> io.NodeOutput:
+        at_once = frames_at_once(model.model)
+        network = model.ready(at_once)
+        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), "source", "stretch")
+        work = host.batches(lambda part: network.motion(stage.portrait, driving_keypoints[part]), len(driving_keypoints), at_once)
+        fields = [stage.over_picture(field).to(host.result_device()) for field in work]
+        return io.NodeOutput(fields[0].join(fields))
+
+
+NODES = [EstimateMotion]

@@ -1,0 +1,126 @@
+"""Keypoints, fields and parts, made visible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..comfyui_motion import InputError, MotionField
+from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
+from ..comfyui_motion.picture import to_rgb
+from . import host, sockets
+from .convert import Gathered, to_images, to_pictures
+from .host import io
+from .keypoints import real
+
+SIDE = 512  # of a drawing over nothing
+OPACITY = "How far the drawing covers the images, where there are any."
+
+
+class PreviewKeypoints(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_PreviewKeypoints",
+            display_name="Preview Keypoints",
+            category="motion/preview",
+            description="A dot on each point, one colour a point, and two strokes for how its surroundings turn and stretch.",
+            inputs=[
+                sockets.Keypoints.Input("keypoints", tooltip="Any keypoints."),
+                io.Image.Input(
+                    "images", optional=True, tooltip="What to draw on: one picture, or one per set of points. Left open: black."
+                ),
+                io.Boolean.Input(
+                    "frames", default=True, optional=True, tooltip="Draw each point's local frame too, where the model has them."
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="preview", tooltip="One picture per set of points.")],
+        )
+
+    @classmethod
+    def execute(cls, keypoints: Any, images: Tensor | None = None, frames: bool = True) -> io.NodeOutput:
+        points = real(keypoints)
+        under = backdrop(images, len(points), SIDE, SIDE)
+        return io.NodeOutput(drawn(lambda part: draw_keypoints(under(part), points[part], frames), len(points)))
+
+
+class PreviewField(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_PreviewField",
+            display_name="Preview Field",
+            category="motion/preview",
+            description="Where each pixel reads from: the hue is the direction, the saturation how far; what the source does not show is dark.",
+            search_aliases=["optical flow", "flow visualization"],
+            inputs=[
+                sockets.Field.Input("field", tooltip="Any motion field."),
+                io.Image.Input(
+                    "images", optional=True, tooltip="What to draw on: one picture, or one per field. Left open: the field alone."
+                ),
+                io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY),
+            ],
+            outputs=[io.Image.Output(display_name="preview", tooltip="One picture per field.")],
+        )
+
+    @classmethod
+    def execute(cls, field: MotionField, images: Tensor | None = None, opacity: float = 0.6) -> io.NodeOutput:
+        scale = SIDE / max(field.size)
+        under = backdrop(images, len(field), round(field.size[0] * scale), round(field.size[1] * scale))
+        reach = float(
+            (field.grid - field.identity(1, *field.size, field.grid).grid).norm(dim=-1).amax()
+        )  # of the whole clip, or colours would flicker
+
+        def draw(part: slice) -> Tensor:
+            pictures = under(part).cpu()
+            shown = draw_field(field[part], *pictures.shape[-2:], reach=reach).cpu()
+            return shown if images is None else torch.lerp(pictures, shown, opacity)
+
+        return io.NodeOutput(drawn(draw, len(field)))
+
+
+class PreviewParts(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_PreviewParts",
+            display_name="Preview Parts",
+            category="motion/preview",
+            description="Each part in a colour of its own.",
+            inputs=[
+                sockets.Parts.Input("parts", tooltip="From Segment Parts."),
+                io.Image.Input("images", optional=True, tooltip="What to draw on: one picture, or one per segmentation. Left open: black."),
+                io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY),
+            ],
+            outputs=[io.Image.Output(display_name="preview", tooltip="One picture per segmentation.")],
+        )
+
+    @classmethod
+    def execute(cls, parts: Tensor, images: Tensor | None = None, opacity: float = 0.6) -> io.NodeOutput:
+        scale = SIDE / max(parts.shape[-2:])
+        under = backdrop(images, len(parts), round(parts.shape[2] * scale), round(parts.shape[3] * scale))
+        opacity = 1.0 if images is None else opacity
+        return io.NodeOutput(drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts)))
+
+
+def backdrop(images: Tensor | None, total: int, height: int, width: int):
+    """part → the pictures to draw on, B 3 H W: the images, the last one repeated where there are too few, or black."""
+    if images is None:
+        return lambda part: torch.zeros(1, 3, height, width).expand(part.stop - part.start, -1, -1, -1)
+    pictures = to_pictures(images)
+    if len(pictures) not in (1, total):
+        raise InputError(f"There are {total} frames to draw; give one image or {total}, not {len(pictures)}.")
+    return lambda part: to_rgb((pictures.expand(total, -1, -1, -1) if len(pictures) == 1 else pictures)[part])
+
+
+def drawn(draw, total: int) -> Tensor:
+    """The drawings of all frames. B H W 3"""
+    images = Gathered(total, host.result_device())
+    for pictures in host.batches(draw, total, 16):
+        images.add(to_images(pictures))
+    return images.whole
+
+
+NODES = [PreviewKeypoints, PreviewField, PreviewParts]

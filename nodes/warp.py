@@ -1,0 +1,75 @@
+"""Anything moved by a field."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..comfyui_motion import InputError, MotionField
+from . import host, sockets
+from .convert import Gathered, to_images, to_maps, to_mask, to_pictures
+from .host import io
+
+EDGES = {"repeat": "border", "black": "zeros"}
+EDGE = "What lies beyond the picture's edge: its last pixels again, or nothing."
+
+
+class WarpImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_WarpImage",
+            display_name="Warp Image",
+            category="motion/field",
+            description="Any picture, moved by a motion field at its own size: another version of the source, a texture, a matte painting.",
+            inputs=[
+                sockets.Field.Input("field", tooltip="The motion, one field per frame."),
+                io.Image.Input(
+                    "image", tooltip="One picture for all frames, or one per frame; of any size, laid over the source as a whole."
+                ),
+                io.Combo.Input("edge", options=list(EDGES), default="repeat", optional=True, tooltip=EDGE),
+            ],
+            outputs=[io.Image.Output(display_name="images", tooltip="The picture in motion, one per field.")],
+        )
+
+    @classmethod
+    def execute(cls, field: MotionField, image: Tensor, edge: str = "repeat") -> io.NodeOutput:
+        moved = warped(field, to_pictures(image, "image"), edge)
+        return io.NodeOutput(to_images(moved))
+
+
+class WarpMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_WarpMask",
+            display_name="Warp Mask",
+            category="motion/field",
+            description="A mask drawn on the still source, moved by a motion field: it follows the subject through the clip.",
+            inputs=[
+                sockets.Field.Input("field", tooltip="The motion, one field per frame."),
+                io.Mask.Input("mask", tooltip="One mask for all frames, or one per frame; of any size, laid over the source as a whole."),
+                io.Combo.Input("edge", options=list(EDGES), default="black", optional=True, tooltip=EDGE),
+            ],
+            outputs=[io.Mask.Output(display_name="mask", tooltip="The mask in motion, one per field.")],
+        )
+
+    @classmethod
+    def execute(cls, field: MotionField, mask: Tensor, edge: str = "black") -> io.NodeOutput:
+        return io.NodeOutput(to_mask(warped(field, to_maps(mask), edge)))
+
+
+def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:
+    """B C H W of as many frames as the field has. Raises InputError."""
+    if edge not in EDGES:
+        raise InputError(f"edge must be {' or '.join(EDGES)}, and is {edge!r}.")
+    if len(pictures) not in (1, len(field)):
+        raise InputError(f"A field of {len(field)} frames moves one picture or {len(field)} of them, not {len(pictures)}.")
+    moved = Gathered(len(field), host.result_device())
+    for batch in host.batches(
+        lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], EDGES[edge]), len(field), 16
+    ):
+        moved.add(batch)
+    return moved.whole
+
+
+NODES = [WarpImage, WarpMask]
