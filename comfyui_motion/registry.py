@@ -107,9 +107,22 @@ def parameters(kind: Family, **values: Any) -> Any:
     unknown = [name for name in values if name not in hints]
     if unknown:
         raise InputError(f"{kind.name} has no parameter {unknown[0]!r}; it has {', '.join(hints)}.")
-    built = {name: hints[name](**value) if isinstance(value, Mapping) else value for name, value in values.items()}
-    built = {name: tuple(value) if isinstance(value, list) else value for name, value in built.items()}
-    return dataclasses.replace(kind.published, **built)
+    return dataclasses.replace(kind.published, **{name: _as_kind(kind, name, value) for name, value in values.items()})
+
+
+def _as_kind(kind: Family, name: str, value: Any) -> Any:
+    """`value` of the kind the published one has: JSON's objects and lists become shapes and tuples, whole numbers floats."""
+    published = getattr(kind.published, name)
+    if isinstance(value, Mapping):
+        return get_type_hints(type(kind.published))[name](**value)
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(published, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = (bool, int, float, str)
+    if isinstance(published, plain) and isinstance(value, plain) and type(value) is not type(published):
+        raise InputError(f"{kind.name}'s {name} is {type(published).__name__}, such as {published}, and {value!r} was given.")
+    return value
 
 
 def build(name: str, **values: Any) -> MotionModel:

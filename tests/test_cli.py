@@ -1,0 +1,111 @@
+"""The command line: the main job, errors in one sentence, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from comfyui_motion.cli import main
+from comfyui_motion.picture import write_picture
+from comfyui_motion.registry import build
+from comfyui_motion.video import read_video, write_video
+
+
+@pytest.fixture
+def media(tmp_path):
+    """A textured picture and a clip of another sliding to the right, small."""
+    torch.manual_seed(0)
+    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 16), size=(72, 96), mode="bicubic").clamp(0, 1)
+    write_picture(texture, tmp_path / "source.png")
+    write_video(tmp_path / "driving.mp4", torch.cat([texture[..., 8 - i : 88 - i] for i in range(6)]), 12)
+    return tmp_path
+
+
+def run(*words) -> int:
+    return main([str(word) for word in words])
+
+
+def test_a_picture_moves_as_a_clip_moves(media, capsys):
+    target = media / "out.mp4"
+    assert run("animate", media / "source.png", media / "driving.mp4", "-o", target, "--preview", media / "sheet.png", "--occlusion", media / "masks/%03d.png") == 0
+    clip = read_video(target)
+    assert (clip.width, clip.height, float(clip.fps), len(clip.frames())) == (96, 72, 12.0, 6)
+    assert len(list((media / "masks").iterdir())) == 6
+    assert (media / "sheet.png").exists()
+    assert "6 frames of 96x72 at 12 a second" in capsys.readouterr().out
+
+
+def test_frames_to_use_rate_and_model_size_can_be_chosen(media):
+    target = media / "out.gif"
+    assert run("animate", media / "source.png", media / "driving.mp4", "-o", target, "--start", 1, "--stop", 4, "--fps", 10, "--mode", "absolute", "--batch", 2) == 0
+    clip = read_video(target)
+    assert float(clip.fps) == 10 and len(clip.frames()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["missing.png", "driving.mp4", "-o", "out.mp4"], "missing.png"),
+        (["source.png", "source.txt", "-o", "out.mp4"], "source.txt"),
+        (["source.png", "driving.mp4", "-o", "out.docx"], "out.docx"),
+        (["source.png", "driving.mp4", "-o", "driving.mp4"], "name another target"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--model", "nothing.pth"], "nothing.pth"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--reference", "77"], "77"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--mode", "avd"], "avd"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--set", "colour=3"], "colour"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--device", "toaster"], "toaster"),
+        (["source.png", "driving.mp4", "-o", "no/such/folder/out.mp4"], "folder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence_and_leaves_nothing(media, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(media)
+    Path("source.txt").write_text("not a clip")
+    before = sorted(path.name for path in media.iterdir())
+    assert run("animate", *words) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("comfyui-motion: ") and says in said[0]
+    assert sorted(path.name for path in media.iterdir()) == before
+
+
+def test_ctrl_c_leaves_nothing_half_written(media, monkeypatch, capsys):
+    def interrupted(self, done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("comfyui_motion.cli.Bar.__call__", interrupted)
+    assert run("animate", media / "source.png", media / "driving.mp4", "-o", media / "out.mp4") == 130
+    assert sorted(path.name for path in media.iterdir()) == ["driving.mp4", "source.png"]
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_inspect_and_convert_tell_what_a_checkpoint_is(tmp_path, capsys):
+    from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+
+    shape = HourglassShape(8, 32, 2)
+    tensors = build("fomm", keypoints=4, jacobians=4, detector=shape, dense=shape, body=BodyShape(8, 32, 2, 1)).state_dict()
+    torch.save({"generator": {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")},
+                "kp_detector": {k.removeprefix("kp_detector."): v for k, v in tensors.items() if k.startswith("kp_detector.")}}, tmp_path / "a.pth.tar")
+    assert run("inspect", tmp_path / "a.pth.tar", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["parameters"]["keypoints"] == 4
+    assert run("convert", tmp_path / "a.pth.tar", tmp_path / "a.safetensors", "--set", "align_corners=false") == 0
+    assert "align_corners False (written in the file)" in capsys.readouterr().out
+    assert run("convert", tmp_path / "a.pth.tar", tmp_path / "a.safetensors", "--set", "head_padding=wide") == 2
+
+
+def test_models_lists_the_default_first_and_every_family(capsys):
+    assert run("models") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("flow: needs no weights")
+    assert all(name in said for name in ("fomm-vox-256", "mraa-", "tpsmm-", "copart-", "monkeynet-", "x2face"))
+
+
+def test_the_module_runs_as_a_command():
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from comfyui_motion.cli import main; sys.exit(main(['inspect', 'nothing.pth']))"],
+        capture_output=True, text=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, timeout=120,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "nothing.pth" in done.stderr
