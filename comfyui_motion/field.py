@@ -132,6 +132,10 @@ class MotionField:
         """The same grid read corner-aligned, the convention it was built in: identity motion leaves a picture of any size as it is."""
         return replace(self, align_corners=True)
 
+    def of_source(self) -> MotionField:
+        """The field that reads the source itself: this one, but in a family whose fields read what it made of the source."""
+        return self
+
     def resize(self, height: int, width: int) -> Self:
         """The same motion on a grid of another size. Corner-aligned grids keep identity exactly; others resize as the published code does."""
         if self.size == (height, width):

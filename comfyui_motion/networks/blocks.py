@@ -6,7 +6,7 @@ the body is Johnson et al.'s (2016). Nothing here knows a family.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +45,20 @@ class BodyShape:
 def normalisation(kind: str, channels: int) -> nn.Module:
     """ "batch": BatchNorm2d. "instance": InstanceNorm2d with weights and without running statistics."""
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.InstanceNorm2d(channels, affine=True)
+
+
+class Precise(nn.Module):
+    """A network that stays float32 when the model around it is cast to a narrower dtype.
+
+    For what finds keypoints and motions: small beside a generator, while its rounding, a pixel or two, moves the whole picture.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Precise:
+        def widened(tensor: Tensor) -> Tensor:
+            cast = fn(tensor)
+            return tensor.to(cast.device, torch.float32) if cast.dtype in (torch.float16, torch.bfloat16) else cast
+
+        return super()._apply(widened, recurse)
 
 
 class Same(nn.Module):
@@ -110,15 +124,18 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The right half: up, and the map of that size from the left beside it. Every map is kept, coarse to fine."""
+    """The right half: up, and the map of that size from the left beside it. Every map is kept, coarse to fine.
 
-    def __init__(self, into: int, shape: HourglassShape, norm: str = "batch") -> None:
+    `extra` channels come with every map from the left.
+    """
+
+    def __init__(self, into: int, shape: HourglassShape, norm: str = "batch", extra: int = 0) -> None:
         super().__init__()
         last = shape.depth - 1
         self.up_blocks = nn.ModuleList(
-            Up((1 if i == last else 2) * shape.channels(i + 1), shape.channels(i), norm) for i in reversed(range(shape.depth))
+            Up((1 if i == last else 2) * shape.channels(i + 1) + extra, shape.channels(i), norm) for i in reversed(range(shape.depth))
         )
-        self.out_channels = [2 * shape.channels(i) for i in range(last, 0, -1)] + [shape.width + into]
+        self.out_channels = [2 * shape.channels(i) + extra for i in range(last, 0, -1)] + [shape.width + into + extra]
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         skips = list(maps)
@@ -199,6 +216,14 @@ class Body(nn.Module):
         return torch.sigmoid(self.final(x).float())
 
 
+def start_at(layer: nn.Conv2d | nn.Linear, numbers: list[float]) -> None:
+    """Before training the layer gives these numbers, whatever it sees."""
+    assert layer.bias is not None
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor(numbers))
+
+
 def soft_argmax(heat: Tensor) -> Tensor:
     """The expected position under each map. B K H W, each map summing to 1 -> B K 2"""
     return torch.einsum("bkhw,hwc->bkc", heat, identity_grid(heat.shape[2], heat.shape[3], heat))
@@ -235,12 +260,19 @@ def count_blocks(tensors: Mapping[str, Tensor], prefix: str) -> int:
     return len({n for n in numbers if n.isdigit()})
 
 
-def hourglass_shape(tensors: Mapping[str, Tensor], prefix: str) -> HourglassShape:
+def hourglass_shape(tensors: Mapping[str, Tensor], prefix: str, encoder: str = "encoder", decoder: str = "decoder") -> HourglassShape:
     """Of the hourglass whose tensors begin with `prefix` ("kp_detector.predictor."). Where the cap is never reached, it is the widest seen."""
-    depth = count_blocks(tensors, f"{prefix}encoder.down_blocks.")
-    widths = [tensors[f"{prefix}encoder.down_blocks.{i}.conv.weight"].shape[0] for i in range(depth)]
-    ups = [tensors[f"{prefix}decoder.up_blocks.{i}.conv.weight"].shape[0] for i in range(depth)]
+    depth = count_blocks(tensors, f"{prefix}{encoder}.down_blocks.")
+    widths = [tensors[f"{prefix}{encoder}.down_blocks.{i}.conv.weight"].shape[0] for i in range(depth)]
+    ups = [tensors[f"{prefix}{decoder}.up_blocks.{i}.conv.weight"].shape[0] for i in range(depth)]
     return HourglassShape(width=ups[-1], limit=max(widths + ups), depth=depth)
+
+
+def encoder_shape(tensors: Mapping[str, Tensor], prefix: str) -> HourglassShape:
+    """Of an encoder alone, whose first level has twice the width, unless that is the limit."""
+    depth = count_blocks(tensors, f"{prefix}down_blocks.")
+    widths = [tensors[f"{prefix}down_blocks.{i}.conv.weight"].shape[0] for i in range(depth)]
+    return HourglassShape((widths[0] + 1) // 2, max(widths), depth) if widths else HourglassShape(0, 0, 0)
 
 
 def body_shape(tensors: Mapping[str, Tensor], prefix: str) -> BodyShape:
