@@ -69,8 +69,11 @@ def _flatten(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str
 
 def sha256(path: Path) -> str:
     """Of the whole file, in hexadecimal."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read()).hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def is_safetensors(path: Path) -> bool:
@@ -116,7 +119,9 @@ def _read_pickle(path: Path) -> Any:
         raise _refusal(path, str(error)) from error
     except Exception as error:  # what a damaged file makes the unpickler raise cannot be foreseen
         reason = str(error).split("\n")[0][:200]
-        raise CheckpointError(f"{path.name} looks like a PyTorch file but cannot be read ({reason}); it is damaged or was cut short: download it again.") from error
+        raise CheckpointError(
+            f"{path.name} looks like a PyTorch file but cannot be read ({reason}); it is damaged or was cut short: download it again."
+        ) from error
 
 
 def _refusal(path: Path, reason: str) -> CheckpointError:

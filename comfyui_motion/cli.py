@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MotionError as error:
         print(f"comfyui-motion: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("comfyui-motion: stopped; nothing half-written is left.", file=sys.stderr)
         return 130

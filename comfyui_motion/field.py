@@ -40,18 +40,18 @@ def identity_grid(height: int, width: int, like: Tensor | None = None, align_cor
     return _identity(height, width, torch.device("cpu") if like is None else like.device, align_corners)
 
 
-def resize(maps: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
+def resize(maps: Tensor, height: int, width: int, *, align_corners: bool = False) -> Tensor:
     """Bilinear. B C h w -> B C height width; the maps themselves when they have that size."""
     if maps.shape[-2:] == (height, width):
         return maps
     return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=align_corners)
 
 
-def resize_grid(grid: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
+def resize_grid(grid: Tensor, height: int, width: int, *, align_corners: bool = False) -> Tensor:
     """A grid's coordinates resized bilinearly, as the published generators do. B h w 2 -> B height width 2"""
     if grid.shape[1:3] == (height, width):
         return grid
-    return resize(grid.permute(0, 3, 1, 2), height, width, align_corners).permute(0, 2, 3, 1)
+    return resize(grid.permute(0, 3, 1, 2), height, width, align_corners=align_corners).permute(0, 2, 3, 1)
 
 
 def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
@@ -142,7 +142,7 @@ class MotionField:
             return self
         contributions = None if self.contributions is None else resize(self.contributions, height, width)
         occlusion = tuple(resize(level, height, width) for level in self.occlusion[-1:])
-        grid = resize_grid(self.grid, height, width, self.align_corners)
+        grid = resize_grid(self.grid, height, width, align_corners=self.align_corners)
         return replace(self, grid=grid, occlusion=occlusion, contributions=contributions)
 
     def warp(self, picture: Tensor, padding: str = "zeros") -> Tensor:
@@ -153,7 +153,7 @@ class MotionField:
         check_shape("picture", picture, "B C H W")
         if picture.shape[0] not in (1, len(self)):
             raise InputError(f"A field of {len(self)} frames warps one picture or {len(self)} of them, not {picture.shape[0]}.")
-        grid = resize_grid(self.grid, picture.shape[2], picture.shape[3], self.align_corners)
+        grid = resize_grid(self.grid, picture.shape[2], picture.shape[3], align_corners=self.align_corners)
         return sample(picture, grid.to(picture.device), self.align_corners, padding)
 
     def occlusion_mask(self, height: int, width: int) -> Tensor:
@@ -164,7 +164,7 @@ class MotionField:
 
     def to_pixels(self, height: int, width: int) -> Tensor:
         """Absolute positions (x, y) in pixels of a source of that size, 0 = centre of the first. B height width 2"""
-        grid = resize_grid(self.grid, height, width, self.align_corners)
+        grid = resize_grid(self.grid, height, width, align_corners=self.align_corners)
         if self.align_corners:
             return (grid + 1) / 2 * _spans(height, width, grid)
         return ((grid + 1) * grid.new_tensor([width, height]) - 1) / 2
@@ -186,8 +186,10 @@ class MotionField:
             raise InputError("Only corner-aligned fields compose; call straightened() on both first.")
         carried = sample(first.grid.permute(0, 3, 1, 2), self.grid, True, "border").permute(0, 2, 3, 1)
         outside = self.grid - self.grid.clamp(-1, 1)  # beyond the edge the first field goes on as it ended
-        visible = [level for level in self.occlusion[-1:]]
-        visible += [sample(level, resize_grid(self.grid, *level.shape[-2:], True), True, "border") for level in first.occlusion[-1:]]
+        visible = list(self.occlusion[-1:])
+        for level in first.occlusion[-1:]:
+            grid = resize_grid(self.grid, level.shape[2], level.shape[3], align_corners=True)
+            visible.append(sample(level, grid, True, "border"))
         if len(visible) == 2:
             visible = [resize(visible[1], *visible[0].shape[-2:]) * visible[0]]
         return MotionField(carried + outside, tuple(visible))

@@ -163,7 +163,7 @@ def best_device() -> torch.device:
 def load(
     path: str | Path | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None, **overrides: Any
 ) -> MotionModel:
-    """A model ready to use: the default when `path` is None, else a checkpoint file or a known name ("vox-256").
+    """A model ready to use: the default when `path` is None, else a checkpoint file or a known name ("fomm-vox-256").
 
     `device` None takes a GPU where there is one, `dtype` None float32. What no tensor tells (`align_corners`, `head_padding`, ...) can
     be given over the preset. `model.inspection` says what was recognised and assumed. Raises CheckpointError, InputError.

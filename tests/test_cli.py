@@ -31,7 +31,8 @@ def run(*words) -> int:
 
 def test_a_picture_moves_as_a_clip_moves(media, capsys):
     target = media / "out.mp4"
-    assert run("animate", media / "source.png", media / "driving.mp4", "-o", target, "--preview", media / "sheet.png", "--occlusion", media / "masks/%03d.png") == 0
+    also = ["--preview", media / "sheet.png", "--occlusion", media / "masks/%03d.png"]
+    assert run("animate", media / "source.png", media / "driving.mp4", "-o", target, *also) == 0
     clip = read_video(target)
     assert (clip.width, clip.height, float(clip.fps), len(clip.frames())) == (96, 72, 12.0, 6)
     assert len(list((media / "masks").iterdir())) == 6
@@ -41,7 +42,8 @@ def test_a_picture_moves_as_a_clip_moves(media, capsys):
 
 def test_frames_to_use_rate_and_model_size_can_be_chosen(media):
     target = media / "out.gif"
-    assert run("animate", media / "source.png", media / "driving.mp4", "-o", target, "--start", 1, "--stop", 4, "--fps", 10, "--mode", "absolute", "--batch", 2) == 0
+    chosen = ["--start", 1, "--stop", 4, "--fps", 10, "--mode", "absolute", "--batch", 2]
+    assert run("animate", media / "source.png", media / "driving.mp4", "-o", target, *chosen) == 0
     clip = read_video(target)
     assert float(clip.fps) == 10 and len(clip.frames()) == 3
 
