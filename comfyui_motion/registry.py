@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -113,14 +113,15 @@ def parameters(kind: Family, **values: Any) -> Any:
 def _as_kind(kind: Family, name: str, value: Any) -> Any:
     """`value` of the kind the published one has: JSON's objects and lists become shapes and tuples, whole numbers floats."""
     published = getattr(kind.published, name)
+    hint = get_type_hints(type(kind.published))[name]
     if isinstance(value, Mapping):
-        return get_type_hints(type(kind.published))[name](**value)
+        return hint(**value)
     if isinstance(value, list):
         return tuple(value)
     if isinstance(published, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = (bool, int, float, str)
-    if isinstance(published, plain) and isinstance(value, plain) and type(value) is not type(published):
+    if isinstance(published, plain) and isinstance(value, plain) and type(value) not in (type(published), *get_args(hint)):
         raise InputError(f"{kind.name}'s {name} is {type(published).__name__}, such as {published}, and {value!r} was given.")
     return value
 
