@@ -28,7 +28,9 @@ class SegmentParts(io.ComfyNode):
                 sockets.Model.Input("model", tooltip="A co-part segmentation, MRAA or TPSMM checkpoint."),
                 io.Image.Input("images", tooltip="Pictures of any size."),
             ],
-            outputs=[sockets.Parts.Output(display_name="parts", tooltip="Soft masks that sum to 1, the background first; one set per picture.")],
+            outputs=[
+                sockets.Parts.Output(display_name="parts", tooltip="Soft masks that sum to 1, the background first; one set per picture.")
+            ],
         )
 
     @classmethod
@@ -87,8 +89,20 @@ class SwapParts(io.ComfyNode):
                     tooltip="target: what is replaced is where the target has the parts. source: where the source has them, moved to the target's pose.",
                 ),
                 io.Boolean.Input("hard", default=False, tooltip="Masks of 0 and 1 instead of soft edges."),
-                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 leaves the target as the network sees it, 1 swaps wholly."),
-                io.Combo.Input("size", options=SIZES, default="target", tooltip="target: the frames at the target's own size. model: the network's own."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0 leaves the target as the network sees it, 1 swaps wholly.",
+                ),
+                io.Combo.Input(
+                    "size",
+                    options=SIZES,
+                    default="target",
+                    tooltip="target: the frames at the target's own size. model: the network's own.",
+                ),
                 io.Mask.Input(
                     "mask",
                     optional=True,

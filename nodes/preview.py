@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,11 +12,11 @@ from ..comfyui_motion import InputError, MotionField
 from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
 from ..comfyui_motion.picture import to_rgb
 from . import host, sockets
-from .convert import Gathered, to_images, to_pictures
+from .convert import Gathered, resized, to_images, to_pictures
 from .host import io
 from .keypoints import real
 
-SIDE = 512  # of a drawing over nothing
+HEIGHT = "Of the preview, in pixels, so that long clips stay small; the width follows, both even. 0: the images' own size."
 OPACITY = "How far the drawing covers the images, where there are any."
 
 
@@ -35,14 +36,15 @@ class PreviewKeypoints(io.ComfyNode):
                 io.Boolean.Input(
                     "frames", default=True, optional=True, tooltip="Draw each point's local frame too, where the model has them."
                 ),
+                io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
             ],
             outputs=[io.Image.Output(display_name="preview", tooltip="One picture per set of points.")],
         )
 
     @classmethod
-    def execute(cls, keypoints: Any, images: Tensor | None = None, frames: bool = True) -> io.NodeOutput:
+    def execute(cls, keypoints: Any, images: Tensor | None = None, frames: bool = True, height: int = 384) -> io.NodeOutput:
         points = real(keypoints)
-        under = backdrop(images, len(points), SIDE, SIDE)
+        under = backdrop(images, len(points), height, (512, 512))
         return io.NodeOutput(drawn(lambda part: draw_keypoints(under(part), points[part], frames), len(points)))
 
 
@@ -61,17 +63,16 @@ class PreviewField(io.ComfyNode):
                     "images", optional=True, tooltip="What to draw on: one picture, or one per field. Left open: the field alone."
                 ),
                 io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY),
+                io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
             ],
             outputs=[io.Image.Output(display_name="preview", tooltip="One picture per field.")],
         )
 
     @classmethod
-    def execute(cls, field: MotionField, images: Tensor | None = None, opacity: float = 0.6) -> io.NodeOutput:
-        scale = SIDE / max(field.size)
-        under = backdrop(images, len(field), round(field.size[0] * scale), round(field.size[1] * scale))
-        reach = float(
-            (field.grid - field.identity(1, *field.size, field.grid).grid).norm(dim=-1).amax()
-        )  # of the whole clip, or colours would flicker
+    def execute(cls, field: MotionField, images: Tensor | None = None, opacity: float = 0.6, height: int = 384) -> io.NodeOutput:
+        under = backdrop(images, len(field), height, field.size)
+        moved = field.grid - field.identity(1, *field.size, field.grid).grid
+        reach = float(moved.norm(dim=-1).amax())  # of the whole clip, or colours would flicker
 
         def draw(part: slice) -> Tensor:
             pictures = under(part).cpu()
@@ -93,29 +94,41 @@ class PreviewParts(io.ComfyNode):
                 sockets.Parts.Input("parts", tooltip="From Segment Parts."),
                 io.Image.Input("images", optional=True, tooltip="What to draw on: one picture, or one per segmentation. Left open: black."),
                 io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY),
+                io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
             ],
             outputs=[io.Image.Output(display_name="preview", tooltip="One picture per segmentation.")],
         )
 
     @classmethod
-    def execute(cls, parts: Tensor, images: Tensor | None = None, opacity: float = 0.6) -> io.NodeOutput:
-        scale = SIDE / max(parts.shape[-2:])
-        under = backdrop(images, len(parts), round(parts.shape[2] * scale), round(parts.shape[3] * scale))
+    def execute(cls, parts: Tensor, images: Tensor | None = None, opacity: float = 0.6, height: int = 384) -> io.NodeOutput:
+        under = backdrop(images, len(parts), height, parts.shape[-2:])
         opacity = 1.0 if images is None else opacity
         return io.NodeOutput(drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts)))
 
 
-def backdrop(images: Tensor | None, total: int, height: int, width: int):
-    """part → the pictures to draw on, B 3 H W: the images, the last one repeated where there are too few, or black."""
+def backdrop(images: Tensor | None, total: int, height: int, own: tuple[int, int]) -> Callable[[slice], Tensor]:
+    """part → the pictures to draw on, B 3 H W of that height: the images, or black of the aspect of `own`. Raises InputError."""
     if images is None:
-        return lambda part: torch.zeros(1, 3, height, width).expand(part.stop - part.start, -1, -1, -1)
+        black = torch.zeros(1, 3, *even_size(own, height or own[0]))
+        return lambda part: black.expand(part.stop - part.start, -1, -1, -1)
     pictures = to_pictures(images)
     if len(pictures) not in (1, total):
         raise InputError(f"There are {total} frames to draw; give one image or {total}, not {len(pictures)}.")
-    return lambda part: to_rgb((pictures.expand(total, -1, -1, -1) if len(pictures) == 1 else pictures)[part])
+    size = even_size(pictures.shape[-2:], height) if height else pictures.shape[-2:]
+
+    def under(part: slice) -> Tensor:
+        chosen = resized(to_rgb(pictures if len(pictures) == 1 else pictures[part]), *size)
+        return chosen.expand(part.stop - part.start, -1, -1, -1)
+
+    return under
 
 
-def drawn(draw, total: int) -> Tensor:
+def even_size(size: tuple[int, ...], height: int) -> tuple[int, int]:
+    """Of that height and the same aspect, both even."""
+    return 2 * max(1, round(height / 2)), 2 * max(1, round(size[1] * height / size[0] / 2))
+
+
+def drawn(draw: Callable[[slice], Tensor], total: int) -> Tensor:
     """The drawings of all frames. B H W 3"""
     images = Gathered(total, host.result_device())
     for pictures in host.batches(draw, total, 16):
