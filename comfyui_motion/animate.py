@@ -177,6 +177,7 @@ class Stage:
 
     def over_picture(self, field: MotionField) -> MotionField:
         """The field over the whole picture, no larger than it was, read corner-aligned: what means the same to whoever gets it."""
+        field = field.of_source()
         if self.fit.whole:
             return field.straightened()
         scale = max(field.size) / max(self.fit.height, self.fit.width)
@@ -191,7 +192,7 @@ class Stage:
 
     def _full_size(self, picture: Tensor, field: MotionField, visible: Tensor) -> tuple[Tensor, Tensor]:
         """The source's own pixels where they are visible, the network's where not."""
-        whole = self.fit.field(MotionField(field.grid, (visible,)))
+        whole = self.fit.field(MotionField(field.of_source().grid, (visible,)))
         edge = 1 + 1 / whole.grid.new_tensor([self.fit.width, self.fit.height])  # half a pixel beyond the last centre
         inside = (whole.grid.abs() <= edge).all(-1)[:, None].to(visible.dtype)
         shown = whole.occlusion[-1].clamp(0, 1) * inside

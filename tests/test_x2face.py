@@ -136,3 +136,15 @@ def test_the_published_network_has_eight_levels_and_no_biases():
     assert tensors[f"pix2pixSampler.netG.model.{deepest}down.1.weight"].shape == (128, 512, 4, 4)
     assert tensors[f"pix2pixUnwrapped.netG.model.{deepest}down.1.weight"].shape == (512, 512, 4, 4)
     assert not [name for name in tensors if name.endswith(("down.0.bias", "down.1.bias", "up.2.bias"))]
+
+
+def test_at_the_source_s_size_its_own_pixels_move(model):
+    """What the network draws small, the source shows large: the same picture, through the field of the source."""
+    x, y = torch.meshgrid(*(torch.linspace(0, 1, 96),) * 2, indexing="xy")
+    ramp = torch.stack([x, y, (x + y) / 2])[None]
+    driving = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    small, large = (torch.cat(list(motion.animate(model, ramp, driving, mode="absolute", size=size))) for size in ("model", "source"))
+    assert large.shape == (2, 3, 96, 96)
+    inside = slice(32, 64)
+    shown = torch.nn.functional.interpolate(small, size=(96, 96), mode="bilinear")
+    assert_close(large[..., inside, inside], shown[..., inside, inside], atol=0.03, rtol=0)
