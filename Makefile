@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 demo: .venv/installed
 	@mkdir -p demo
-	$(BIN)/comfyui-motion animate examples/source.png examples/driving.mp4 -o demo/demo.mp4 --preview demo/demo.png
+	$(BIN)/comfyui-motion animate samples/source.png samples/driving.mp4 -o demo/demo.mp4 --preview demo/demo.png
 	@echo "The clip is demo/demo.mp4, its contact sheet demo/demo.png."
 
 test: .venv/dev

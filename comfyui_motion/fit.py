@@ -1,8 +1,8 @@
 """A picture of any size and a network of one size: to its canvas, and its motion back to the picture's own pixels.
 
-The canvas is the square a network works on. What it covers is a box in the picture's pixels: the whole picture (stretch), a square
-around it (letterbox, edges repeated) or the largest square inside it (crop). Motion found on the canvas returns as displacements, so
-that no motion stays no motion, and beyond the box it goes on as at its edge.
+The canvas is the square a network works on. What it covers is a box in the picture's pixels: where the subject is, or the whole
+picture; as it is (stretch), or the square around it (letterbox, edges repeated), or the largest square inside it (crop). Motion found on
+the canvas returns as displacements, so that no motion stays no motion, and beyond the box it fades to none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .field import MotionField, identity_grid
 from .keypoints import Keypoints
 
 MODES = ("stretch", "letterbox", "crop")
+MARGIN = 0.15  # of the box's sides: how far beyond it motion fades out
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,16 @@ class Fit:
     box_height: float
 
     @staticmethod
-    def plan(height: int, width: int, size: int, mode: str = "stretch") -> Fit:
-        """Onto a square canvas. Raises InputError for an unknown mode."""
+    def plan(height: int, width: int, size: int, mode: str = "stretch", subject: Box | None = None) -> Fit:
+        """Onto a square canvas. Raises InputError for an unknown mode, or a box with nothing in it."""
         if mode not in MODES:
             raise InputError(f"fit must be {', '.join(MODES)}, and is {mode!r}.")
-        across, down = width, height
+        left, top, right, bottom = check_box(subject, height, width) if subject else (0, 0, width, height)
+        across, down = right - left, bottom - top
         if mode != "stretch":
-            across = down = max(height, width) if mode == "letterbox" else min(height, width)
-        return Fit(height, width, size, size, (width - across) / 2, (height - down) / 2, across, down)
+            across = down = max(across, down) if mode == "letterbox" else min(across, down)
+        left, top = (left + right - across) / 2, (top + bottom - down) / 2
+        return Fit(height, width, size, size, left, top, across, down)
 
     @staticmethod
     def within(height: int, width: int, longest: int) -> Fit:
@@ -77,6 +81,12 @@ class Fit:
         y = (torch.arange(self.height, device=like.device) + 0.5 - self.top) / self.box_height
         return (2 * torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 1)[None].to(like.dtype)
 
+    def within_box(self, like: Tensor) -> Tensor:
+        """1 on the box, falling smoothly to 0 beyond it. 1 1 height width"""
+        beyond = (self._grid(like).abs() - 1).clamp(min=0).amax(-1)[:, None] / (2 * MARGIN)
+        left = (1 - beyond).clamp(min=0)
+        return left * left * (3 - 2 * left)
+
     def points(self, points: Keypoints) -> Keypoints:
         """The canvas's keypoints as the picture's."""
         cells = points.position.new_tensor([self.columns, self.rows])
@@ -95,6 +105,20 @@ class Fit:
         shift = F.interpolate(grid.permute(0, 3, 1, 2), size=(self.rows, self.columns), mode="bicubic", align_corners=True)
         pixels = shift.new_tensor([(self.columns - 1) / 2 * self.box_width / self.columns, (self.rows - 1) / 2 * self.box_height / self.rows])
         spans = shift.new_tensor([max(self.width - 1, 1) / 2, max(self.height - 1, 1) / 2])
-        shift = self.from_canvas(shift * (pixels / spans)[:, None, None]).permute(0, 2, 3, 1)
+        shift = self.from_canvas(shift * (pixels / spans)[:, None, None])
         occlusion = tuple(self.from_canvas(level) for level in field.occlusion[-1:])
+        if not self.whole:
+            inside = self.within_box(shift)
+            shift = shift * inside
+            occlusion = tuple(1 - (1 - level) * inside for level in occlusion)
+        shift = shift.permute(0, 2, 3, 1)
         return MotionField(identity_grid(self.height, self.width, shift) + shift, occlusion)
+
+
+def check_box(box: Box, height: int, width: int) -> Box:
+    """The box, cut to the picture. Raises InputError where nothing is left of it."""
+    left, top, right, bottom = box
+    cut = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    if cut[2] - cut[0] < 1 or cut[3] - cut[1] < 1:
+        raise InputError(f"The subject's box {tuple(box)} (left, top, right, bottom in pixels) holds nothing of a picture of {width}x{height}.")
+    return cut

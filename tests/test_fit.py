@@ -33,7 +33,26 @@ def test_a_shift_of_canvas_pixels_is_the_shift_of_what_they_cover(mode, size):
     whole = fit.field(MotionField.from_pixels(still + torch.tensor([2.0, -1.0])))
     moved = whole.to_pixels(*size) - MotionField.identity(1, *size).to_pixels(*size)
     wanted = torch.tensor([2.0 * fit.box_width / 32, -1.0 * fit.box_height / 32])
-    assert_close(moved, wanted.expand_as(moved), atol=1e-3, rtol=0)
+    covered = (fit._grid(moved).abs() <= 1).all(-1)
+    assert_close(moved[covered], wanted.expand_as(moved)[covered], atol=1e-3, rtol=0)
+
+
+def test_motion_stays_with_the_subject_and_fades_beyond_it():
+    fit = Fit.plan(100, 100, 32, subject=(20, 20, 60, 60))
+    still = MotionField.identity(1, 32, 32).to_pixels(32, 32)
+    hidden = (torch.zeros(1, 1, 8, 8),)
+    whole = fit.field(MotionField.from_pixels(still + torch.tensor([4.0, 0.0]), hidden))
+    moved = (whole.to_pixels(100, 100) - MotionField.identity(1, 100, 100).to_pixels(100, 100))[0, 40, :, 0]
+    assert_close(moved[21:59], torch.full((38,), 5.0), atol=1e-3, rtol=0)
+    assert moved[67:].abs().max() < 1e-3 and moved[:12].abs().max() < 1e-3
+    assert (moved[60:67].diff() <= 1e-3).all()
+    assert whole.occlusion[0][0, 0, 40, 40] == 0 and whole.occlusion[0][0, 0, 40, 80] == 1
+
+
+def test_a_box_is_cut_to_the_picture_and_refused_where_nothing_is_left():
+    assert Fit.plan(50, 50, 32, subject=(-10, 5, 20, 500)).box_height == 45
+    with pytest.raises(InputError, match="holds nothing of a picture of 50x50"):
+        Fit.plan(50, 50, 32, subject=(60, 0, 90, 50))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,4 +1,4 @@
-"""The demo's picture and clip are what examples/draw.py draws."""
+"""The demo's picture and clip are what samples/draw.py draws."""
 
 import sys
 from pathlib import Path
@@ -10,23 +10,23 @@ import pytest
 import torch
 from PIL import Image
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 @pytest.fixture(scope="module")
 def draw():
     """The script as a module; its neighbours are imported from beside it."""
-    sys.path.insert(0, str(EXAMPLES))
+    sys.path.insert(0, str(SAMPLES))
     try:
         import draw
     finally:
-        sys.path.remove(str(EXAMPLES))
+        sys.path.remove(str(SAMPLES))
     return draw
 
 
 @pytest.fixture(scope="module")
 def clip():
-    with av.open(str(EXAMPLES / "driving.mp4")) as file:
+    with av.open(str(SAMPLES / "driving.mp4")) as file:
         return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
 
 
@@ -42,7 +42,7 @@ def assert_looks_like(drawn: np.ndarray, kept: np.ndarray) -> None:
 
 
 def test_the_still_is_what_the_script_draws(draw):
-    with Image.open(EXAMPLES / "source.png") as kept:
+    with Image.open(SAMPLES / "source.png") as kept:
         assert_looks_like(draw.still(size=128, fineness=1), np.asarray(kept))
 
 
@@ -56,21 +56,21 @@ def test_the_performance_starts_and_ends_at_rest(draw):
 
 
 def test_the_still_is_square_and_light_to_carry():
-    with Image.open(EXAMPLES / "source.png") as picture:
+    with Image.open(SAMPLES / "source.png") as picture:
         assert (picture.size, picture.mode) == ((960, 960), "RGB")
-    assert (EXAMPLES / "source.png").stat().st_size < 1_500_000
+    assert (SAMPLES / "source.png").stat().st_size < 1_500_000
 
 
 def test_the_clip_has_its_frames_rate_and_size(clip):
-    with av.open(str(EXAMPLES / "driving.mp4")) as file:
+    with av.open(str(SAMPLES / "driving.mp4")) as file:
         stream = file.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 25)
     assert [frame.shape for frame in clip] == [(512, 512, 3)] * 100
-    assert (EXAMPLES / "driving.mp4").stat().st_size < 600_000
+    assert (SAMPLES / "driving.mp4").stat().st_size < 600_000
 
 
 def test_the_voice_lasts_as_long_as_the_clip_and_is_soft(draw):
-    with av.open(str(EXAMPLES / "driving.mp4")) as file:
+    with av.open(str(SAMPLES / "driving.mp4")) as file:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
         rate = file.streams.audio[0].rate
     assert abs(len(sound) / rate - draw.FRAMES / draw.FPS) < 0.1

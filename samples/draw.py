@@ -1,4 +1,4 @@
-"""Draws the demo's still picture and its driving clip: `python examples/draw.py [--out DIR]`."""
+"""Draws the demo's still picture and its driving clip: `python samples/draw.py [--out DIR]`."""
 
 from __future__ import annotations
 
