@@ -12,13 +12,17 @@ from .errors import CheckpointError, InputError, MediaError, MotionError, Unknow
 from .field import MotionField
 from .keypoints import Keypoints
 from .model import MotionModel, Portrait
+from .parts import swap_parts
+from .prediction import KeypointPredictor
 from .registry import Inspection, build, convert, inspect, load
 from .retarget import best_reference, retarget
+from .video import read_video, write_video
 
 __all__ = [
     "CheckpointError",
     "InputError",
     "Inspection",
+    "KeypointPredictor",
     "Keypoints",
     "MediaError",
     "MotionError",
@@ -35,5 +39,8 @@ __all__ = [
     "inspect",
     "load",
     "perform",
+    "read_video",
     "retarget",
+    "swap_parts",
+    "write_video",
 ]

@@ -18,6 +18,7 @@ from typing import Any
 
 from .errors import InputError, MotionError
 
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="comfyui-motion", description="A still picture moves as a driving clip moves.")
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     _animate_options(commands.add_parser("animate", help="move a picture as a clip moves"))
+    _swap_options(commands.add_parser("swap", help="parts of one picture in place of another's, or of a clip's"))
     inspected = commands.add_parser("inspect", help="what a checkpoint is, without building it")
     inspected.add_argument("file", nargs="+")
     inspected.add_argument("--json", action="store_true", help="one JSON object a file")
@@ -70,6 +72,19 @@ def _animate_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--occlusion", metavar="OUT", help="also write what the source does not show, white, as a clip or a PNG sequence")
     command.add_argument("--preview", metavar="SHEET.png", help="also write a contact sheet: driver, result, field, occlusion")
     command.set_defaults(run=animate)
+
+
+def _swap_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a picture: where the parts come from")
+    command.add_argument("driving", metavar="target", help="a picture or a clip: where they go")
+    _output_options(command)
+    command.add_argument("--parts", default="", metavar="1,3-5", help="numbers of the parts; 0 is the background")
+    command.add_argument("--mask", default="target", metavar="target|source|FILE", help="whose parts make the mask, or a mask from any segmenter (target)")
+    command.add_argument("--mask-of", choices=("target", "source"), default="target", help="whose pixels a mask from a file marks (target)")
+    command.add_argument("--hard", action="store_true", help="masks of 0 and 1 instead of soft edges")
+    command.add_argument("--strength", type=float, default=1.0, help="0 leaves the target, 1 swaps wholly (1)")
+    _model_options(command)
+    command.set_defaults(run=swap)
 
 
 def _output_options(command: argparse.ArgumentParser) -> None:
@@ -213,6 +228,47 @@ def animate(options: argparse.Namespace) -> None:
     if samples:
         write_picture(samples.sheet(), options.preview)
         print(f"{options.preview}: driver, result, field, occlusion")
+
+
+def swap(options: argparse.Namespace) -> None:
+    """Parts of the source in place of the target's, at the target's own size or the network's."""
+    from .animate import fitted, frames_at_once
+    from .parts import part_numbers, swap_parts
+    from .picture import read_picture, write_picture
+    from .video import read_video
+
+    source = read_picture(options.source)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
+    mask = options.mask if options.mask in ("target", "source") else read_picture(options.mask).mean(dim=1, keepdim=True)
+    parts = part_numbers(options.parts)
+    model = load_model(options)
+    batch = options.batch or frames_at_once(model)
+    portrait = model.encode(fitted(model, source, options.fit).to(model.device))
+
+    def swapped(frames: Any) -> Any:
+        pictures = swap_parts(model, portrait, fitted(model, frames, options.fit), parts, mask, options.hard, options.strength, options.mask_of)
+        return pictures if options.size == "model" else back_to_size(model, pictures, frames, options.fit)
+
+    if Path(options.output).suffix.lower() in PICTURES and "%" not in options.output:
+        write_picture(swapped(next(iter(clip.batches(1)))), options.output)
+        print(options.output)
+        return
+    with ExitStack() as stack, Bar("swapping") as bar:
+        writer = _writers(options, clip, stack)(options.output, sound=True)
+        for frames in Ahead(clip, batch):
+            writer.write(swapped(frames))
+            bar(writer.count, clip.len_hint)
+    print(f"{options.output}: {writer.count} frames")
+
+
+def back_to_size(model: Any, pictures: Any, frames: Any, fit: str) -> Any:
+    """Pictures of the model's size at that of the frames they were made from; what the model was not shown stays as it was."""
+    from .fit import Fit
+
+    height, width = frames.shape[-2:]
+    plan = Fit.plan(height, width, model.size, fit)
+    whole = plan.from_canvas(pictures)
+    return whole if plan.whole else frames.to(whole.device).lerp(whole, plan.within_box(whole))
 
 
 class Preview:

@@ -18,6 +18,17 @@ from .shapes import check_shape
 WHOSE = ("target", "source")
 
 
+def part_numbers(text: str) -> list[int]:
+    """Numbers as people write them: "1, 3-5" is 1 3 4 5. Raises InputError."""
+    numbers: list[int] = []
+    for word in text.replace(",", " ").split():
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f'Parts are numbered as in "1, 3-5"; {word!r} is no such number.')
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
 def part_mask(parts: Tensor, indices: Sequence[int], hard: bool = False) -> Tensor:
     """Where any of the parts is. B K+1 h w -> B 1 h w; `hard` makes it 0 or 1. Raises InputError."""
     check_shape("parts", parts, "B K h w")

@@ -22,7 +22,6 @@ from .model import Family, MotionModel
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
-FAMILIES = tuple(name for name in FAMILIES if (Path(__file__).parent / "networks" / f"{name}.py").exists())  # while they are being written
 DEFAULT = "flow"
 FORMAT = "comfyui_motion"
 
@@ -228,7 +227,8 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     found = _inspect(checkpoint, overrides)
     own = checkpoint.metadata.get("format") == FORMAT
     tensors = dict(checkpoint.tensors) if own else family(found.family).rename(checkpoint.tensors)
-    tensors = {name: (t.to(dtype) if dtype and t.is_floating_point() else t).contiguous().clone() for name, t in tensors.items()}
+    kept = _dtypes(family(found.family), found.parameters, dtype) if dtype else {}
+    tensors = {name: tensor.to(kept.get(name, tensor.dtype)).contiguous().clone() for name, tensor in tensors.items()}
     partial = target.with_name(f".{target.name}.partial")
     try:
         save_file(tensors, partial, metadata=metadata(found.family, found.parameters))
@@ -236,6 +236,13 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     finally:
         partial.unlink(missing_ok=True)
     return inspect(target)
+
+
+def _dtypes(kind: Family, spec: Any, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """What each tensor becomes in a model cast to `dtype`: what finds keypoints stays float32."""
+    with torch.device("meta"):
+        model = kind.model(spec).to(dtype)
+    return {name: tensor.dtype for name, tensor in model.state_dict().items()}
 
 
 def metadata(name: str, spec: Any) -> dict[str, str]:

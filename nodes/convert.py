@@ -56,17 +56,6 @@ def resized(maps: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(maps.float(), size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def listed(text: str) -> list[int]:
-    """Numbers as people write them: "1, 3-5" is 1 3 4 5. Raises InputError."""
-    numbers: list[int] = []
-    for word in text.replace(",", " ").split():
-        first, dash, last = word.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f'Numbers are written as "1, 3-5"; {word!r} is none.')
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
-
-
 class Gathered:
     """Batches, written as they come into one tensor made once: a long clip is never held twice."""
 

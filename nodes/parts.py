@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..comfyui_motion.animate import fitted, frames_at_once
-from ..comfyui_motion.parts import WHOSE, part_mask, swap_parts
+from ..comfyui_motion.parts import WHOSE, part_mask, part_numbers, swap_parts
 from . import host, sockets
-from .convert import Gathered, listed, resized, to_images, to_maps, to_mask, to_pictures
+from .convert import Gathered, resized, to_images, to_maps, to_mask, to_pictures
 from .host import io
 
 CATEGORY = "motion/parts"
@@ -64,7 +64,7 @@ class PartMask(io.ComfyNode):
 
     @classmethod
     def execute(cls, parts: Tensor, indices: str, width: int = 0, height: int = 0, hard: bool = False) -> io.NodeOutput:
-        mask = part_mask(resized(parts, height or parts.shape[2], width or parts.shape[3]), listed(indices), hard)
+        mask = part_mask(resized(parts, height or parts.shape[2], width or parts.shape[3]), part_numbers(indices), hard)
         return io.NodeOutput(to_mask(mask))
 
 
@@ -133,7 +133,7 @@ class SwapParts(io.ComfyNode):
 
         def work(part: slice) -> Tensor:
             chosen = mask_of if maps is None else maps if len(maps) == 1 else maps[part]
-            frames = swap_parts(network, portrait, fitted(network, targets[part]), listed(indices), chosen, hard, strength, mask_of)
+            frames = swap_parts(network, portrait, fitted(network, targets[part]), part_numbers(indices), chosen, hard, strength, mask_of)
             return resized(frames, *targets.shape[-2:]) if size == "target" else frames
 
         for frames in host.batches(work, len(targets), at_once, lambda made: made[0]):

@@ -111,3 +111,33 @@ def test_the_module_runs_as_a_command():
         capture_output=True, text=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, timeout=120,
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr and "nothing.pth" in done.stderr
+
+
+@pytest.fixture
+def copart(tmp_path):
+    """An untrained co-part checkpoint, saved."""
+    from safetensors.torch import save_file
+
+    from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+    from comfyui_motion.registry import metadata
+
+    torch.manual_seed(0)
+    model = build("copart", parts=3, affines=3, segmentation=HourglassShape(8, 32, 2), body=BodyShape(8, 32, 2, 1), size=64)
+    save_file(model.state_dict(), tmp_path / "parts.safetensors", metadata=metadata("copart", model.spec))
+    return tmp_path / "parts.safetensors"
+
+
+def test_parts_are_swapped_into_a_picture_and_into_a_clip(media, copart):
+    words = ["swap", media / "source.png", media / "driving.mp4", "--model", copart, "--parts", "1-2"]
+    assert run(*words, "-o", media / "out.mp4") == 0
+    clip = read_video(media / "out.mp4")
+    assert (clip.width, clip.height, len(clip.frames())) == (80, 72, 6)
+    assert run(*words, "-o", media / "out.png", "--size", "model", "--hard", "--mask", "source") == 0
+    assert read_video(media / "out.png").frames().shape[-2:] == (64, 64)
+    assert run(*words, "-o", media / "masked.png", "--mask", media / "source.png") == 0
+
+
+@pytest.mark.parametrize(("parts", "says"), [("7", "numbered 0"), ("one", "'one' is no such number"), ("", "at least one")])
+def test_parts_that_are_not_there_are_refused_in_one_sentence(media, copart, capsys, parts, says):
+    assert run("swap", media / "source.png", media / "driving.mp4", "--model", copart, "--parts", parts, "-o", media / "out.mp4") == 2
+    assert says in capsys.readouterr().err and not (media / "out.mp4").exists()

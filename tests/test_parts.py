@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 import comfyui_motion as motion
 from comfyui_motion.networks.blocks import BodyShape, HourglassShape
-from comfyui_motion.parts import blend, decimate, part_mask, swap_parts
+from comfyui_motion.parts import blend, decimate, part_mask, part_numbers, swap_parts
 
 BODY = BodyShape(4, 16, 2, 1)
 
@@ -127,3 +127,12 @@ def test_what_cannot_be_swapped_is_refused_in_a_sentence(copart, fomm, frames):
         swap_parts(copart, frames[:1], frames[1:], [1], mask="middle")
     with pytest.raises(motion.InputError, match="mask must have the shape B 1 H W"):
         swap_parts(copart, frames[:1], frames[1:], mask=torch.ones(64, 64))
+
+
+def test_numbers_are_read_as_people_write_them():
+    assert part_numbers("1, 3-5") == [1, 3, 4, 5]
+    assert part_numbers(" 2 7,9 ") == [2, 7, 9]
+    assert part_numbers("") == []
+    for wrong in ("one", "1-", "-3", "1-b"):
+        with pytest.raises(motion.InputError, match="1, 3-5"):
+            part_numbers(wrong)

@@ -60,6 +60,8 @@ def test_weights_stored_in_half_precision_take_half_the_room(checkpoint, tmp_pat
     full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
     motion.convert(checkpoint, full)
     motion.convert(checkpoint, half, torch.float16)
+    stored = {name: tensor.dtype for name, tensor in registry.read(half).tensors.items() if name.endswith(".weight")}
+    assert stored["generator.final.weight"] == torch.float16
     assert half.stat().st_size < 0.7 * full.stat().st_size
     assert_close(pictures(motion.load(half, device="cpu")), pictures(motion.load(full, device="cpu")), atol=0.02, rtol=0)
 
