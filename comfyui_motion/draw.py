@@ -39,7 +39,8 @@ def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
 
     canvas = np.ascontiguousarray((picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy())
     height, width = canvas.shape[:2]
-    radius = max(1.0, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
+    radius = max(0.75, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
+    crowded = radius < 1.5  # a lattice: rims and strokes would hide the picture
     half = np.array([width - 1, height - 1]) / 2
     centres = (points.position[0].cpu().numpy() + 1) * half
     colours = (palette(points.count).numpy() * 255).tolist()
@@ -52,10 +53,11 @@ def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
 
     for i, centre in enumerate(centres):
         colour = [value * (0.35 + 0.65 * float(sure[i])) for value in colours[i]]
-        for axis in range(0 if frames is None else 2):
+        for axis in range(0 if frames is None or crowded else 2):
             tip = centre + frames[i][:, axis] * radius * 3 if frames is not None else centre
             cv2.line(canvas, fixed(centre), fixed(tip), colour, max(1, round(radius / 3)), cv2.LINE_AA, SUBPIXEL)
-        cv2.circle(canvas, fixed(centre), round((radius + 1) * 2**SUBPIXEL), (0, 0, 0), -1, cv2.LINE_AA, SUBPIXEL)
+        if not crowded:
+            cv2.circle(canvas, fixed(centre), round((radius + 1) * 2**SUBPIXEL), (0, 0, 0), -1, cv2.LINE_AA, SUBPIXEL)
         cv2.circle(canvas, fixed(centre), round(radius * 2**SUBPIXEL), colour, -1, cv2.LINE_AA, SUBPIXEL)
     return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
 

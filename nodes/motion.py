@@ -42,7 +42,7 @@ class EstimateMotion(io.ComfyNode):
         network = model.ready(at_once)
         stage = Stage.prepare(network, to_pictures(source_image, "source_image"), "source", "stretch")
         work = host.batches(lambda part: network.motion(stage.portrait, driving_keypoints[part]), len(driving_keypoints), at_once)
-        fields = [stage.over_picture(field).to(host.result_device()) for field in work]
+        fields = [field.straightened().to(host.result_device()) for field in work]  # stretched, it covers the whole picture
         return io.NodeOutput(fields[0].join(fields))
 
 

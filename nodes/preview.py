@@ -71,6 +71,7 @@ class PreviewField(io.ComfyNode):
     @classmethod
     def execute(cls, field: MotionField, images: Tensor | None = None, opacity: float = 0.6, height: int = 384) -> io.NodeOutput:
         under = backdrop(images, len(field), height, field.size)
+        field = field.of_source()
         moved = field.grid - field.identity(1, *field.size, field.grid).grid
         reach = float(moved.norm(dim=-1).amax())  # of the whole clip, or colours would flicker
 

@@ -64,6 +64,7 @@ def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:
         raise InputError(f"edge must be {' or '.join(EDGES)}, and is {edge!r}.")
     if len(pictures) not in (1, len(field)):
         raise InputError(f"A field of {len(field)} frames moves one picture or {len(field)} of them, not {len(pictures)}.")
+    field = field.of_source()
     moved = Gathered(len(field), host.result_device())
     for batch in host.batches(
         lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], EDGES[edge]), len(field), 16

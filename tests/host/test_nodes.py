@@ -264,3 +264,50 @@ def test_keypoints_survive_text_and_can_be_smoothed(host, of, workflow: Workflow
     done = host.run(prompt)
     assert done.success, done.error
     assert_close(done.values["92"][0].position, done.values[keypoints][0].position, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("case", ["fomm", "fomm-single-jacobian", "tpsmm", "mraa", "copart", "monkeynet", "x2face"])
+def test_every_family_runs_whole_and_in_steps(host, golden, of, workflow: Workflow, case):
+    name = f"{case}.pth.tar"
+    (host.base / "models" / "motion" / name).write_bytes(golden(case).file)
+    loaded = {"CM_LoadModel": {"model_name": name}}
+    whole = workflow("animate", **loaded)
+    steps = workflow("animate_in_steps", **loaded)
+    if case == "x2face":  # driven by frames, it has no points to draw
+        steps = {n: node for n, node in steps.items() if node["class_type"] not in ("CM_PreviewKeypoints", "ImageStitch")}
+        steps["15"]["inputs"]["images"] = [of.node(steps, "CM_PreviewField"), 0]
+    one, many = host.run(whole), host.run(steps)
+    assert one.success and many.success, one.error or many.error
+    images = one.values[of.node(whole, "CM_Animate")][0]
+    assert images.shape == (10, 120, 90, 3) and images.isfinite().all()
+    assert_close(many.values[of.node(steps, "CM_Generate")][0], images, atol=1e-5, rtol=0)
+
+
+def test_parts_are_found_drawn_and_swapped(host, golden, of, workflow: Workflow):
+    (host.base / "models" / "motion" / "vox-10segments.pth.tar").write_bytes(golden("copart").file)
+    prompt = workflow("swap_parts")
+    parts = of.node(prompt, "CM_SegmentParts")
+    prompt["90"] = {"class_type": "CM_PartMask", "inputs": {"parts": [parts, 0], "indices": "1-3", "width": 30, "height": 40}}
+    prompt["91"] = {"class_type": "MaskPreview", "inputs": {"mask": ["90", 0]}}
+    done = host.run(prompt)
+    assert done.success, done.error
+    assert_close(done.values[parts][0].sum(dim=1), torch.ones(1, *done.values[parts][0].shape[2:]))
+    assert done.values["90"][0].shape == (1, 40, 30)
+    swapped = done.values[of.node(prompt, "CM_SwapParts")][0]
+    assert swapped.shape == (10, 64, 96, 3)
+    other = host.run(workflow("swap_parts", CM_SwapParts={"strength": 0.0}))
+    assert (swapped - other.values[of.node(prompt, "CM_SwapParts")][0]).abs().max() > 1e-4
+
+
+def test_a_mask_from_outside_swaps_with_a_model_that_knows_no_parts(host, of, workflow: Workflow):
+    prompt = workflow("swap_parts", **VOX, CM_SwapParts={"mask": ["90", 0], "indices": ""})
+    for kind in ("PreviewImage", "CM_PreviewParts", "CM_SegmentParts"):
+        del prompt[of.node(prompt, kind)]
+    prompt["90"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 96, "height": 64}}
+    done = host.run(prompt)
+    assert done.success, done.error
+
+
+def test_a_model_without_parts_says_so(host, workflow: Workflow):
+    done = host.run(workflow("swap_parts", **VOX))
+    assert not done.success and "parts" in done.error and "\n" not in done.error
