@@ -1,18 +1,15 @@
-"""Flow: motion transfer that needs no weights. Dense optical flow of the driving clip, carried on a control lattice.
+"""Flow: motion transfer that needs no weights. Dense motion of the driving clip, found by registration, carried on a control lattice.
 
-The flow is DIS (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016), from the reference straight to each frame and
-back, so that no call depends on another and nothing drifts. Its keypoints are the points of a square lattice laid over the reference,
-row after row, the corners on the picture's corners: they can be smoothed, edited, saved and retargeted like any other model's.
+Its keypoints are the points of a square lattice laid over the reference, row after row, the corners on the picture's corners: they can
+be smoothed, edited, saved and retargeted like any other model's. Every frame is followed from the reference itself, so no call depends on
+another, nothing drifts, and a batch may be split anywhere. `flow_tracking` finds the motion, this file gives it the four verbs.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,36 +18,48 @@ from ..errors import InputError
 from ..field import MotionField, identity_grid, resize_grid
 from ..keypoints import Keypoints
 from ..model import Family, MotionModel, Portrait
+from . import flow_tracking
+from .flow_tracking import Level, resize_lattice, working_size
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Lengths in pixels are of the pictures flow is computed on, whose longer side is `size`."""
+    """Pixels are of the pictures that motion is found on, whose longer side is `detail`; grey levels run from 0 to 1."""
 
-    size: int = 512
+    size: int = 512  # longer side that driving frames are best brought to
     channels: int = 3
     lattice: int = 64  # points along each side
-    detail: int = 4  # cells of the motion field in a cell of the lattice
-    intensity: float = 10.0  # variational refinement: weight of brightness constancy
-    smoothness: float = 10.0  # variational refinement: weight of smoothness
-    disagreement: float = 1.5  # pixels between going there and back again at which a point is half believed
-    texture: float = 2.0  # contrast, in grey levels of 255, at which a point is half believed
-    rest: float = 0.02  # how strongly what nothing is known of stays where it is, against one believed point
-    stretch: float = 3.0  # how many times its area a spot may grow before what it shows counts as hidden in the source
+    detail: int = 256  # longer side of the finest pictures that are compared, and of the motion field
+    stiffness: float = 0.003  # resistance to bending on the finest level; it triples with each coarser one
+    membrane: float = 1e-3  # resistance to stretching
+    rest: float = 1e-4  # pull towards no motion
+    slope: float = 2.0  # weight of the picture's slopes against its colours
+    noise: float = 0.02  # grey levels that mean nothing
+    stillness: float = 0.05  # pixels: smaller motion is trembling, and damped
+    mismatch: float = 0.05  # grey levels left unexplained at which a point is half believed
+    texture: float = 0.01  # grey levels a pixel at which a point is half believed
+    stretch: float = 4.0  # how many times its area a spot may grow before what it shows counts as hidden in the source
     margin: float = 0.15  # of the reference's side: how far beyond it motion fades out, where it does not cover the source
-    fill_size: int = 512  # longer side of the picture that hidden parts are filled at
+
+    def levels(self) -> list[Level]:
+        """Coarse to fine, each twice as large, with eight pixels to a cell at first and then four."""
+        sizes = [self.detail // 2**i for i in (3, 2, 1, 0)]
+        counts = [max(4, self.lattice // 2**i) for i in (3, 2, 1, 0)]
+        stiff = [self.stiffness * factor for factor in (30, 10, 3, 1)]
+        rules = (self.membrane, self.rest, self.slope, self.noise)
+        return [Level(size, count, steps, bending, *rules) for size, count, steps, bending in zip(sizes, counts, (8, 8, 8, 6), stiff, strict=True)]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the reference's subject sits in the source: two boxes of the same thing, (left, top, right, bottom) in -1..1 of each picture."""
+    """Where the reference's subject sits in the source: two boxes round the same thing, (left, top, right, bottom), -1..1 in each picture."""
 
     source: tuple[float, float, float, float]
     reference: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
 
     def carry(self, position: Tensor) -> Tensor:
         """Points of the reference to points of the source. ... 2 -> ... 2"""
-        (source, reference) = (position.new_tensor(box).view(2, 2) for box in (self.source, self.reference))
+        source, reference = (position.new_tensor(box).view(2, 2) for box in (self.source, self.reference))
         return (position - reference[0]) / (reference[1] - reference[0]) * (source[1] - source[0]) + source[0]
 
 
@@ -62,7 +71,7 @@ class Flow(MotionModel):
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__(spec)
-        self.register_buffer("anchor", torch.zeros(()), persistent=False)  # follows .to(device); the model has nothing else to move
+        self.register_buffer("anchor", torch.zeros(()), persistent=False)  # follows .to(device); there is nothing else to move
 
     @property
     def device(self) -> torch.device:
@@ -78,22 +87,44 @@ class Flow(MotionModel):
 
     @torch.inference_mode()
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
-        """The lattice's points followed from the reference (1 C h w; the first of these frames if None) into each frame. B C H W -> B K"""
+        """The lattice's points followed from the reference (1 3 h w; the first of these frames if None) into each frame. B 3 H W -> B K
+
+        A reference of another size is stretched to the frames'.
+        """
         frames = self.accept(frames)
         reference = frames[:1] if reference is None else self.accept(reference, "reference")
-        size = working_size(frames.shape[-2:], self.spec.size)
-        first = gray(reference[0], size)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            tracks = list(pool.map(lambda frame: track(first, gray(frame, size), self.spec), frames))
-        moved, weight = (torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*tracks, strict=True))
-        moved = settle(moved, weight, self.spec.rest)  # B 2 n n
-        jacobian = slopes(moved) + torch.eye(2, device=self.device)
+        levels = self.spec.levels()
+        return Keypoints.join(self.follow(reference, part, levels) for part in frames.split(8))
+
+    def follow(self, reference: Tensor, frames: Tensor, levels: list[Level]) -> Keypoints:
+        size = working_size(frames.shape[-2:], self.spec.detail)
+        count = self.spec.lattice
+        back = flow_tracking.register(reference, frames, levels)  # B 2 n n
+        grid, astray = invert(resize_lattice(back, *size))  # where the reference's points are in the frame
+        moved = resize_lattice((grid - identity_grid(*size, like=grid)).permute(0, 3, 1, 2), count)
+        length = (moved * flow_tracking.half_span(size, moved)).norm(dim=1, keepdim=True)
+        moved = moved * length**2 / (length**2 + self.spec.stillness**2)
         position = self.lattice() + moved.flatten(2).transpose(1, 2)
-        return Keypoints(position, jacobian.flatten(1, 2), confidence=weight.flatten(1))
+        jacobian = slopes(moved) + torch.eye(2, device=self.device)
+        return Keypoints(position, jacobian.flatten(1, 2), confidence=self.belief(reference, frames, back, grid, astray))
+
+    def belief(self, reference: Tensor, frames: Tensor, back: Tensor, grid: Tensor, astray: Tensor) -> Tensor:
+        """How far each point can be believed: it has texture, it looks the same in the frame, and it is seen there. B K in 0..1"""
+        spec = self.spec
+        size = (grid.shape[1], grid.shape[2])
+        level = spec.levels()[-1]
+        first, others = (flow_tracking.features(pictures, size, spec.slope) for pictures in (reference, frames))
+        left = flow_tracking.unexplained(first, others, flow_tracking.to_pixels(back, size), level)[:, None]  # on the frame
+        left = F.grid_sample(left, grid, padding_mode="border", align_corners=True)
+        texture = first[:, 3:].square().sum(1, keepdim=True).sqrt() / spec.slope
+        lost = astray[:, None] * max(size) / 2  # pixels
+        parts = torch.cat([left / spec.mismatch, lost, spec.texture / texture.expand_as(left).clamp(min=1e-6)], dim=1)
+        parts = flow_tracking.around_points(parts, spec.lattice)
+        return (1 / (1 + parts.square())).prod(1).flatten(1)
 
     @torch.inference_mode()
     def encode(self, source: Tensor, placement: Placement | None = None) -> Portrait:
-        """The picture, and the lattice where the reference lies on it: all over it unless a placement says otherwise. 1 C H W"""
+        """The picture, and the lattice where the reference lies on it: all over it unless a placement says otherwise. 1 3 H W"""
         picture = self.accept(source, "source")
         rest = self.lattice().expand(len(picture), -1, -1)
         position = rest if placement is None else placement.carry(rest)
@@ -103,16 +134,15 @@ class Flow(MotionModel):
 
     @torch.inference_mode()
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
-        """The inverse of what moves the portrait's lattice to the pose. The field has `detail` cells to one of the lattice."""
+        """The inverse of the motion that takes the portrait's lattice to the pose."""
         rest, pose = portrait.keypoints, pose.to(self.device)
         count = self.spec.lattice**2
         if pose.count != count or rest.count != count:
-            raise InputError(f"This flow model has a lattice of {count} points, and the pose has {pose.count}; detect it with the same model.")
-        height, width = working_size(portrait.picture.shape[-2:], self.spec.lattice * self.spec.detail)
+            raise InputError(f"This flow model's lattice has {count} points and the pose {pose.count}; detect it with the same model.")
+        height, width = working_size(portrait.picture.shape[-2:], self.spec.detail)
         moved = (pose.position - rest.position).unflatten(1, (self.spec.lattice, -1)).permute(0, 3, 1, 2)  # B 2 n n
-        forward = self.spread(moved, rest.position, height, width)
-        grid, residual = invert(forward)
-        return MotionField(grid, (visibility(grid, residual, self.spec.stretch),))
+        grid, astray = invert(self.spread(moved, rest.position, height, width))
+        return MotionField(grid, (visibility(grid, astray, self.spec.stretch),))
 
     def spread(self, moved: Tensor, rest: Tensor, height: int, width: int) -> Tensor:
         """Displacements of the lattice to those of the source's pixels: cubic between points, fading to none beyond. B 2 n n -> B 2 H W"""
@@ -125,126 +155,82 @@ class Flow(MotionModel):
 
     @torch.inference_mode()
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        """The source's own pixels, moved; what it hides is inpainted. B C H W float32 in 0..1"""
+        """The source's own pixels, moved. B 3 H W float32 in 0..1"""
         picture, field = portrait.picture, field.to(self.device)
-        height, width = picture.shape[-2:]
         frames = [resample(picture[i % len(picture)], field[i].grid) for i in range(len(field))]
-        frames = torch.stack(frames).clamp(0, 1)
-        return frames
-
-
-def working_size(size: tuple[int, ...], longest: int) -> tuple[int, int]:
-    """Height and width with the longer side brought to `longest`, at least 16 each."""
-    scale = longest / max(size)
-    return max(16, round(size[0] * scale)), max(16, round(size[1] * scale))
-
-
-def gray(picture: Tensor, size: tuple[int, int]) -> Any:
-    """A picture as flow wants it. C H W in 0..1 -> h w uint8 array"""
-    import cv2
-
-    luma = (picture.cpu() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).clamp(0, 1).numpy() * 255
-    smaller = luma.shape[0] > size[0]
-    luma = cv2.resize(luma, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
-
-
-def track(reference: Any, frame: Any, spec: Parameters) -> tuple[Any, Any]:
-    """How far each lattice point went, in -1..1 units, and how far that can be believed. h w uint8 twice -> 2 n n and n n float32"""
-    import cv2
-
-    search = dense_search(spec)
-    there = search.calc(reference, frame, None)
-    back = search.calc(frame, reference, None)
-    height, width = reference.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    returned = cv2.remap(back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    astray = np.linalg.norm(there + returned, axis=-1)
-    slope = cv2.magnitude(cv2.Sobel(reference, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(reference, cv2.CV_32F, 0, 1, scale=1 / 8))
-    believed = 1 / (1 + (astray / spec.disagreement) ** 2) * slope**2 / (slope**2 + spec.texture**2)
-    moved, weight = gather(there, believed, spec.lattice)
-    return moved.transpose(2, 0, 1) * (2 / np.array([width - 1, height - 1], np.float32))[:, None, None], weight
-
-
-def dense_search(spec: Parameters) -> Any:
-    import cv2
-
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(1)
-    search.setVariationalRefinementAlpha(spec.smoothness)
-    search.setVariationalRefinementDelta(spec.intensity)
-    return search
-
-
-def gather(flow: Any, believed: Any, count: int) -> tuple[Any, Any]:
-    """The flow at the lattice's points, weighted by belief. h w 2, h w -> n n 2, n n"""
-    import cv2
-
-    height, width = believed.shape
-    x, y = (np.linspace(0, n - 1, count, dtype=np.float32) for n in (width, height))
-    x, y = np.meshgrid(x, y)
-    sigma = (0.4 * (width - 1) / (count - 1), 0.4 * (height - 1) / (count - 1))
-    weight = believed + 1e-3
-    near = cv2.GaussianBlur(np.dstack([flow * weight[..., None], weight]), (0, 0), sigma[0], sigmaY=sigma[1])
-    near = cv2.remap(near, x, y, cv2.INTER_LINEAR)
-    return near[..., :2] / near[..., 2:], np.clip(near[..., 2] - 1e-3, 0, 1)
-
-
-def settle(moved: Tensor, weight: Tensor, rest: float) -> Tensor:
-    """Where little is known points follow their neighbours, and far from any known they rest. B 2 n n, B n n -> B 2 n n
-
-    Pull and push over a pyramid: each level is what the points know, or else what the level below says.
-    """
-    known = weight[:, None]
-    if min(moved.shape[-2:]) <= 2:
-        return moved * known / (known + rest)
-    pooled = F.avg_pool2d(known, 2, ceil_mode=True)
-    below = settle(F.avg_pool2d(moved * known, 2, ceil_mode=True) / (pooled + 1e-6), pooled[:, 0], rest)
-    below = F.interpolate(below, size=moved.shape[-2:], mode="bilinear")
-    return (moved * known + below * rest) / (known + rest)
+        return torch.stack(frames).clamp(0, 1)
 
 
 def slopes(maps: Tensor) -> Tensor:
-    """Derivatives of a map over the lattice, both in -1..1 units. B 2 h w -> B h w 2 2, [..., i, j] = d i / d j"""
-    rows, columns = torch.gradient(maps, dim=(2, 3))
-    across, down = columns * (maps.shape[3] - 1) / 2, rows * (maps.shape[2] - 1) / 2
+    """Derivatives of a map, all in -1..1 units. B 2 h w -> B h w 2 2, [..., i, j] = d i / d j"""
+    down, across = torch.gradient(maps, dim=(2, 3))
+    down, across = down * (maps.shape[2] - 1) / 2, across * (maps.shape[3] - 1) / 2
     return torch.stack([across, down], dim=-1).permute(0, 2, 3, 1, 4)
 
 
-def invert(forward: Tensor, rounds: int = 12) -> tuple[Tensor, Tensor]:
-    """The grid that undoes a forward displacement. B 2 H W -> B H W 2, and how far it fails to. B H W
+def invert(moved: Tensor, rounds: int = 3) -> tuple[Tensor, Tensor]:
+    """The grid that undoes a displacement. B 2 H W in -1..1 units -> B H W 2, and how far it fails to. B H W
 
-    Newton's method on g + u(g) = z, its steps shortened where the motion folds.
+    Every pixel is thrown where it goes; what none falls on is filled from around; then Newton's method on g + u(g) = z, kept near.
     """
-    target = identity_grid(*forward.shape[-2:], like=forward).expand(len(forward), -1, -1, -1)
-    maps = torch.cat([forward, slopes(forward).permute(0, 3, 4, 1, 2).flatten(1, 2)], dim=1)  # B 6 H W
-    grid = target - forward.permute(0, 2, 3, 1)
-    best, residual = grid, torch.full_like(grid[..., 0], torch.inf)
-    for _ in range(rounds):
-        here = F.grid_sample(maps, grid, "bilinear", "border", align_corners=True).permute(0, 2, 3, 1)
+    size = (moved.shape[2], moved.shape[3])
+    target = identity_grid(*size, like=moved).expand(len(moved), -1, -1, -1)
+    fallen, weight = splat(moved)
+    start = target + fill(fallen, weight).permute(0, 2, 3, 1)
+    cell = 2 / moved.new_tensor([max(size[1] - 1, 1), max(size[0] - 1, 1)])
+    maps = torch.cat([moved, slopes(moved).permute(0, 3, 4, 1, 2).flatten(1, 2)], dim=1)  # B 6 H W
+    grid, best, astray = start, start, torch.full_like(start[..., 0], torch.inf)
+    for _ in range(rounds + 1):
+        here = F.grid_sample(maps, grid, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
         error = target - grid - here[..., :2]
         far = error.norm(dim=-1)
-        better = far < residual
-        best, residual = torch.where(better[..., None], grid, best), torch.where(better, far, residual)
+        better = far < astray
+        best, astray = torch.where(better[..., None], grid, best), torch.where(better, far, astray)
         a, b, c, d = (here[..., 2:] + here.new_tensor([1.0, 0.0, 0.0, 1.0])).unbind(-1)
-        area = (a * d - b * c).clamp(min=0.25)
-        step = torch.stack([d * error[..., 0] - b * error[..., 1], a * error[..., 1] - c * error[..., 0]], dim=-1) / area[..., None]
-        grid = grid + step
-    return best, residual
+        area = a * d - b * c
+        sound = (area > 0.2) & (weight[:, 0] > 0.1)
+        step = torch.stack([d * error[..., 0] - b * error[..., 1], a * error[..., 1] - c * error[..., 0]], dim=-1)
+        step = torch.where(sound[..., None], step / area.clamp(min=0.2)[..., None], 0)
+        grid = torch.minimum(torch.maximum(best + step, start - 2 * cell), start + 2 * cell)
+    return best, astray
 
 
-def visibility(grid: Tensor, residual: Tensor, stretch: float) -> Tensor:
+def splat(moved: Tensor, finer: int = 2) -> tuple[Tensor, Tensor]:
+    """The way back, thrown to where each pixel goes, bilinearly. B 2 H W -> B 2 H W, and how much fell on each pixel, at most 1. B 1 H W"""
+    height, width = moved.shape[-2:]
+    moved = F.interpolate(moved, size=(finer * (height - 1) + 1, finer * (width - 1) + 1), mode="bilinear", align_corners=True)
+    place = (identity_grid(*moved.shape[-2:], like=moved).permute(2, 0, 1) + moved + 1).flatten(2)  # B 2 N
+    place = place * flow_tracking.half_span((height, width), moved)[..., 0]
+    values = torch.cat([-moved.flatten(2), torch.ones_like(place[:, :1])], dim=1)  # B 3 N
+    total = values.new_zeros(len(moved), 3, height * width)
+    corner = place.floor()
+    for offset in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        x, y = (corner + corner.new_tensor(offset)[:, None]).unbind(1)
+        share = (1 - (x - place[:, 0]).abs()) * (1 - (y - place[:, 1]).abs())
+        share = share * ((x >= 0) & (x < width) & (y >= 0) & (y < height))
+        index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
+        total.scatter_add_(2, index.long()[:, None].expand(-1, 3, -1), values * share[:, None])
+    back, weight = total[:, :2], total[:, 2:]
+    return (back / weight.clamp(min=1e-6)).unflatten(2, (height, width)), (weight / finer**2).clamp(max=1).unflatten(2, (height, width))
+
+
+def fill(maps: Tensor, weight: Tensor, below: float = 0.01) -> Tensor:
+    """Where the weight is small, what is around, by pulling to coarser levels and pushing back. B C h w, B 1 h w -> B C h w"""
+    if min(maps.shape[-2:]) <= 2:
+        return ((maps * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1e-9)).expand_as(maps)
+    share = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
+    coarse = F.avg_pool2d(maps * weight, 2, ceil_mode=True, count_include_pad=False) / share.clamp(min=1e-9)
+    coarse = F.interpolate(fill(coarse, (4 * share).clamp(max=1), below), size=maps.shape[-2:], mode="bilinear")
+    return (maps * weight + coarse * below) / (weight + below)
+
+
+def visibility(grid: Tensor, astray: Tensor, stretch: float) -> Tensor:
     """1 where the source shows what a pixel needs: not beyond its edge, nor in a spot drawn out or folded, nor never reached. B 1 H W"""
-    height, width = grid.shape[1:3]
-    cell = 2 / (max(height, width) - 1)
+    cell = 2 / (max(grid.shape[1:3]) - 1)
     beyond = (grid.abs() - 1).amax(-1) / cell
     area = torch.linalg.det(slopes(grid.permute(0, 3, 1, 2)))
-    seen = ramp(2 - beyond) * ramp(area * stretch * 2 - 1) * ramp(2 - residual / cell)
+    seen = (2 - beyond).clamp(0, 1) * (2 * area * stretch - 1).clamp(0, 1) * (2 - astray / cell).clamp(0, 1)
     return seen[:, None]
-
-
-def ramp(value: Tensor) -> Tensor:
-    return value.clamp(0, 1)
 
 
 def resample(picture: Tensor, grid: Tensor) -> Tensor:
@@ -257,4 +243,9 @@ def resample(picture: Tensor, grid: Tensor) -> Tensor:
     return torch.where(still, picture, moved)
 
 
-FAMILY = Family(name="flow", model=Flow, published=Parameters(), recognise=lambda tensors: False, configure=lambda tensors: {})
+def recognise(tensors: Any) -> bool:
+    """Never: this family has no files."""
+    return False
+
+
+FAMILY = Family(name="flow", model=Flow, published=Parameters(), recognise=recognise, configure=lambda tensors: {})

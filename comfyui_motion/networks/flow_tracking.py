@@ -1,0 +1,224 @@
+"""Following a lattice from one picture into others: dense registration, coarse to fine, the same on any device.
+
+A displacement on a lattice, cubic in between, is fitted so that the reference, warped, becomes the frame: a free-form deformation
+(Rueckert et al., IEEE TMI 1999) under a robust brightness and gradient constancy that forgives slow changes of light (Brox et al., ECCV
+2004), by Gauss-Newton steps, each a linear system of the lattice's size solved with conjugate gradients. Where the pictures say nothing the
+lattice bends as little as it can, so it holds together where flow found pixel by pixel tears: a mouth that opens, a cheek.
+
+Motion too large for the coarsest level is proposed by DIS (Kroeger et al., ECCV 2016); each frame takes the proposal that explains it best.
+
+Displacements are backward, frame to reference, in pixels of the level's pictures, (x, y). Lattices have their corners on the
+pictures' corners. Frames never see one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..field import identity_grid
+
+
+@dataclass(frozen=True)
+class Level:
+    """One scale of the registration. Grey levels run from 0 to 1."""
+
+    size: int  # longer side of the pictures, in pixels
+    lattice: int  # points along each side
+    steps: int  # of Gauss-Newton
+    bending: float  # weight of second derivatives of the displacement
+    membrane: float  # weight of its first derivatives
+    rest: float  # weight of the displacement itself: what is free to stay stays
+    slope: float  # weight of gradient constancy against brightness constancy
+    noise: float  # differences below this are noise, above it they count by their size, not its square
+
+
+def register(reference: Tensor, frames: Tensor, levels: list[Level]) -> Tensor:
+    """The displacement that makes each frame from the reference. 1 3 h w, B 3 h w in 0..1 -> B 2 n n of the last lattice, in -1..1 units"""
+    moved = None
+    for level in levels:
+        size = working_size(frames.shape[-2:], level.size)
+        first, others = (features(pictures, size, level.slope) for pictures in (reference, frames))
+        if moved is None:
+            moved = best_start(first, others, starts(first, others, level), level)
+        else:
+            moved = settle_down(first, others, to_pixels(resize_lattice(moved, level.lattice), size), level)
+        moved = moved / half_span(size, moved)
+    assert moved is not None
+    return moved
+
+
+def best_start(reference: Tensor, frames: Tensor, proposals: list[Tensor], level: Level) -> Tensor:
+    """Every proposal improved, the one kept that leaves least unexplained. -> B 2 n n"""
+    tried = [settle_down(reference, frames, proposal, level) for proposal in proposals]
+    left = torch.stack([unexplained(reference, frames, moved, level).mean((1, 2)) for moved in tried])  # P B
+    return torch.stack(tried)[left.argmin(0), torch.arange(len(frames), device=frames.device)]
+
+
+def starts(reference: Tensor, frames: Tensor, level: Level) -> list[Tensor]:
+    """No motion, and what DIS finds, smoothed to the lattice. Each B 2 n n"""
+    import cv2
+
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grown = [F.interpolate(p.mean(1, keepdim=True) if p.shape[1] == 3 else p[:, :3].mean(1, keepdim=True), scale_factor=4, mode="bicubic") for p in (reference, frames)]
+    first, others = ((p.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()[:, 0] for p in grown)
+    found = np.stack([search.calc(frame, first[0], None) for frame in others])
+    flow = torch.from_numpy(found).to(frames.device).permute(0, 3, 1, 2) / 4
+    still = frames.new_zeros(len(frames), 2, level.lattice, level.lattice)
+    return [still, around_points(flow, level.lattice)]
+
+
+def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) -> Tensor:
+    """Gauss-Newton on the robust difference and the smoothness together. 1 C h w, B C h w, B 2 n n -> B 2 n n"""
+    size = (frames.shape[2], frames.shape[3])
+    smoothness, stiffness = springs(size, level, frames.device)
+    channels = frames.shape[1]
+    slopes = torch.cat([reference, *differences(reference)], dim=1)  # 1 3C h w
+    for _ in range(level.steps):
+        warped = warp(slopes, moved)
+        error = forgive_light(warped[:, :channels] - frames)
+        across, down = warped[:, channels : 2 * channels], warped[:, 2 * channels :]
+        weight = robust(error, level.noise)
+        terms = [across * across, across * down, down * down, across * error, down * error]
+        terms = around_points(torch.cat([(weight * term).sum(1, keepdim=True) for term in terms], dim=1), level.lattice)
+        xx, xy, yy, x, y = terms.unsqueeze(2).unbind(1)  # each B 1 n n
+
+        def curvature(step: Tensor, xx: Tensor = xx, xy: Tensor = xy, yy: Tensor = yy) -> Tensor:
+            data = torch.cat([xx * step[:, :1] + xy * step[:, 1:], xy * step[:, :1] + yy * step[:, 1:]], dim=1)
+            return data + smoothness(step)
+
+        inverse = block_inverse(xx + stiffness, xy, yy + stiffness)
+        step = conjugate_gradients(curvature, -torch.cat([x, y], dim=1) - smoothness(moved), inverse)
+        moved = moved + step / step.norm(dim=1, keepdim=True).clamp(min=1)  # further than a pixel its slopes tell nothing
+    return moved
+
+
+def robust(error: Tensor, noise: float) -> Tensor:
+    """Weights that make least squares the Charbonnier norm. B C h w -> B 1 h w"""
+    return 1 / (error.square().mean(1, keepdim=True) + noise**2).sqrt() / error.shape[1]
+
+
+def unexplained(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) -> Tensor:
+    """What differs between the warped reference and the frame, in grey levels. B h w"""
+    error = forgive_light(warp(reference, moved) - frames)
+    return (error.square().mean(1) + level.noise**2).sqrt() - level.noise
+
+
+def forgive_light(error: Tensor, patches: int = 8) -> Tensor:
+    """Less what changes slowly over the picture, which is light and not motion. B C h w -> B C h w"""
+    slow = F.adaptive_avg_pool2d(error, patches)
+    return error - F.interpolate(slow, size=error.shape[-2:], mode="bilinear")
+
+
+def springs(size: tuple[int, int], level: Level, device: torch.device) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """The gradient of the smoothness energy as a linear map of a lattice (B 2 n n), and its diagonal. n n
+
+    Bending leaves affine motion free; all is measured in cells of the lattice's wider side.
+    """
+    first, second = second_moment(level.lattice, 1, device), second_moment(level.lattice, 2, device)
+    longest = max(size)
+    down, across = (longest / side for side in size)  # derivatives along the shorter side count by its shorter cells
+    scale = 2 * ((level.lattice - 1) / (longest - 1)) ** 2
+
+    def gradient(x: Tensor) -> Tensor:
+        bent = down**4 * (second @ x) + across**4 * (x @ second) + 2 * (down * across) ** 2 * (first @ x @ first)
+        return scale * (level.bending * bent + level.membrane * (down**2 * (first @ x) + across**2 * (x @ first)) + level.rest * x)
+
+    one, two = first.diagonal(), second.diagonal()
+    bent = down**4 * two[:, None] + across**4 * two + 2 * (down * across) ** 2 * one[:, None] * one
+    return gradient, scale * (level.bending * bent + level.membrane * (down**2 * one[:, None] + across**2 * one) + level.rest)
+
+
+@lru_cache(maxsize=32)
+def second_moment(count: int, order: int, device: torch.device) -> Tensor:
+    """D^T D for the `order`-th differences D of `count` numbers. count count"""
+    with torch.inference_mode(False):
+        differences = torch.eye(count, device=device)
+        for _ in range(order):
+            differences = differences[1:] - differences[:-1]
+        return differences.T @ differences
+
+
+def conjugate_gradients(curvature: Callable[[Tensor], Tensor], target: Tensor, precondition: Callable[[Tensor], Tensor], steps: int = 20) -> Tensor:
+    """Solves curvature(x) = target for each frame by itself. B 2 n n -> B 2 n n"""
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum((1, 2, 3), keepdim=True)
+
+    solution, residual = torch.zeros_like(target), target
+    conditioned = direction = precondition(residual)
+    power = dot(residual, conditioned)
+    for _ in range(steps):
+        image = curvature(direction)
+        length = power / dot(direction, image).clamp(min=1e-20)
+        solution, residual = solution + length * direction, residual - length * image
+        conditioned = precondition(residual)
+        before, power = power, dot(residual, conditioned)
+        direction = conditioned + power / before.clamp(min=1e-20) * direction
+    return solution
+
+
+def block_inverse(xx: Tensor, xy: Tensor, yy: Tensor) -> Callable[[Tensor], Tensor]:
+    """The inverse of a symmetric 2 x 2 matrix at every point (each B 1 n n), to apply to B 2 n n."""
+    determinant = (xx * yy - xy * xy).clamp(min=1e-12)
+    return lambda x: torch.cat([yy * x[:, :1] - xy * x[:, 1:], xx * x[:, 1:] - xy * x[:, :1]], dim=1) / determinant
+
+
+def warp(maps: Tensor, moved: Tensor) -> Tensor:
+    """Maps read where the lattice says, bilinearly. 1 C h w, B 2 n n -> B C h w"""
+    size = (maps.shape[2], maps.shape[3])
+    shift = (resize_lattice(moved, *size) / half_span(size, moved)).permute(0, 2, 3, 1)
+    return F.grid_sample(maps.expand(len(moved), -1, -1, -1), identity_grid(*size, like=maps) + shift, padding_mode="border", align_corners=True)
+
+
+def features(pictures: Tensor, size: tuple[int, int], slope: float) -> Tensor:
+    """Colours, slightly blurred, and their mean's slopes. B 3 H W -> B 5 h w"""
+    colours = blur(F.interpolate(pictures, size=size, mode="bilinear", antialias=True))
+    return torch.cat([colours, *(slope * part for part in differences(colours.mean(1, keepdim=True)))], dim=1)
+
+
+def blur(maps: Tensor) -> Tensor:
+    """By 1 2 1 along both sides. B C h w"""
+    kernel = maps.new_tensor([0.25, 0.5, 0.25])
+    kernel = (kernel[:, None] * kernel).expand(maps.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), kernel, groups=maps.shape[1])
+
+
+def differences(maps: Tensor) -> Iterator[Tensor]:
+    """Central differences along x, then y. B C h w -> B C h w twice"""
+    padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+    yield (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    yield (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+
+
+def around_points(maps: Tensor, count: int) -> Tensor:
+    """Means over the cell around each point of a lattice. B C h w -> B C count count"""
+    near = [max(1, round(side / count)) // 2 for side in maps.shape[-2:]]
+    smooth = F.avg_pool2d(maps, [2 * n + 1 for n in near], 1, near, count_include_pad=False)
+    return F.interpolate(smooth, size=(count, count), mode="bilinear", align_corners=True)
+
+
+def resize_lattice(moved: Tensor, height: int, width: int | None = None) -> Tensor:
+    """Cubic, corners on corners. B 2 n n -> B 2 height width"""
+    return F.interpolate(moved, size=(height, width or height), mode="bicubic", align_corners=True)
+
+
+def half_span(size: tuple[int, int], like: Tensor) -> Tensor:
+    """Pixels from the centre to the last pixel's centre, (x, y). 2 1 1"""
+    return like.new_tensor([size[1] - 1, size[0] - 1])[:, None, None] / 2
+
+
+def to_pixels(moved: Tensor, size: tuple[int, int]) -> Tensor:
+    return moved * half_span(size, moved)
+
+
+def working_size(size: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Height and width with the longer side brought to `longest`, at least 16 each."""
+    scale = longest / max(size)
+    return max(16, round(size[0] * scale)), max(16, round(size[1] * scale))
