@@ -12,6 +12,7 @@ from .errors import CheckpointError, InputError, MediaError, MotionError, Unknow
 from .field import MotionField
 from .keypoints import Keypoints
 from .model import MotionModel, Portrait
+from .optimise import optimise
 from .parts import swap_parts
 from .prediction import KeypointPredictor
 from .registry import Inspection, build, convert, inspect, load
@@ -38,6 +39,7 @@ __all__ = [
     "convert",
     "inspect",
     "load",
+    "optimise",
     "perform",
     "read_video",
     "retarget",

@@ -20,6 +20,7 @@ from .errors import InputError, MotionError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DTYPES = ("float32", "bfloat16", "float16")
+SPEEDS = ("exact", *DTYPES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +106,8 @@ def _model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fit", choices=("stretch", "letterbox", "crop"), default="stretch", help="how pictures come to the network's square (stretch)")
     command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
     command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
-    command.add_argument("--dtype", choices=DTYPES, default="float32", help="of the network; keypoints and fields stay float32")
+    command.add_argument("--speed", choices=SPEEDS, default="float32", help="exact as published, the same to 1e-3, or rounded and faster (float32)")
+    command.add_argument("--dtype", choices=DTYPES, help="cast the exact network so rather than optimise it; keypoints and fields stay float32")
     _assumption_options(command)
 
 
@@ -158,7 +160,8 @@ def load_model(options: argparse.Namespace) -> Any:
 
     try:
         device = None if options.device is None else torch.device(options.device)
-        return load(options.model, device=device, dtype=getattr(torch, options.dtype), **dict(options.set))
+        dtype = getattr(torch, options.dtype) if options.dtype else None
+        return load(options.model, device=device, dtype=dtype, speed="exact" if dtype else options.speed, **dict(options.set))
     except (RuntimeError, AssertionError) as error:
         if isinstance(error, MotionError):
             raise

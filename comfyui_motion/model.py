@@ -7,7 +7,7 @@ splines stay float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,7 +34,11 @@ class MotionModel(nn.Module):
 
     family: ClassVar[str]
     any_size: ClassVar[bool] = False  # the verbs take pictures of any size and aspect
+    finding: ClassVar[tuple[str, ...]] = ()  # the modules that find keypoints: float32 in every mode of `optimise`
+    painting: ClassVar[tuple[str, ...]] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
     spec: Any  # the family's frozen Parameters
+    takes: torch.dtype | None = None  # of pictures, where `optimise` left the networks in several dtypes
+    keeps: torch.dtype | None = None  # of encoded features there
     inspection: Any = None  # what registry recognised and assumed, when it came from a file
 
     def __init__(self, spec: Any) -> None:
@@ -63,7 +67,7 @@ class MotionModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The narrowest of its weights': what finds keypoints may stay float32 in a narrower network."""
-        return min((parameter.dtype for parameter in self.parameters()), key=lambda dtype: dtype.itemsize)
+        return self.takes or min((parameter.dtype for parameter in self.parameters()), key=lambda dtype: dtype.itemsize)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         """Keypoints of each frame. B C H W in 0..1 -> B K. `reference` is used by models that follow points from it; others ignore it."""
@@ -106,6 +110,10 @@ class MotionModel(nn.Module):
                 f"resize to {self.size}x{self.size}, its native size, or let animate() do it."
             )
         return frames.to(self.device, dtype or self.dtype)
+
+    def kept(self, features: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Encoded features, as a portrait keeps them."""
+        return tuple(features) if self.keeps is None else tuple(level.to(self.keeps) for level in features)
 
 
 @dataclass(frozen=True)

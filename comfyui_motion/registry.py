@@ -19,11 +19,14 @@ from . import catalogue
 from .checkpoint import Checkpoint, read
 from .errors import CheckpointError, InputError, UnknownCheckpoint
 from .model import Family, MotionModel
+from .optimise import MODES, optimise
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
 DEFAULT = "flow"
 FORMAT = "comfyui_motion"
+EXACT = "exact"
+SPEEDS = (EXACT, *MODES)
 
 
 @lru_cache
@@ -161,13 +164,20 @@ def best_device() -> torch.device:
 
 
 def load(
-    path: str | Path | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None, **overrides: Any
+    path: str | Path | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    speed: str = "exact",
+    **overrides: Any,
 ) -> MotionModel:
     """A model ready to use: the default when `path` is None, else a checkpoint file or a known name ("fomm-vox-256").
 
-    `device` None takes a GPU where there is one, `dtype` None float32. What no tensor tells (`align_corners`, `head_padding`, ...) can
+    `device` None takes a GPU where there is one, `dtype` None float32. `speed` "exact" is the network as published; "float32", "bfloat16" and
+    "float16" are `optimise`'s modes, which cast what may be cast (so no `dtype` with them). What no tensor tells (`align_corners`, `head_padding`, ...) can
     be given over the preset. `model.inspection` says what was recognised and assumed. Raises CheckpointError, InputError.
     """
+    if speed not in SPEEDS or (speed != EXACT and dtype not in (None, torch.float32)):
+        raise InputError(f"speed is one of {', '.join(SPEEDS)}, the others than {EXACT} with no dtype; it is {speed!r} with {dtype}.")
     device = best_device() if device is None else torch.device(device)
     if path is None or str(path) == DEFAULT:
         return build(DEFAULT, **overrides)
@@ -179,7 +189,8 @@ def load(
     tensors = checkpoint.tensors if checkpoint.metadata.get("format") == FORMAT else kind.rename(checkpoint.tensors)
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
-    return model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    return model if speed == EXACT else optimise(model, speed)
 
 
 def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -222,6 +223,14 @@ def start_at(layer: nn.Conv2d | nn.Linear, numbers: list[float]) -> None:
     nn.init.zeros_(layer.weight)
     with torch.no_grad():
         layer.bias.copy_(torch.tensor(numbers))
+
+
+def together(x: Tensor, *heads: nn.Module | None) -> list[Tensor]:
+    """What several convolutions of one shape make of the same features, computed as one: narrow ones waste most of a vector. Absent ones are left out."""
+    there: list[Any] = [head for head in heads if head is not None]
+    weight, bias = torch.cat([head.weight for head in there]), torch.cat([head.bias for head in there])
+    maps = F.conv2d(x.to(weight.dtype), weight, bias, padding=there[0].padding)
+    return list(maps.split([len(head.weight) for head in there], dim=1))
 
 
 def soft_argmax(heat: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ class CoPart(MotionModel):
     def encode(self, source: Tensor) -> CoPartPortrait:
         picture = self.accept(source, "source")
         keypoints = self.segmentation_module(picture)
-        features = self.reconstruction_module.encode(picture)[-1:]
+        features = self.kept(self.reconstruction_module.encode(picture)[-1:])
         aligned = self.reconstruction_module.dense_motion_network.prepare(picture, keypoints) if self.spec.aligned else ()
         return CoPartPortrait(picture, keypoints, features, *aligned)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..field import MotionField, identity_grid, resize, resize_grid, sample
 from ..keypoints import Keypoints
-from .blocks import Antialias, Body, Hourglass, HourglassShape, gaussian_heatmap, interleave, inverse, start_at
+from .blocks import Antialias, Body, Hourglass, HourglassShape, gaussian_heatmap, interleave, inverse, start_at, together
 
 
 def frame_head(features: int, maps: int, padding: int) -> nn.Conv2d | None:
@@ -71,9 +71,10 @@ class DenseMotion(nn.Module):
         warped = sample(small, rearrange(motions, "b k h w c -> b (k h) w c"), self.align_corners)
         warped = rearrange(warped, "b c (k h) w -> b k c h w", h=height)
         features = self.hourglass(interleave(heat.to(warped.dtype), warped))
-        mask = self.mask(features).float().softmax(dim=1)
+        logits, *hidden = together(features, self.mask, self.occlusion)
+        mask = logits.float().softmax(dim=1)
         grid = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
-        occlusion = () if self.occlusion is None else (torch.sigmoid(self.occlusion(features).float()),)
+        occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.align_corners)
 
 

@@ -105,6 +105,8 @@ class FOMMPortrait(Portrait):
 
 class FOMM(MotionModel):
     family = "fomm"
+    finding = ("kp_detector",)
+    painting = ("generator.bottleneck", "generator.up_blocks", "generator.final")
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -129,7 +131,7 @@ class FOMM(MotionModel):
         picture = self.accept(source, "source")
         keypoints = self.kp_detector(picture)
         small, heat = self.generator.dense_motion_network.prepare(picture, keypoints)
-        return FOMMPortrait(picture, keypoints, self.generator.encode(picture)[-1:], small, heat)
+        return FOMMPortrait(picture, keypoints, self.kept(self.generator.encode(picture)[-1:]), small, heat)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
         assert isinstance(portrait, FOMMPortrait) and portrait.small is not None and portrait.heat is not None

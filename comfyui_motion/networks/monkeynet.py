@@ -304,7 +304,7 @@ class MonkeyNet(MotionModel):
         keypoints = self.kp_detector(picture)
         dense = self.generator.dense_motion_module.movement.prepare(picture, keypoints)
         pose = self.generator.movement.prepare(picture, keypoints)
-        return MonkeyNetPortrait(picture, keypoints, tuple(self.generator.appearance_encoder(picture)), dense, pose)
+        return MonkeyNetPortrait(picture, keypoints, self.kept(self.generator.appearance_encoder(picture)), dense, pose)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MonkeyNetField:
         """A pose without covariances (points of another origin) keeps the source's."""

@@ -40,6 +40,7 @@ from .blocks import (
     interleave,
     spatial_softmax,
     start_at,
+    together,
 )
 
 
@@ -171,9 +172,10 @@ class FlowPredictor(nn.Module):
             warped = sample(small, rearrange(motions, "b k h w c -> b (k h) w c"), self.spec.align_corners)
             heat = interleave(heat, rearrange(warped, "b c (k h) w -> b k c h w", h=height))
         features = self.hourglass(heat)
-        mask = self.mask(features).float().softmax(dim=1)
+        logits, *hidden = together(features, self.mask, self.occlusion)
+        mask = logits.float().softmax(dim=1)
         grid = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
-        occlusion = () if self.occlusion is None else (torch.sigmoid(self.occlusion(features).float()),)
+        occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.spec.align_corners)
 
 
@@ -214,6 +216,8 @@ class MRAAPortrait(Portrait):
 
 class MRAA(MotionModel):
     family = "mraa"
+    finding = ("region_predictor", "avd_network")
+    painting = ("generator.bottleneck", "generator.up_blocks", "generator.final")
     modes = ("absolute", "relative", "avd")
     spec: Parameters
 
@@ -238,7 +242,7 @@ class MRAA(MotionModel):
         flow, narrow = self.generator.pixelwise_flow_predictor, picture.to(self.dtype)
         regions, small = self.region_predictor(picture), flow.down(narrow)
         heat = flow.heatmaps(regions, *small.shape[-2:])
-        return MRAAPortrait(picture, regions, self.generator.encode(narrow), small, heat)
+        return MRAAPortrait(picture, regions, self.kept(self.generator.encode(narrow)), small, heat)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""

@@ -204,6 +204,8 @@ class TPSMMPortrait(Portrait):
 
 class TPSMM(MotionModel):
     family = "tpsmm"
+    finding = ("kp_detector", "avd_network")
+    painting = ("inpainting_network.resblock", "inpainting_network.up_blocks", "inpainting_network.final")
     modes = ("absolute", "relative", "avd")
     spec: Parameters
 
@@ -225,7 +227,7 @@ class TPSMM(MotionModel):
 
     def encode(self, source: Tensor) -> TPSMMPortrait:
         portrait = self.outline(source)
-        return replace(portrait, features=self.inpainting_network.encode(portrait.picture.to(self.dtype)))
+        return replace(portrait, features=self.kept(self.inpainting_network.encode(portrait.picture.to(self.dtype))))
 
     def outline(self, source: Tensor) -> TPSMMPortrait:
         """A portrait for motion alone, without the features to generate from."""
