@@ -6,11 +6,20 @@ written into.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..comfyui_motion import InputError
+
+
+def one_of(options: Iterable[str], value: str, name: str) -> str:
+    """The value, if it is one of those a combo offers: the host does not check. Raises InputError."""
+    if value not in options:
+        raise InputError(f"{name} must be {', '.join(options)}, and is {value!r}.")
+    return value
 
 
 def to_pictures(images: Tensor, name: str = "images") -> Tensor:

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
 import comfy.utils
@@ -22,11 +22,16 @@ from torch import Tensor, nn
 from ..comfyui_motion import MotionError, MotionModel
 
 try:
-    from comfy_api.v0_0_2 import ComfyExtension, io, ui
+    from comfy_api.v0_0_2 import ComfyExtension, io
 except ImportError:  # a host that has dropped that number
-    from comfy_api.latest import ComfyExtension, io, ui
+    from comfy_api.latest import ComfyExtension, io
 
-__all__ = ["ComfyExtension", "io", "ui"]
+__all__ = ["ComfyExtension", "io"]
+
+if TYPE_CHECKING:  # where there is no host to read, what comes from it may be anything
+
+    def __getattr__(name: str) -> Any: ...
+
 
 T = TypeVar("T")
 FOLDER = "motion"

@@ -9,6 +9,7 @@ import torch
 
 from ..comfyui_motion import InputError, MotionModel, load
 from . import host, sockets
+from .convert import one_of
 from .host import io
 
 DEFAULT = "flow (needs no weights)"
@@ -133,12 +134,11 @@ class LoadModel(io.ComfyNode):
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
     """On the processor: the host moves it. Raises CheckpointError, InputError."""
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be {', '.join(PRECISIONS)}, and is {precision!r}.")
+    dtype = PRECISIONS[one_of(PRECISIONS, precision, "precision")]
     path = None if name == DEFAULT else host.model_path(name)
     if path is None and name != DEFAULT:
         raise InputError(missing(name))
-    return load(path, device="cpu", dtype=PRECISIONS[precision], **options)
+    return load(path, device="cpu", dtype=dtype, **options)
 
 
 def missing(name: str) -> str:

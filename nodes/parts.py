@@ -7,7 +7,7 @@ from torch import Tensor
 from ..comfyui_motion.animate import fitted, frames_at_once
 from ..comfyui_motion.parts import WHOSE, part_mask, part_numbers, swap_parts
 from . import host, sockets
-from .convert import Gathered, resized, to_images, to_maps, to_mask, to_pictures
+from .convert import Gathered, one_of, resized, to_images, to_maps, to_mask, to_pictures
 from .host import io
 
 CATEGORY = "motion/parts"
@@ -134,7 +134,7 @@ class SwapParts(io.ComfyNode):
         def work(part: slice) -> Tensor:
             chosen = mask_of if maps is None else maps if len(maps) == 1 else maps[part]
             frames = swap_parts(network, portrait, fitted(network, targets[part]), part_numbers(indices), chosen, hard, strength, mask_of)
-            return resized(frames, *targets.shape[-2:]) if size == "target" else frames
+            return resized(frames, *targets.shape[-2:]) if one_of(SIZES, size, "size") == "target" else frames
 
         for frames in host.batches(work, len(targets), at_once, lambda made: made[0]):
             images.add(to_images(frames))

@@ -107,7 +107,7 @@ class PreviewParts(io.ComfyNode):
         return io.NodeOutput(drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts)))
 
 
-def backdrop(images: Tensor | None, total: int, height: int, own: tuple[int, int]) -> Callable[[slice], Tensor]:
+def backdrop(images: Tensor | None, total: int, height: int, own: tuple[int, ...]) -> Callable[[slice], Tensor]:
     """part → the pictures to draw on, B 3 H W of that height: the images, or black of the aspect of `own`. Raises InputError."""
     if images is None:
         black = torch.zeros(1, 3, *even_size(own, height or own[0]))

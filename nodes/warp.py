@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..comfyui_motion import InputError, MotionField
 from . import host, sockets
-from .convert import Gathered, to_images, to_maps, to_mask, to_pictures
+from .convert import Gathered, one_of, to_images, to_maps, to_mask, to_pictures
 from .host import io
 
 EDGES = {"repeat": "border", "black": "zeros"}
@@ -60,15 +60,12 @@ class WarpMask(io.ComfyNode):
 
 def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:
     """B C H W of as many frames as the field has. Raises InputError."""
-    if edge not in EDGES:
-        raise InputError(f"edge must be {' or '.join(EDGES)}, and is {edge!r}.")
+    padding = EDGES[one_of(EDGES, edge, "edge")]
     if len(pictures) not in (1, len(field)):
         raise InputError(f"A field of {len(field)} frames moves one picture or {len(field)} of them, not {len(pictures)}.")
     field = field.of_source()
     moved = Gathered(len(field), host.result_device())
-    for batch in host.batches(
-        lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], EDGES[edge]), len(field), 16
-    ):
+    for batch in host.batches(lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], padding), len(field), 16):
         moved.add(batch)
     return moved.whole
 

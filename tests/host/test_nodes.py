@@ -186,6 +186,30 @@ def test_an_impossible_wish_is_one_sentence(host, workflow: Workflow, changes, w
     assert not done.success and words in done.error and "\n" not in done.error
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "precision": "float8"}}, "precision must be float32"),
+        ({"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "align_corners": "perhaps"}}, "'perhaps' is no value"),
+        ({"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "skips": "no"}}, "takes no option 'skips'"),
+        ({**VOX, "CM_Generate": {"size": "huge"}}, "size must be source, model"),
+        ({**VOX, "CM_RetargetKeypoints": {"mode": "sideways"}}, "mode must be"),
+        ({**VOX, "CM_RetargetKeypoints": {"reference_frame": 10}}, "reference frame 10"),
+    ],
+)
+def test_an_impossible_wish_of_a_step_is_one_sentence(host, workflow: Workflow, changes, words):
+    done = host.run(workflow("animate_in_steps", **changes))
+    assert not done.success and words in done.error and "\n" not in done.error
+
+
+def test_the_best_reference_frame_is_the_same_in_one_node_and_in_steps(host, of, workflow: Workflow):
+    whole = workflow("animate", **VOX, CM_Animate={"reference_frame": -1, "size": "model"})
+    steps = workflow("animate_in_steps", **VOX, CM_RetargetKeypoints={"reference_frame": -1}, CM_Generate={"size": "model"})
+    one, many = host.run(whole), host.run(steps)
+    assert one.success and many.success, one.error or many.error
+    assert_close(many.values[of.node(steps, "CM_Generate")][0], one.values[of.node(whole, "CM_Animate")][0], atol=1e-5, rtol=0)
+
+
 def test_the_loader_says_what_it_recognised_and_assumed(host, workflow: Workflow, of):
     prompt = workflow("animate", CM_LoadModel={"model_name": "vox-cpk.pth.tar", "align_corners": "no", "head_padding": "0"})
     done = host.run(prompt)
