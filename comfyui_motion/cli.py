@@ -58,7 +58,18 @@ def parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("models", help="the published checkpoints, which are installed, what suits what")
     listed.add_argument("--json", action="store_true")
     listed.set_defaults(run=models)
+    _bench_options(commands.add_parser("bench", help="how fast the networks run here, against the plain loop of the published programs"))
     return root
+
+
+def _bench_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("family", nargs="*", help="fomm mraa tpsmm copart monkeynet x2face (fomm mraa tpsmm)")
+    command.add_argument("-o", "--output", default="benchmarks/results", metavar="DIR", help="where the table and the plot go (benchmarks/results)")
+    command.add_argument("--speed", nargs="+", choices=DTYPES, default=["float32", "bfloat16"], help="the modes to measure (float32 bfloat16)")
+    command.add_argument("--runs", type=int, default=5, metavar="N", help="alternating runs, of which medians are taken (5)")
+    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
+    command.set_defaults(run=bench)
 
 
 def _animate_options(command: argparse.ArgumentParser) -> None:
@@ -349,3 +360,26 @@ def models(options: argparse.Namespace) -> None:
         print(f"{entry.name} ({entry.size or '?'} px): {entry.suits}\n    {where}\n    licence: {entry.licence or 'not known'}. {entry.permits}")
     print("\nLooked in: " + (", ".join(str(path) for path in catalogue.search_paths()) or "no folder; set COMFYUI_MOTION_MODELS"))
     print("Nothing is downloaded unless you do it.")
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Measures, and writes NAME.md, NAME.json and NAME.png, NAME being the device's."""
+    import torch
+
+    from . import bench
+    from .registry import best_device
+
+    device = torch.device(options.device) if options.device else best_device()
+    title = bench.machine(device)
+    found = []
+    for family in [bench.known(name) for name in options.family or ("fomm", "mraa", "tpsmm")]:
+        for measured in bench.measure(family, options.speed, device, options.runs, options.batch):
+            print(f"{measured.family} {measured.path}: {measured.rate:.2f} frames/s, {measured.ratio:.2f} times the plain loop", flush=True)
+            found.append(measured)
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{device.type}.md").write_text(bench.table(found, title), encoding="utf-8")
+    document = {"machine": title, "runs": options.runs, "measured": [asdict(m) for m in found]}
+    (folder / f"{device.type}.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    bench.plot(found, title, str(folder / f"{device.type}.png"))
+    print(f"{bench.table(found, title)}\nwritten to {folder}")

@@ -20,6 +20,7 @@ from .model import MotionModel
 from .networks import fast
 from .networks.blocks import Antialias, Res, Same, Up
 from .networks.resnet import Basic, ResNet18
+from .networks.winograd import WinogradConv
 
 MODES = ("float32", "bfloat16", "float16")
 
@@ -108,4 +109,9 @@ def lay_out(model: MotionModel, dtype: torch.dtype) -> None:
             module.weight.data = module.weight.data.to(to).contiguous(memory_format=torch.channels_last)
             if module.bias is not None:
                 module.bias.data = module.bias.data.to(to)
-            module.pack()
+    for parent in list(model.modules()):
+        for name, module in list(parent.named_children()):
+            if type(module) is fast.Conv and isinstance(parent, fast.FastRes) and WinogradConv.takes(module):
+                setattr(parent, name, WinogradConv(module))
+            elif isinstance(module, fast.Conv):
+                module.pack()

@@ -13,10 +13,11 @@ from torch.testing import assert_close
 
 import comfyui_motion as motion
 from comfyui_motion import registry
-from comfyui_motion.bench import clip, lively, pictures
 from comfyui_motion.field import sample
+from comfyui_motion.lively import clip, lively, pictures
 from comfyui_motion.networks import blocks, fast
 from comfyui_motion.networks.resnet import Basic
+from comfyui_motion.networks.winograd import WinogradConv
 from comfyui_motion.optimise import MODES, optimise
 from comfyui_motion.optimise import replace as replace_blocks
 
@@ -100,6 +101,15 @@ def test_resnet_norms_fold():
     quick = faster(block)
     assert not [m for m in quick.modules() if isinstance(m, nn.BatchNorm2d)]
     assert_close(quick(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 36), (40, 64), (30, 32)])
+def test_winograd_agrees_with_the_plain_convolution(height, width):
+    conv = nn.Conv2d(128, 132, 3, padding=1)
+    quick = WinogradConv(fast.Conv.of(conv))
+    x = torch.randn(2, 128, height, width)
+    assert_close(quick(x), conv(x), atol=1e-4, rtol=0)
+    assert not torch.equal(quick(x), conv(x)) or height % 4, "it went the plain way"
 
 
 def test_packed_weights_give_the_same_and_come_back():

@@ -97,8 +97,8 @@ class InstanceReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] * x.shape[3] <= FEW:
             return F.instance_norm(x.float(), None, None, self.weight.float(), self.bias.float(), True, 0.0, self.eps).to(x.dtype).relu_()
-        mean = x.mean((2, 3), keepdim=True, dtype=torch.float32)  # B C 1 1
-        power = torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True, dtype=torch.float32).square() / (x.shape[2] * x.shape[3])
+        mean = x.mean(3, keepdim=True, dtype=torch.float32).mean(2, keepdim=True)  # B C 1 1; row by row, which rounds less
+        power = (torch.linalg.vector_norm(x, dim=3, keepdim=True, dtype=torch.float32).square() / x.shape[3]).mean(2, keepdim=True)
         scale = self.weight.float()[:, None, None] * torch.rsqrt((power - mean.square()).clamp(min=0) + self.eps)
         shift = self.bias.float()[:, None, None] - mean * scale
         return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype)).relu_()
@@ -194,8 +194,7 @@ class FastRes(nn.Module):
 
     def __init__(self, block: Res) -> None:
         super().__init__()
-        instance = isinstance(block.norm1, nn.InstanceNorm2d)
-        self.first = InstanceReLU(block.norm1) if instance else ScaleReLU(block.norm1)
+        self.first = InstanceReLU(block.norm1) if isinstance(block.norm1, nn.InstanceNorm2d) else ScaleReLU(block.norm1)
         self.conv1, self.relu = joined(block.conv1, block.norm2), rectifier(block.norm2)
         self.conv2 = Conv.of(block.conv2)
 
@@ -236,8 +235,8 @@ class FastAntialias(nn.Module):
 
     def __init__(self, block: Antialias) -> None:
         super().__init__()
-        self.step = block.step
-        self.conv = Conv(block.weight[:1], None, (block.step,) * 2, (block.weight.shape[-1] // 2,) * 2)
+        self.step, padding = block.step, block.weight.shape[-1] // 2
+        self.conv = Conv(block.weight[:1], None, (block.step, block.step), (padding, padding))
 
     def forward(self, picture: Tensor) -> Tensor:
         batch, channels = picture.shape[:2]
