@@ -23,6 +23,8 @@ def lively(model: MotionModel, seed: int = 0) -> MotionModel:
             resting = module.bias is not None and bool((module.bias == 1).any())  # starts at the identity: stays near it
             spread = (0.05 if resting else gain) / module.weight[0].numel() ** 0.5
             module.weight.data = spread * torch.randn(module.weight.shape, generator=random)
+            if module.bias is not None and not resting:
+                module.bias.data = 0.1 * torch.randn(module.bias.shape, generator=random)
         elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d | nn.InstanceNorm2d):
             module.weight.data = 1 + 0.2 * torch.randn(module.weight.shape, generator=random)
             module.bias.data = 0.3 * torch.randn(module.bias.shape, generator=random)

@@ -118,8 +118,17 @@ def test_packed_weights_give_the_same_and_come_back():
     quick.pack()
     x = torch.randn(2, 300, 6, 6)
     assert_close(quick(x), conv(x), atol=1e-4, rtol=1e-4)
+    assert quick.packed is not None or not fast.can_pack(torch.float32)
     quick.unpack()
     assert torch.equal(quick.weight, conv.weight)
+
+
+def test_an_optimised_model_is_cast_and_moved_as_any_other():
+    quick = optimise(small("fomm"), "float32")
+    moved = optimise(small("fomm"), "float32").to("meta", torch.float64)
+    assert {p.dtype for p in moved.parameters()} == {torch.float64}
+    moved = optimise(small("fomm"), "float32").to(torch.float64).to(torch.float32)
+    assert_close(run(moved)[1], run(quick)[1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

@@ -26,17 +26,22 @@ A_T = [[1.0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1
 class WinogradConv(Conv):
     """A 3x3 convolution that keeps the size. Maps it does not suit go the plain way."""
 
-    kernels: Tensor
-    into: Tensor
-    back: Tensor
+    kernels: Tensor | None = None  # 36 C O; None where it does not pay: on another device, in another dtype
 
     def __init__(self, conv: Conv) -> None:
         super().__init__(conv.weight, conv.bias, conv.stride, conv.padding)
-        turn = torch.tensor(G, dtype=torch.float64, device=conv.weight.device)
-        kernels = torch.einsum("ai,bj,ocij->abco", turn, turn, conv.weight.double())
-        self.register_buffer("kernels", kernels.flatten(0, 1).float().contiguous())  # 36 C O
-        self.register_buffer("into", torch.tensor(B_T, device=conv.weight.device))
-        self.register_buffer("back", torch.tensor(A_T, device=conv.weight.device))
+        self.pack()
+
+    def pack(self) -> None:
+        if not self.takes(self):
+            return super().pack()
+        turn = torch.tensor(G, dtype=torch.float64)
+        kernels = torch.einsum("ai,bj,ocij->abco", turn, turn, self.weight.double())
+        self.kernels, self.into, self.back = kernels.flatten(0, 1).float().contiguous(), torch.tensor(B_T), torch.tensor(A_T)
+
+    def unpack(self) -> None:
+        super().unpack()
+        self.kernels = None
 
     @staticmethod
     def takes(conv: Conv) -> bool:
@@ -46,14 +51,14 @@ class WinogradConv(Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        if height % 4 or width % 4 or min(height, width) < LEAST or not x.is_cpu or self.weight.dtype != torch.float32:
+        if self.kernels is None or height % 4 or width % 4 or min(height, width) < LEAST:
             return super().forward(x)
-        return self.filter(x.float())
+        return self.filter(x.float(), self.kernels)
 
-    def filter(self, x: Tensor) -> Tensor:
+    def filter(self, x: Tensor, kernels: Tensor) -> Tensor:
         """B C H W -> B O H W, channels_last"""
         batch, channels, height, width = x.shape
-        out, down, across = self.kernels.shape[2], height // 4, width // 4
+        out, down, across = kernels.shape[2], height // 4, width // 4
         rows = next(n for n in range(max(1, min(down, TILES // across)), 0, -1) if down % n == 0)
         padded = x.new_zeros(batch, height + 2, width + 2, channels)
         padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
@@ -67,7 +72,7 @@ class WinogradConv(Conv):
                     torch.mm(self.into, picture[first : first + 6].view(6, -1), out=half[:, row].view(6, -1))
                 for i in range(6):
                     _into([half[i, :, k : k + width - 3 : 4] for k in range(6)], windows[i])
-                torch.bmm(windows.view(36, -1, channels), self.kernels, out=products.view(36, -1, out))
+                torch.bmm(windows.view(36, -1, channels), kernels, out=products.view(36, -1, out))
                 if self.bias is not None:
                     products[1, 1] += self.bias  # the position that every output pixel holds once
                 torch.mm(self.back, products.view(6, -1), out=folded.view(4, -1))
