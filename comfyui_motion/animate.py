@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
 from .field import MotionField
-from .fit import Fit
+from .fit import Box, Fit, in_grid
 from .keypoints import Keypoints
-from .model import MotionModel, Portrait
+from .model import MotionModel, Placement, Portrait
 from .picture import to_rgb
 from .retarget import MODES, best_reference, retarget
 
 Progress = Callable[[int, int | None], None]
 Frames = Tensor | Iterable[Tensor]
+T = TypeVar("T")
+ON_CPU = 8  # frames at a time there: weights are read once for them, and their maps still come from the cache
+BYTES_PER_PIXEL = 2500  # of one frame, while the widest family paints it in float32
 BEST = -1  # the reference frame is to be found
 
 
@@ -63,6 +66,8 @@ def perform(
     strength: float | Tensor = 1.0,
     reference: int = 0,
     fit: str = "stretch",
+    subject: Box | None = None,
+    driving_subject: Box | None = None,
 ) -> Iterator[Step]:
     """`animate`, with field, occlusion and keypoints beside the frames.
 
@@ -74,6 +79,8 @@ def perform(
     progress    called with (frames done, frames in all or None) after every batch; what it raises ends the run
     reference   the driving frame that relative motion is measured from; -1: the one whose keypoints lie most as the source's
     fit         how pictures come to the model's square: "stretch", "letterbox" or "crop"
+    subject     where in the source what moves is: (left, top, right, bottom) in its pixels; None: all of it. Motion fades out beyond
+    driving_subject  where the same thing is in the driving frames, likewise
 
     Raises InputError before anything is computed.
     """
@@ -83,7 +90,8 @@ def perform(
         raise InputError(f"mode must be {', '.join(MODES)}, and is {mode!r}.")
     if reference < BEST:
         raise InputError(f"reference must be a frame number, or {BEST} for the best one, and is {reference}.")
-    return _perform(model, source, driving, mode, size, batch_size, progress, adapt_scale, strength, reference, fit)
+    framing = Framing(fit, subject, driving_subject)
+    return _perform(model, source, driving, mode, size, batch_size, progress, adapt_scale, strength, reference, framing)
 
 
 @torch.no_grad()
@@ -98,41 +106,77 @@ def _perform(
     adapt_scale: bool,
     strength: float | Tensor,
     reference: int,
-    fit: str,
+    framing: Framing,
 ) -> Iterator[Step]:
-    stage = Stage.prepare(model, source, size, fit)
+    stage = Stage.prepare(model, source, size, framing)
     looks_ahead = mode == "relative" and reference != 0
     clip = Batches(driving, batch_size or frames_at_once(model), stage.driver, again=looks_ahead)
-    rest_frame = stage.canvas if mode == "absolute" else None  # the subject is the source itself
+    rest_frame = stage.subject() if mode == "absolute" else None  # the subject is the source itself
     rest = None
     if looks_ahead:
         rest_frame = clip.frame(find_reference(model, clip, stage.portrait) if reference == BEST else reference)
         rest = model.detect(rest_frame, reference=rest_frame)
-    done = 0
-    for batch in clip:
+
+    def step(batch: Tensor) -> Step:
+        nonlocal rest, rest_frame
         rest_frame = batch[:1] if rest_frame is None else rest_frame
         points = model.detect(batch, reference=rest_frame)
         rest = points[:1] if rest is None else rest
+        points = stage.placed(points) if mode == "absolute" else points
         pose = retarget(points, rest, stage.portrait.keypoints, mode, adapt_scale, strength, model)
         field = model.motion(stage.portrait, pose)
         frames, occlusion = stage.render(field)
-        done += len(batch)
-        yield Step(frames, occlusion, stage.over_picture(field), points, stage.points_over_picture(pose), batch)
-        if progress:
-            progress(done, clip.total)
+        return Step(frames, occlusion, stage.over_picture(field), points, stage.points_over_picture(pose), batch)
+
+    done = 0
+    for batch in clip:
+        for made in in_parts(step, batch):
+            if len(made.driving) < len(batch):
+                clip.batch_size = max(1, min(clip.batch_size, len(made.driving)))  # the next ones will not fit either
+            done += len(made.driving)
+            yield made
+            if progress:
+                progress(done, clip.total)
     if not done:
         raise InputError("The driving clip has no frames; give at least one.")
 
 
+def in_parts(work: Callable[[Tensor], T], batch: Tensor) -> Iterator[T]:
+    """What `work` makes of a batch, or of its halves, or of theirs, as far as the device's memory asks for it."""
+    made = None
+    try:
+        made = work(batch)
+    except torch.cuda.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    if made is not None:
+        yield made
+        return
+    if batch.is_cuda:
+        torch.cuda.empty_cache()
+    for half in batch.chunk(2):
+        yield from in_parts(work, half)
+
+
 def find_reference(model: MotionModel, clip: Iterable[Tensor], portrait: Portrait) -> int:
     """The number of the driving frame whose keypoints lie most as the source's. Reads the whole clip, keeps only positions."""
-    found = []
+    found, first = [], None
     for batch in clip:
-        points = model.detect(batch)
+        first = batch[:1] if first is None else first
+        points = model.detect(batch, reference=first)
         if not isinstance(points, Keypoints):
             raise InputError("The best reference frame is found from keypoints, and this model has none; give a frame number.")
         found.append(Keypoints(points.position))
     return best_reference(Keypoints.join(found), portrait.keypoints)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How pictures come to the model, and where in them the subject is: boxes in pixels, or None: everywhere."""
+
+    fit: str = "stretch"
+    subject: Box | None = None
+    driving_subject: Box | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,45 +188,62 @@ class Stage:
     canvas: Tensor  # what the model was given of it
     portrait: Portrait
     fit: Fit
-    mode: str
+    framing: Framing
     full: bool
+    placement: Placement | None  # of the subject, for models that are shown whole pictures
     resting: tuple[Tensor, ...]  # what the model calls visible when nothing moves
 
     @staticmethod
-    def prepare(model: MotionModel, source: Tensor, size: str, mode: str) -> Stage:
+    def prepare(model: MotionModel, source: Tensor, size: str, framing: Framing = Framing()) -> Stage:  # noqa: B008 (frozen)
         picture = to_rgb(source if getattr(model, "many_sources", False) else source[:1])
         height, width = picture.shape[-2:]
-        full = size == "source"
+        full, placement, resting = size == "source", None, ()
         if model.any_size:
             fit = Fit.within(height, width, max(height, width) if full else model.size)
+            canvas = fit.to_canvas(picture).to(model.device)
+            placement = Placement(in_grid(framing.subject, height, width)) if framing.subject else None
+            portrait = model.encode(canvas, placement=placement)
         else:
-            fit = Fit.plan(height, width, model.size, mode)
-        canvas = fit.to_canvas(picture).to(model.device)
-        portrait = model.encode(canvas)
-        resting = () if not full or model.any_size else model.motion(portrait, portrait.keypoints).occlusion[-1:]
-        return Stage(model, picture, canvas, portrait, fit, mode, full, resting)
+            fit = Fit.plan(height, width, model.size, framing.fit, framing.subject)
+            canvas = fit.to_canvas(picture).to(model.device)
+            portrait = model.encode(canvas)
+            resting = model.motion(portrait, portrait.keypoints).occlusion[-1:] if full else ()
+        return Stage(model, picture, canvas, portrait, fit, framing, full, placement, resting)
 
     def driver(self, frames: Tensor) -> Tensor:
         """Driving frames as the model takes them."""
-        return fitted(self.model, frames, self.mode)
+        return fitted(self.model, frames, self.framing.fit, self.framing.driving_subject)
+
+    def subject(self) -> Tensor:
+        """The source as a driver would be shown: what absolute motion is measured from."""
+        if self.placement is None:
+            return self.canvas
+        return fitted(self.model, self.picture, subject=self.framing.subject).to(self.model.device)
+
+    def placed(self, points: Any) -> Any:
+        """A driver's points where they lie on the source."""
+        if self.placement is None:
+            return points
+        return replace(points, position=self.placement.carry(points.position))
 
     def render(self, field: MotionField) -> tuple[Tensor, Tensor]:
         """Frames and what in them is made up. B 3 H W, B 1 H W"""
         pictures = self.model.generate(self.portrait, field)
         if not self.full or self.model.any_size:
             return pictures, field.occlusion_mask(*pictures.shape[-2:])
-        visible = [_believed(field, self.resting)]
-        frames = [self._full_size(pictures[i : i + 1], field[i], *(v[i : i + 1] for v in visible)) for i in range(len(field))]
-        return torch.cat([frame for frame, _ in frames]), torch.cat([mask for _, mask in frames])
+        visible = _believed(field, self.resting)
+        height, width = self.picture.shape[-2:]
+        frames, hidden = pictures.new_empty(len(field), 3, height, width), pictures.new_empty(len(field), 1, height, width)
+        for i in range(len(field)):  # one at a time: at this size a few maps of one frame fill the memory that many would
+            frames[i : i + 1], hidden[i : i + 1] = self._full_size(pictures[i : i + 1], field[i], visible[i : i + 1])
+        return frames, hidden
 
     def over_picture(self, field: MotionField) -> MotionField:
         """The field over the whole picture, no larger than it was, read corner-aligned: what means the same to whoever gets it."""
         field = field.of_source()
         if self.fit.whole:
             return field.straightened()
-        scale = max(field.size) / max(self.fit.height, self.fit.width)
-        height, width = max(2, round(self.fit.height * scale)), max(2, round(self.fit.width * scale))
-        return Fit.plan(height, width, self.model.size, self.mode).field(field)
+        return self.fit.at(max(field.size) / max(self.fit.height, self.fit.width)).field(field)
 
     def points_over_picture(self, points: Any) -> Any:
         """Keypoints on the canvas as those of the whole picture; what are no keypoints as they are."""
@@ -193,18 +254,18 @@ class Stage:
     def _full_size(self, picture: Tensor, field: MotionField, visible: Tensor) -> tuple[Tensor, Tensor]:
         """The source's own pixels where they are visible, the network's where not."""
         whole = self.fit.field(MotionField(field.of_source().grid, (visible,)))
-        edge = 1 + 1 / whole.grid.new_tensor([self.fit.width, self.fit.height])  # half a pixel beyond the last centre
-        inside = (whole.grid.abs() <= edge).all(-1)[:, None].to(visible.dtype)
-        shown = whole.occlusion[-1].clamp(0, 1) * inside
+        x, y = (side.abs() for side in whole.grid.unbind(-1))
+        inside = (x <= 1 + 1 / self.fit.width) & (y <= 1 + 1 / self.fit.height)  # half a pixel beyond the last centre
+        shown = (whole.occlusion[-1] * inside[:, None]).clamp_(0, 1)
         moved = whole.warp(self.picture[:1].to(whole.grid.device), padding="border")
-        return torch.lerp(self.fit.from_canvas(picture), moved, shown), 1 - shown
+        return moved.sub_(painted := self.fit.from_canvas(picture)).mul_(shown).add_(painted), 1 - shown
 
 
-def fitted(model: MotionModel, frames: Tensor, mode: str = "stretch") -> Tensor:
-    """Frames of any size as the model's verbs take them. B C H W, C 1 to 4 -> B 3 h w"""
+def fitted(model: MotionModel, frames: Tensor, fit: str = "stretch", subject: Box | None = None) -> Tensor:
+    """Frames of any size, or a box of them, as the model's verbs take them. B C H W, C 1 to 4 -> B 3 h w"""
     frames = to_rgb(frames)
     height, width = frames.shape[-2:]
-    plan = Fit.within(height, width, model.size) if model.any_size else Fit.plan(height, width, model.size, mode)
+    plan = Fit.within(height, width, model.size, subject) if model.any_size else Fit.plan(height, width, model.size, fit, subject)
     return plan.to_canvas(frames)
 
 
@@ -234,7 +295,7 @@ class Batches:
         held: list[Tensor] = []
         for frame in self._frames():
             held.append(frame)
-            if len(held) == self.batch_size:
+            if len(held) >= self.batch_size:
                 yield self.prepare(torch.cat(held))
                 held = []
         if held:
@@ -253,5 +314,8 @@ class Batches:
 
 
 def frames_at_once(model: MotionModel) -> int:
-    """As many as the device takes comfortably."""
-    return 8 if model.device.type == "cpu" else 16
+    """As many as the device runs fastest with: on a CPU a few, on a GPU as many as its free memory holds, up to 32."""
+    if model.device.type != "cuda":
+        return ON_CPU
+    free, _ = torch.cuda.mem_get_info(model.device)
+    return max(1, min(32, int(free * 0.5 / (model.size**2 * BYTES_PER_PIXEL))))

@@ -80,6 +80,8 @@ def _animate_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--adapt-scale", action=argparse.BooleanOptionalAction, default=True, help="fit relative motion to the source's size (on)")
     command.add_argument("--strength", type=float, default=1.0, help="1 moves as far as the driver does (1)")
     command.add_argument("--reference", type=_reference, default=0, metavar="N|best", help="the frame relative motion is measured from (0)")
+    command.add_argument("--subject", type=_box, metavar="L,T,R,B", help="where in the picture what moves is, in pixels (all of it)")
+    command.add_argument("--driving-subject", type=_box, metavar="L,T,R,B", help="where the same thing is in the clip (all of it)")
     _model_options(command)
     command.add_argument("--occlusion", metavar="OUT", help="also write what the source does not show, white, as a clip or a PNG sequence")
     command.add_argument("--preview", metavar="SHEET.png", help="also write a contact sheet: driver, result, field, occlusion")
@@ -134,6 +136,14 @@ def _reference(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"a frame number or best, not {text!r}")
     return int(text)
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        left, top, right, bottom = (float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"left,top,right,bottom in pixels, not {text!r}") from None
+    return left, top, right, bottom
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -232,6 +242,8 @@ def animate(options: argparse.Namespace) -> None:
             strength=options.strength,
             reference=options.reference,
             fit=options.fit,
+            subject=options.subject,
+            driving_subject=options.driving_subject,
         ):
             writer.write(step.frames)
             if masks:

@@ -48,14 +48,24 @@ class Fit:
         return Fit(height, width, size, size, left, top, across, down)
 
     @staticmethod
-    def within(height: int, width: int, longest: int) -> Fit:
-        """The whole picture, shrunk where needed so that its longer side is `longest`, its aspect kept."""
-        scale = min(1.0, longest / max(height, width))
-        return Fit(height, width, max(1, round(height * scale)), max(1, round(width * scale)), 0, 0, width, height)
+    def within(height: int, width: int, longest: int, subject: Box | None = None) -> Fit:
+        """The subject's box or the whole picture, shrunk where needed so that its longer side is `longest`, its aspect kept."""
+        left, top, right, bottom = check_box(subject, height, width) if subject else (0, 0, width, height)
+        across, down = right - left, bottom - top
+        scale = min(1.0, longest / max(across, down))
+        return Fit(height, width, max(1, round(down * scale)), max(1, round(across * scale)), left, top, across, down)
 
     @property
     def whole(self) -> bool:
         return (self.left, self.top, self.box_width, self.box_height) == (0, 0, self.width, self.height)
+
+    def at(self, scale: float) -> Fit:
+        """The same framing of the picture at another size, not under 2 pixels a side."""
+        height, width = max(2, round(self.height * scale)), max(2, round(self.width * scale))
+        x, y = width / self.width, height / self.height
+        return replace(
+            self, height=height, width=width, left=self.left * x, top=self.top * y, box_width=self.box_width * x, box_height=self.box_height * y
+        )
 
     def to_canvas(self, pictures: Tensor) -> Tensor:
         """B C height width -> B C rows columns, antialiased, in 0..1."""
@@ -112,7 +122,14 @@ class Fit:
             shift = shift * inside
             occlusion = tuple(1 - (1 - level) * inside for level in occlusion)
         shift = shift.permute(0, 2, 3, 1)
-        return MotionField(identity_grid(self.height, self.width, shift) + shift, occlusion)
+        return MotionField(shift.add_(identity_grid(self.height, self.width, shift)), occlusion)
+
+
+def in_grid(box: Box, height: int, width: int) -> Box:
+    """A box in pixels as coordinates of the picture, -1 the centre of its first pixel, +1 of its last. Cut to the picture as `check_box` does."""
+    left, top, right, bottom = check_box(box, height, width)
+    across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    return (left - 0.5) * across - 1, (top - 0.5) * down - 1, (right - 0.5) * across - 1, (bottom - 0.5) * down - 1
 
 
 def check_box(box: Box, height: int, width: int) -> Box:

@@ -29,11 +29,27 @@ class Portrait:
     features: tuple[Tensor, ...] = ()  # what the generator warps
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where the driver's subject sits in the source: two boxes round the same thing, (left, top, right, bottom), -1..1 in each picture.
+
+    For models of any size, which are shown whole pictures; others are shown the boxes (see `fit`).
+    """
+
+    source: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
+    reference: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
+
+    def carry(self, position: Tensor) -> Tensor:
+        """Points of the reference to points of the source. ... 2 -> ... 2"""
+        source, reference = (position.new_tensor(box).view(2, 2) for box in (self.source, self.reference))
+        return (position - reference[0]) / (reference[1] - reference[0]) * (source[1] - source[0]) + source[0]
+
+
 class MotionModel(nn.Module):
     """One motion-transfer network, whole. The verbs take batches and give values; see each family for its equations."""
 
     family: ClassVar[str]
-    any_size: ClassVar[bool] = False  # the verbs take pictures of any size and aspect
+    any_size: ClassVar[bool] = False  # the verbs take pictures of any size and aspect, and encode takes a Placement
     finding: ClassVar[tuple[str, ...]] = ()  # the modules that find keypoints: float32 in every mode of `optimise`
     painting: ClassVar[tuple[str, ...]] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
     spec: Any  # the family's frozen Parameters
@@ -73,8 +89,11 @@ class MotionModel(nn.Module):
         """Keypoints of each frame. B C H W in 0..1 -> B K. `reference` is used by models that follow points from it; others ignore it."""
         raise NotImplementedError
 
-    def encode(self, source: Tensor) -> Portrait:
-        """All that the source alone decides. 1 C H W in 0..1, or B C H W where every frame has a source of its own."""
+    def encode(self, source: Tensor, placement: Placement | None = None) -> Portrait:
+        """All that the source alone decides. 1 C H W in 0..1, or B C H W where every frame has a source of its own.
+
+        `placement` says where the driver's subject sits in it, to models of any size.
+        """
         raise NotImplementedError
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:

@@ -40,7 +40,7 @@ class Generate(io.ComfyNode):
     def execute(cls, model: host.HostedModel, source_image: Tensor, field: MotionField, size: str, even_size: bool = True) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), one_of(SIZES, size, "size"), "stretch")
+        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), one_of(SIZES, size, "size"))
         work = host.batches(lambda part: stage.render(field[part].to(network.device)), len(field), at_once, lambda made: made[0][0])
         images, masks = (Gathered(len(field), host.result_device()) for _ in range(2))
         for frames, occlusion in work:

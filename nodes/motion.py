@@ -40,7 +40,7 @@ class EstimateMotion(io.ComfyNode):
     def execute(cls, model: host.HostedModel, source_image: Tensor, driving_keypoints: Any) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), "source", "stretch")
+        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), "source")
         work = host.batches(lambda part: network.motion(stage.portrait, driving_keypoints[part]), len(driving_keypoints), at_once)
         fields = [field.straightened().to(host.result_device()) for field in work]  # stretched, it covers the whole picture
         return io.NodeOutput(fields[0].join(fields))

@@ -92,6 +92,37 @@ def test_no_motion_is_the_source_itself_however_it_is_fitted(model, source, fit)
     assert_close(frames, source.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
 
 
+def test_motion_stays_where_the_subject_is(model, source):
+    frames = whole(motion.animate(model, source, brightening(2, step=0.1), size="source", adapt_scale=False, subject=(20, 20, 50, 60)))
+    assert (frames[-1, :, 30:50, 25:45] - source[0, :, 30:50, 25:45]).abs().max() > 0.1
+    for far in ((slice(None), slice(0, 12)), (slice(None), slice(60, None)), (slice(70, None), slice(None))):
+        assert_close(frames[-1][:, far[0], far[1]], source[0][:, far[0], far[1]], atol=1e-4, rtol=0)
+
+
+def test_only_the_driver_s_own_box_is_looked_at(model, source):
+    clip = brightening(3, step=0.0).clone()
+    clip[1:, :, :, 20:] += 0.3  # something else changes, beside the subject
+    frames = whole(motion.animate(model, source, clip, size="source", driving_subject=(0, 0, 16, 32)))
+    assert_close(frames, source.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
+    assert (whole(motion.animate(model, source, clip, size="source"))[-1] - source[0]).abs().max() > 0.1
+
+
+def test_the_default_moves_a_subject_in_its_box_and_leaves_the_rest():
+    torch.manual_seed(0)
+    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic").clamp(0, 1)
+    clip = torch.cat([texture[..., :80, 8 - i : 88 - i] for i in (0, 2, 4)])
+    source = torch.zeros(1, 3, 200, 200)
+    source[..., 20:100, 100:180] = texture[..., :80, 8:88]
+    flow = motion.load()
+    for mode in ("relative", "absolute"):
+        frames = whole(motion.animate(flow, source, clip, mode=mode, size="source", subject=(100, 20, 180, 100)))
+        inside = frames[-1, :, 30:90, 115:165]
+        wanted = source[0, :, 30:90, 111:161]
+        assert (inside - wanted).abs().mean() < 0.25 * (source[0, :, 30:90, 115:165] - wanted).abs().mean()
+        assert_close(frames[-1, :, 130:], source[0, :, 130:], atol=1e-4, rtol=0)
+        assert_close(frames[-1, :, :, :70], source[0, :, :, :70], atol=1e-4, rtol=0)
+
+
 def test_what_is_hidden_is_filled_from_the_generator_and_the_rest_moved(model, source):
     step = list(motion.perform(model, source, brightening(2, step=0.1), size="source", adapt_scale=False))[-1]
     moved = step.frames[-1:]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..field import MotionField, identity_grid, resize_grid
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Placement, Portrait
 from . import flow_tracking
 from .flow_tracking import Level, resize_lattice, working_size
 
@@ -28,14 +28,15 @@ class Parameters:
 
     size: int = 512  # longer side that driving frames are best brought to
     channels: int = 3
-    lattice: int = 64  # points along each side
-    detail: int = 256  # longer side of the finest pictures that are compared, and of the motion field
-    stiffness: float = 0.003  # resistance to bending on the finest level; it triples with each coarser one
+    lattice: int = 80  # points along each side
+    detail: int = 320  # longer side of the finest pictures that are compared, and of the motion field
+    stiffness: float = 0.002  # resistance to bending on the finest level; it triples with each coarser one
     membrane: float = 1e-3  # resistance to stretching
-    rest: float = 1e-4  # pull towards no motion
+    rest: float = 4e-4  # pull towards no motion
     slope: float = 2.0  # weight of the picture's slopes against its colours
-    noise: float = 0.02  # grey levels that mean nothing
+    noise: float = 0.01  # grey levels that mean nothing
     stillness: float = 0.05  # pixels: smaller motion is trembling, and damped
+    flat: float = 0.003  # grey levels a pixel: plainer surfaces follow their surroundings
     mismatch: float = 0.05  # grey levels left unexplained at which a point is half believed
     texture: float = 0.01  # grey levels a pixel at which a point is half believed
     stretch: float = 4.0  # how many times its area a spot may grow before what it shows counts as hidden in the source
@@ -46,21 +47,8 @@ class Parameters:
         sizes = [self.detail // 2**i for i in (3, 2, 1, 0)]
         counts = [max(4, self.lattice // 2**i) for i in (3, 2, 1, 0)]
         stiff = [self.stiffness * factor for factor in (30, 10, 3, 1)]
-        rules = (self.membrane, self.rest, self.slope, self.noise)
-        return [Level(size, count, steps, bending, *rules) for size, count, steps, bending in zip(sizes, counts, (8, 8, 8, 6), stiff, strict=True)]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the reference's subject sits in the source: two boxes round the same thing, (left, top, right, bottom), -1..1 in each picture."""
-
-    source: tuple[float, float, float, float]
-    reference: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
-
-    def carry(self, position: Tensor) -> Tensor:
-        """Points of the reference to points of the source. ... 2 -> ... 2"""
-        source, reference = (position.new_tensor(box).view(2, 2) for box in (self.source, self.reference))
-        return (position - reference[0]) / (reference[1] - reference[0]) * (source[1] - source[0]) + source[0]
+        rules = (self.membrane, self.rest, self.slope, self.noise, self.flat)
+        return [Level(*scale, *rules) for scale in zip(sizes, counts, (8, 8, 8, 6), stiff, strict=True)]
 
 
 class Flow(MotionModel):
@@ -100,15 +88,15 @@ class Flow(MotionModel):
         size = working_size(frames.shape[-2:], self.spec.detail)
         count = self.spec.lattice
         back = flow_tracking.register(reference, frames, levels)  # B 2 n n
-        grid, astray = invert(resize_lattice(back, *size))  # where the reference's points are in the frame
+        grid, weight = invert(resize_lattice(back, *size))  # where the reference's points are in the frame, and how much of it shows them
         moved = resize_lattice((grid - identity_grid(*size, like=grid)).permute(0, 3, 1, 2), count)
         length = (moved * flow_tracking.half_span(size, moved)).norm(dim=1, keepdim=True)
         moved = moved * length**2 / (length**2 + self.spec.stillness**2)
         position = self.lattice() + moved.flatten(2).transpose(1, 2)
         jacobian = slopes(moved) + torch.eye(2, device=self.device)
-        return Keypoints(position, jacobian.flatten(1, 2), confidence=self.belief(reference, frames, back, grid, astray))
+        return Keypoints(position, jacobian.flatten(1, 2), confidence=self.belief(reference, frames, back, grid, weight))
 
-    def belief(self, reference: Tensor, frames: Tensor, back: Tensor, grid: Tensor, astray: Tensor) -> Tensor:
+    def belief(self, reference: Tensor, frames: Tensor, back: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
         """How far each point can be believed: it has texture, it looks the same in the frame, and it is seen there. B K in 0..1"""
         spec = self.spec
         size = (grid.shape[1], grid.shape[2])
@@ -117,10 +105,9 @@ class Flow(MotionModel):
         left = flow_tracking.unexplained(first, others, flow_tracking.to_pixels(back, size), level)[:, None]  # on the frame
         left = F.grid_sample(left, grid, padding_mode="border", align_corners=True)
         texture = first[:, 3:].square().sum(1, keepdim=True).sqrt() / spec.slope
-        lost = astray[:, None] * max(size) / 2  # pixels
-        parts = torch.cat([left / spec.mismatch, lost, spec.texture / texture.expand_as(left).clamp(min=1e-6)], dim=1)
-        parts = flow_tracking.around_points(parts, spec.lattice)
-        return (1 / (1 + parts.square())).prod(1).flatten(1)
+        parts = [left / spec.mismatch, spec.texture / texture.expand_as(left).clamp(min=1e-6), 0.25 / weight.clamp(min=1e-6)]
+        belief = torch.cat([1 / (1 + part.square()) for part in parts], dim=1)
+        return flow_tracking.around_points(belief, spec.lattice).prod(1).flatten(1)
 
     @torch.inference_mode()
     def encode(self, source: Tensor, placement: Placement | None = None) -> Portrait:
@@ -141,8 +128,8 @@ class Flow(MotionModel):
             raise InputError(f"This flow model's lattice has {count} points and the pose {pose.count}; detect it with the same model.")
         height, width = working_size(portrait.picture.shape[-2:], self.spec.detail)
         moved = (pose.position - rest.position).unflatten(1, (self.spec.lattice, -1)).permute(0, 3, 1, 2)  # B 2 n n
-        grid, astray = invert(self.spread(moved, rest.position, height, width))
-        return MotionField(grid, (visibility(grid, astray, self.spec.stretch),))
+        grid, weight = invert(self.spread(moved, rest.position, height, width))
+        return MotionField(grid, (visibility(grid, weight, self.spec.stretch),))
 
     def spread(self, moved: Tensor, rest: Tensor, height: int, width: int) -> Tensor:
         """Displacements of the lattice to those of the source's pixels: cubic between points, fading to none beyond. B 2 n n -> B 2 H W"""
@@ -169,7 +156,7 @@ def slopes(maps: Tensor) -> Tensor:
 
 
 def invert(moved: Tensor, rounds: int = 3) -> tuple[Tensor, Tensor]:
-    """The grid that undoes a displacement. B 2 H W in -1..1 units -> B H W 2, and how far it fails to. B H W
+    """The grid that undoes a displacement, B 2 H W in -1..1 units -> B H W 2, and how much of the picture falls on each pixel. B 1 H W
 
     Every pixel is thrown where it goes; what none falls on is filled from around; then Newton's method on g + u(g) = z, kept near.
     """
@@ -192,7 +179,7 @@ def invert(moved: Tensor, rounds: int = 3) -> tuple[Tensor, Tensor]:
         step = torch.stack([d * error[..., 0] - b * error[..., 1], a * error[..., 1] - c * error[..., 0]], dim=-1)
         step = torch.where(sound[..., None], step / area.clamp(min=0.2)[..., None], 0)
         grid = torch.minimum(torch.maximum(best + step, start - 2 * cell), start + 2 * cell)
-    return best, astray
+    return best, weight
 
 
 def splat(moved: Tensor, finer: int = 2) -> tuple[Tensor, Tensor]:
@@ -224,13 +211,12 @@ def fill(maps: Tensor, weight: Tensor, below: float = 0.01) -> Tensor:
     return (maps * weight + coarse * below) / (weight + below)
 
 
-def visibility(grid: Tensor, astray: Tensor, stretch: float) -> Tensor:
-    """1 where the source shows what a pixel needs: not beyond its edge, nor in a spot drawn out or folded, nor never reached. B 1 H W"""
+def visibility(grid: Tensor, weight: Tensor, stretch: float) -> Tensor:
+    """1 where the source shows what a pixel needs: not beyond its edge, nor where so little falls that it is drawn out. B 1 H W"""
     cell = 2 / (max(grid.shape[1:3]) - 1)
-    beyond = (grid.abs() - 1).amax(-1) / cell
-    area = torch.linalg.det(slopes(grid.permute(0, 3, 1, 2)))
-    seen = (2 - beyond).clamp(0, 1) * (2 * area * stretch - 1).clamp(0, 1) * (2 - astray / cell).clamp(0, 1)
-    return seen[:, None]
+    beyond = (grid.abs() - 1).amax(-1)[:, None] / cell
+    fallen = F.avg_pool2d(F.pad(weight, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return (2 - beyond).clamp(0, 1) * (2 * fallen * stretch - 1).clamp(0, 1)
 
 
 def resample(picture: Tensor, grid: Tensor) -> Tensor:
