@@ -148,3 +148,10 @@ def test_at_the_source_s_size_its_own_pixels_move(model):
     inside = slice(32, 64)
     shown = torch.nn.functional.interpolate(small, size=(96, 96), mode="bilinear")
     assert_close(large[..., inside, inside], shown[..., inside, inside], atol=0.03, rtol=0)
+
+
+def test_any_other_field_reads_the_source(model, frames):
+    """Such as one that came through Animate: it is composed already."""
+    portrait = model.encode(frames[:1])
+    still = motion.MotionField.identity(1, 32, 32)
+    assert_close(model.generate(portrait, still), frames[:1], atol=1e-5, rtol=0)

@@ -199,9 +199,11 @@ class X2Face(MotionModel):
         return X2FaceField(grid, align_corners=self.spec.align_corners, unwrapping=portrait.unwrapping[:1].expand(len(grid), -1, -1, -1))
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
+        """The embedded face as its own fields read it; the source as any other field does."""
         assert isinstance(portrait, X2FacePortrait) and portrait.embedded is not None
+        face = portrait.embedded if isinstance(field, X2FaceField) else portrait.picture[:1].float()
         grid = resize_grid(field.grid.to(self.device), self.size, self.size, align_corners=True)
-        return sample(portrait.embedded.to(self.device), grid, self.spec.align_corners).clamp(0, 1)
+        return sample(face.to(self.device), grid, self.spec.align_corners).clamp(0, 1)
 
     @staticmethod
     def _read(offset: Tensor) -> Tensor:
