@@ -35,11 +35,11 @@ class Parameters:
     rest: float = 4e-4  # pull towards no motion
     slope: float = 2.0  # weight of the picture's slopes against its colours
     noise: float = 0.01  # grey levels that mean nothing
-    stillness: float = 0.05  # pixels: smaller motion is trembling, and damped
+    stillness: float = 0.1  # pixels: smaller motion is trembling, and damped
     flat: float = 0.003  # grey levels a pixel: plainer surfaces follow their surroundings
     mismatch: float = 0.05  # grey levels left unexplained at which a point is half believed
     texture: float = 0.01  # grey levels a pixel at which a point is half believed
-    stretch: float = 4.0  # how many times its area a spot may grow before what it shows counts as hidden in the source
+    stretch: float = 2.0  # how many times more than the whole picture a spot may grow before what it shows counts as hidden
     margin: float = 0.15  # of the reference's side: how far beyond it motion fades out, where it does not cover the source
 
     def levels(self) -> list[Level]:
@@ -142,7 +142,11 @@ class Flow(MotionModel):
 
     @torch.inference_mode()
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        """The source's own pixels, moved. B 3 H W float32 in 0..1"""
+        """The source's own pixels, moved. B 3 H W float32 in 0..1
+
+        What it hides is drawn out of what lies around it: a mouth opens to its own dark line, a background to its own texture, where
+        inpainting would bring in skin (and was measured to be no nearer).
+        """
         picture, field = portrait.picture, field.to(self.device)
         frames = [resample(picture[i % len(picture)], field[i].grid) for i in range(len(field))]
         return torch.stack(frames).clamp(0, 1)
@@ -215,7 +219,7 @@ def visibility(grid: Tensor, weight: Tensor, stretch: float) -> Tensor:
     """1 where the source shows what a pixel needs: not beyond its edge, nor where so little falls that it is drawn out. B 1 H W"""
     cell = 2 / (max(grid.shape[1:3]) - 1)
     beyond = (grid.abs() - 1).amax(-1)[:, None] / cell
-    fallen = F.avg_pool2d(F.pad(weight, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    fallen = F.avg_pool2d(F.pad(weight, (1, 1, 1, 1), mode="replicate"), 3, 1) / weight.mean((2, 3), keepdim=True).clamp(min=0.1)
     return (2 - beyond).clamp(0, 1) * (2 * fallen * stretch - 1).clamp(0, 1)
 
 

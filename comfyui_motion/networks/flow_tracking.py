@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..field import identity_grid
+
+Linear = Callable[[Tensor], Tensor]  # of lattices, B 2 n n
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Level:
     rest: float  # weight of the displacement itself: what is free to stay stays
     slope: float  # weight of gradient constancy against brightness constancy
     noise: float  # differences below this are noise, above it they count by their size, not its square
+    flat: float  # slopes, per pixel, of surfaces too plain to tell motion by
 
 
 def register(reference: Tensor, frames: Tensor, levels: list[Level]) -> Tensor:
@@ -62,16 +66,46 @@ def best_start(reference: Tensor, frames: Tensor, proposals: list[Tensor], level
 
 
 def starts(reference: Tensor, frames: Tensor, level: Level) -> list[Tensor]:
-    """No motion, and what DIS finds, smoothed to the lattice. Each B 2 n n"""
+    """No motion; what DIS finds, smoothed to the lattice; the similarity that most corners agree on. Each B 2 n n"""
+    still = frames.new_zeros(len(frames), 2, level.lattice, level.lattice)
+    first, *others = grays(torch.cat([reference, frames]))
+    dense = np.stack([dense_flow(frame, first) for frame in others])  # B H W 2
+    turned = np.stack([similar(frame, first) for frame in others])
+    scale = frames.shape[3] / dense.shape[2]
+    flows = [torch.from_numpy(flow).to(still).permute(0, 3, 1, 2) * scale for flow in (dense, turned)]
+    return [still, *(around_points(flow, level.lattice) for flow in flows)]
+
+
+def grays(maps: Tensor, finer: int = 4) -> list[Any]:
+    """The colours of features as gray pictures. B C h w -> B of h w uint8"""
+    gray = F.interpolate(maps[:, :3].mean(1, keepdim=True), scale_factor=finer, mode="bicubic").clamp(0, 1)
+    return list((gray * 255).round().to(torch.uint8).cpu().numpy()[:, 0])
+
+
+def dense_flow(frame: Any, reference: Any) -> Any:
+    """DIS from frame to reference. h w uint8 twice -> h w 2"""
     import cv2
 
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grown = [F.interpolate(p.mean(1, keepdim=True) if p.shape[1] == 3 else p[:, :3].mean(1, keepdim=True), scale_factor=4, mode="bicubic") for p in (reference, frames)]
-    first, others = ((p.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()[:, 0] for p in grown)
-    found = np.stack([search.calc(frame, first[0], None) for frame in others])
-    flow = torch.from_numpy(found).to(frames.device).permute(0, 3, 1, 2) / 4
-    still = frames.new_zeros(len(frames), 2, level.lattice, level.lattice)
-    return [still, around_points(flow, level.lattice)]
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return search.calc(frame, reference, None)
+
+
+def similar(frame: Any, reference: Any) -> Any:
+    """The similarity from frame to reference that most of their ORB corners agree on, as a flow; none where few do. -> h w 2"""
+    import cv2
+
+    search: Any = cv2.ORB.create(500, edgeThreshold=8, patchSize=16, fastThreshold=5)
+    (corners, mine), (others, yours) = (search.detectAndCompute(picture, None) for picture in (frame, reference))
+    pairs = [] if mine is None or yours is None else cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(mine, yours)
+    matrix = None
+    if len(pairs) >= 8:
+        here = np.array([corners[pair.queryIdx].pt for pair in pairs], np.float32)
+        there = np.array([others[pair.trainIdx].pt for pair in pairs], np.float32)
+        matrix, agreeing = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=4)
+    if matrix is None or agreeing.sum() < 8:
+        return np.zeros((*frame.shape, 2), np.float32)
+    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
+    return np.float32(np.stack([x, y], -1) @ (matrix[:, :2].T - np.eye(2)) + matrix[:, 2])
 
 
 def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) -> Tensor:
@@ -82,9 +116,9 @@ def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) 
     slopes = torch.cat([reference, *differences(reference)], dim=1)  # 1 3C h w
     for _ in range(level.steps):
         warped = warp(slopes, moved)
-        error = forgive_light(warped[:, :channels] - frames)
+        error = difference(warped[:, :channels], frames)
         across, down = warped[:, channels : 2 * channels], warped[:, 2 * channels :]
-        weight = robust(error, level.noise)
+        weight = robust(error, level.noise) * textured(warped[:, 3:channels], level)
         terms = [across * across, across * down, down * down, across * error, down * error]
         terms = around_points(torch.cat([(weight * term).sum(1, keepdim=True) for term in terms], dim=1), level.lattice)
         xx, xy, yy, x, y = terms.unsqueeze(2).unbind(1)  # each B 1 n n
@@ -106,17 +140,29 @@ def robust(error: Tensor, noise: float) -> Tensor:
 
 def unexplained(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) -> Tensor:
     """What differs between the warped reference and the frame, in grey levels. B h w"""
-    error = forgive_light(warp(reference, moved) - frames)
+    error = difference(warp(reference, moved), frames)
     return (error.square().mean(1) + level.noise**2).sqrt() - level.noise
 
 
-def forgive_light(error: Tensor, patches: int = 8) -> Tensor:
-    """Less what changes slowly over the picture, which is light and not motion. B C h w -> B C h w"""
-    slow = F.adaptive_avg_pool2d(error, patches)
-    return error - F.interpolate(slow, size=error.shape[-2:], mode="bilinear")
+def difference(warped: Tensor, frames: Tensor) -> Tensor:
+    """Forgiving light: what changes slowly over each picture is left out, and the frame's contrast made the reference's. B C h w"""
+    warped, frames = (maps - slow(maps) for maps in (warped, frames))
+    contrast = warped.std((2, 3), keepdim=True) / frames.std((2, 3), keepdim=True).clamp(min=1e-4)
+    return warped - frames * contrast.clamp(0.5, 2)
 
 
-def springs(size: tuple[int, int], level: Level, device: torch.device) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def slow(maps: Tensor, patches: int = 8) -> Tensor:
+    """B C h w, in as many patches along each side."""
+    return F.interpolate(F.adaptive_avg_pool2d(maps, patches), size=maps.shape[-2:], mode="bilinear")
+
+
+def textured(slopes: Tensor, level: Level) -> Tensor:
+    """Near 0 on plain surfaces, where motion would follow noise and shading. B 2 h w -> B 1 h w"""
+    steep = slopes.square().sum(1, keepdim=True)
+    return steep / (steep + (level.slope * level.flat) ** 2 + 1e-12)
+
+
+def springs(size: tuple[int, int], level: Level, device: torch.device) -> tuple[Linear, Tensor]:
     """The gradient of the smoothness energy as a linear map of a lattice (B 2 n n), and its diagonal. n n
 
     Bending leaves affine motion free; all is measured in cells of the lattice's wider side.
@@ -145,7 +191,7 @@ def second_moment(count: int, order: int, device: torch.device) -> Tensor:
         return differences.T @ differences
 
 
-def conjugate_gradients(curvature: Callable[[Tensor], Tensor], target: Tensor, precondition: Callable[[Tensor], Tensor], steps: int = 20) -> Tensor:
+def conjugate_gradients(curvature: Linear, target: Tensor, precondition: Linear, steps: int = 20) -> Tensor:
     """Solves curvature(x) = target for each frame by itself. B 2 n n -> B 2 n n"""
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -164,7 +210,7 @@ def conjugate_gradients(curvature: Callable[[Tensor], Tensor], target: Tensor, p
     return solution
 
 
-def block_inverse(xx: Tensor, xy: Tensor, yy: Tensor) -> Callable[[Tensor], Tensor]:
+def block_inverse(xx: Tensor, xy: Tensor, yy: Tensor) -> Linear:
     """The inverse of a symmetric 2 x 2 matrix at every point (each B 1 n n), to apply to B 2 n n."""
     determinant = (xx * yy - xy * xy).clamp(min=1e-12)
     return lambda x: torch.cat([yy * x[:, :1] - xy * x[:, 1:], xx * x[:, 1:] - xy * x[:, :1]], dim=1) / determinant
@@ -174,7 +220,8 @@ def warp(maps: Tensor, moved: Tensor) -> Tensor:
     """Maps read where the lattice says, bilinearly. 1 C h w, B 2 n n -> B C h w"""
     size = (maps.shape[2], maps.shape[3])
     shift = (resize_lattice(moved, *size) / half_span(size, moved)).permute(0, 2, 3, 1)
-    return F.grid_sample(maps.expand(len(moved), -1, -1, -1), identity_grid(*size, like=maps) + shift, padding_mode="border", align_corners=True)
+    grid = identity_grid(*size, like=maps) + shift
+    return F.grid_sample(maps.expand(len(moved), -1, -1, -1), grid, padding_mode="border", align_corners=True)
 
 
 def features(pictures: Tensor, size: tuple[int, int], slope: float) -> Tensor:
