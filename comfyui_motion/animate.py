@@ -194,7 +194,7 @@ class Stage:
     resting: tuple[Tensor, ...]  # what the model calls visible when nothing moves
 
     @staticmethod
-    def prepare(model: MotionModel, source: Tensor, size: str, framing: Framing = Framing()) -> Stage:  # noqa: B008 (frozen)
+    def prepare(model: MotionModel, source: Tensor, size: str, framing: Framing = Framing()) -> Stage:
         picture = to_rgb(source if getattr(model, "many_sources", False) else source[:1])
         height, width = picture.shape[-2:]
         full, placement, resting = size == "source", None, ()
@@ -235,7 +235,7 @@ class Stage:
         height, width = self.picture.shape[-2:]
         frames, hidden = pictures.new_empty(len(field), 3, height, width), pictures.new_empty(len(field), 1, height, width)
         for i in range(len(field)):  # one at a time: at this size a few maps of one frame fill the memory that many would
-            frames[i : i + 1], hidden[i : i + 1] = self._full_size(pictures[i : i + 1], field[i], visible[i : i + 1])
+            self._full_size(pictures[i : i + 1], field[i], visible[i : i + 1], frames[i : i + 1], hidden[i : i + 1])
         return frames, hidden
 
     def over_picture(self, field: MotionField) -> MotionField:
@@ -251,14 +251,16 @@ class Stage:
             return points
         return self.fit.points(points)
 
-    def _full_size(self, picture: Tensor, field: MotionField, visible: Tensor) -> tuple[Tensor, Tensor]:
-        """The source's own pixels where they are visible, the network's where not."""
+    def _full_size(self, picture: Tensor, field: MotionField, visible: Tensor, frame: Tensor, hidden: Tensor) -> None:
+        """The source's own pixels where they are visible, the network's where not, into `frame`; what is hidden into `hidden`."""
         whole = self.fit.field(MotionField(field.of_source().grid, (visible,)))
         x, y = (side.abs() for side in whole.grid.unbind(-1))
         inside = (x <= 1 + 1 / self.fit.width) & (y <= 1 + 1 / self.fit.height)  # half a pixel beyond the last centre
         shown = (whole.occlusion[-1] * inside[:, None]).clamp_(0, 1)
         moved = whole.warp(self.picture[:1].to(whole.grid.device), padding="border")
-        return moved.sub_(painted := self.fit.from_canvas(picture)).mul_(shown).add_(painted), 1 - shown
+        painted = self.fit.from_canvas(picture)
+        torch.add(moved.sub_(painted).mul_(shown), painted, out=frame)
+        torch.sub(1, shown, out=hidden)
 
 
 def fitted(model: MotionModel, frames: Tensor, fit: str = "stretch", subject: Box | None = None) -> Tensor:

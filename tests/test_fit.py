@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from comfyui_motion import InputError, MotionField
 from comfyui_motion.field import identity_grid
-from comfyui_motion.fit import MODES, Fit
+from comfyui_motion.fit import MODES, Fit, enlarged
 
 SIZES = [(96, 64), (64, 96), (65, 37), (32, 32)]
 
@@ -81,3 +81,10 @@ def test_a_picture_within_a_size_keeps_its_aspect_and_is_never_enlarged():
 def test_an_unknown_way_to_fit_is_refused():
     with pytest.raises(InputError, match="stretch, letterbox, crop, and is 'squeeze'"):
         Fit.plan(10, 10, 32, "squeeze")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_enlarging_is_bilinear_whoever_does_it(channels):
+    maps = torch.rand(2, channels, 24, 17)
+    expected = F.interpolate(maps, size=(101, 67), mode="bilinear", align_corners=False)
+    assert_close(enlarged(maps, 101, 67), expected, atol=1e-4, rtol=0)
