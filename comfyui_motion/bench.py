@@ -168,7 +168,7 @@ def unpacked(model: MotionModel) -> MotionModel:
     from .networks.fast import Conv
 
     for module in model.modules():
-        if isinstance(module, Conv):
+        if isinstance(module, Conv) and module.packed is not None:
             module.unpack()
     return model
 

@@ -112,6 +112,4 @@ def lay_out(model: MotionModel, dtype: torch.dtype) -> None:
     for parent in list(model.modules()):
         for name, module in list(parent.named_children()):
             if type(module) is fast.Conv and isinstance(parent, fast.FastRes) and WinogradConv.takes(module):
-                setattr(parent, name, WinogradConv(module))
-            elif isinstance(module, fast.Conv):
-                module.pack()
+                setattr(parent, name, WinogradConv.of(module))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import torch
-
 from ..comfyui_motion import InputError, MotionModel, load
 from . import host, sockets
 from .convert import one_of
@@ -15,7 +13,7 @@ from .host import io
 DEFAULT = "flow (needs no weights)"
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
-PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 def switch(name: str, tooltip: str) -> Any:
@@ -62,7 +60,8 @@ class LoadModel(io.ComfyNode):
                         options=list(PRECISIONS),
                         default="float32",
                         optional=True,
-                        tooltip="Of the weights. The half sizes are faster on a GPU; keypoints and fields stay float32.",
+                        tooltip="Of what paints pictures; keypoints stay float32. The half sizes are faster: float16 on a GPU, "
+                        "bfloat16 on recent processors.",
                     )
                 ),
                 switch(
@@ -134,11 +133,11 @@ class LoadModel(io.ComfyNode):
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
     """On the processor: the host moves it. Raises CheckpointError, InputError."""
-    dtype = PRECISIONS[one_of(PRECISIONS, precision, "precision")]
+    speed = one_of(PRECISIONS, precision, "precision")
     path = None if name == DEFAULT else host.model_path(name)
     if path is None and name != DEFAULT:
         raise InputError(missing(name))
-    return load(path, device="cpu", dtype=dtype, **options)
+    return load(path, device="cpu", speed=speed, **options)
 
 
 def missing(name: str) -> str:

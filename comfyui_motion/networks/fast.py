@@ -36,6 +36,7 @@ class Conv(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
         self.stride, self.padding, self.groups = stride, padding, groups
         self.packed: Tensor | None = None
+        self.settled = False  # packed, or found not worth it: at the first use, for the model may yet move to another device
 
     @classmethod
     def of(cls, conv: nn.Conv2d | Conv) -> Conv:
@@ -57,10 +58,16 @@ class Conv(nn.Module):
         self.unpack()
         super()._apply(fn, recurse)
         self.weight.data = self.weight.data.contiguous(memory_format=torch.channels_last)
-        self.pack()
+        self.settled = False
         return self
 
+    def settle(self) -> None:
+        if not self.settled:
+            self.pack()
+            self.settled = True
+
     def forward(self, x: Tensor) -> Tensor:
+        self.settle()
         if self.packed is not None:
             x = x.to(self.packed.dtype)
             return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, self.padding, self.stride, (1, 1), 1, "none", [], "")

@@ -28,9 +28,9 @@ class WinogradConv(Conv):
 
     kernels: Tensor | None = None  # 36 C O; None where it does not pay: on another device, in another dtype
 
-    def __init__(self, conv: Conv) -> None:
-        super().__init__(conv.weight, conv.bias, conv.stride, conv.padding)
-        self.pack()
+    @classmethod
+    def of(cls, conv: Conv) -> WinogradConv:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return cls(conv.weight, conv.bias, conv.stride, conv.padding)
 
     def pack(self) -> None:
         if not self.takes(self):
@@ -50,6 +50,7 @@ class WinogradConv(Conv):
         return same and min(out, channels) >= CHANNELS and conv.weight.is_cpu and conv.weight.dtype == torch.float32
 
     def forward(self, x: Tensor) -> Tensor:
+        self.settle()
         height, width = x.shape[-2:]
         if self.kernels is None or height % 4 or width % 4 or min(height, width) < LEAST:
             return super().forward(x)
