@@ -4,7 +4,7 @@
     "bfloat16"  convolutions in bfloat16; keypoints, softmaxes, inverses, splines and fields in float32: PSNR above 40 dB
     "float16"   the same in float16, for GPUs; CPUs are slower with it than without
 
-Which networks stay float32 in the half modes is decided by what their error does to the picture: see HALF.
+Which networks stay float32 in the half modes is decided by what their error does to the picture: see `half`.
 """
 
 from __future__ import annotations
