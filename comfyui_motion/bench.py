@@ -229,7 +229,7 @@ def gflop_of(path: PlainLoop | OurPath, source: Tensor, driving: Tensor) -> floa
 
 def table(found: Sequence[Measured], title: str) -> str:
     """Markdown."""
-    head = "| family | path | frames at once | frames/s | times the plain loop | GFLOP/frame | share of matmul peak | largest error | PSNR, dB | peak memory, MiB | "
+    head = "| family | path | batch | frames/s | to the plain loop | GFLOP/frame | share of matmul peak | largest error | PSNR, dB | peak memory, MiB | "
     lines = [title, "", head + " | ".join(f"{stage}, ms" for stage in STAGES) + " |", "|---" * (10 + len(STAGES)) + "|"]
     for m in found:
         timed = " | ".join(f"{1000 * m.stages[stage]:.0f}" for stage in STAGES)
