@@ -48,7 +48,7 @@ class Parameters:
         counts = [max(4, self.lattice // 2**i) for i in (3, 2, 1, 0)]
         stiff = [self.stiffness * factor for factor in (30, 10, 3, 1)]
         rules = (self.membrane, self.rest, self.slope, self.noise, self.flat)
-        return [Level(*scale, *rules) for scale in zip(sizes, counts, (8, 8, 8, 6), stiff, strict=True)]
+        return [Level(*scale, *rules) for scale in zip(sizes, counts, (8, 8, 6, 4), stiff, strict=True)]
 
 
 class Flow(MotionModel):
@@ -219,7 +219,7 @@ def visibility(grid: Tensor, weight: Tensor, stretch: float) -> Tensor:
     """1 where the source shows what a pixel needs: not beyond its edge, nor where so little falls that it is drawn out. B 1 H W"""
     cell = 2 / (max(grid.shape[1:3]) - 1)
     beyond = (grid.abs() - 1).amax(-1)[:, None] / cell
-    fallen = F.avg_pool2d(F.pad(weight, (1, 1, 1, 1), mode="replicate"), 3, 1) / weight.mean((2, 3), keepdim=True).clamp(min=0.1)
+    fallen = F.avg_pool2d(F.pad(weight, (2, 2, 2, 2), mode="replicate"), 5, 1) / weight.mean((2, 3), keepdim=True).clamp(min=0.1)
     return (2 - beyond).clamp(0, 1) * (2 * fallen * stretch - 1).clamp(0, 1)
 
 

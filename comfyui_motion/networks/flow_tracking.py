@@ -114,14 +114,15 @@ def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) 
     smoothness, stiffness = springs(size, level, frames.device)
     channels = frames.shape[1]
     slopes = torch.cat([reference, *differences(reference)], dim=1)  # 1 3C h w
+    frames = frames - slow(frames)
     for _ in range(level.steps):
         warped = warp(slopes, moved)
         error = difference(warped[:, :channels], frames)
         across, down = warped[:, channels : 2 * channels], warped[:, 2 * channels :]
         weight = robust(error, level.noise) * textured(warped[:, 3:channels], level)
-        terms = [across * across, across * down, down * down, across * error, down * error]
-        terms = around_points(torch.cat([(weight * term).sum(1, keepdim=True) for term in terms], dim=1), level.lattice)
-        xx, xy, yy, x, y = terms.unsqueeze(2).unbind(1)  # each B 1 n n
+        x, y = weight * across, weight * down
+        terms = torch.stack([(a * b).sum(1) for a, b in ((x, across), (x, down), (y, down), (x, error), (y, error))], dim=1)
+        xx, xy, yy, x, y = around_points(terms, level.lattice).unsqueeze(2).unbind(1)  # each B 1 n n
 
         def curvature(step: Tensor, xx: Tensor = xx, xy: Tensor = xy, yy: Tensor = yy) -> Tensor:
             data = torch.cat([xx * step[:, :1] + xy * step[:, 1:], xy * step[:, :1] + yy * step[:, 1:]], dim=1)
@@ -140,14 +141,17 @@ def robust(error: Tensor, noise: float) -> Tensor:
 
 def unexplained(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) -> Tensor:
     """What differs between the warped reference and the frame, in grey levels. B h w"""
-    error = difference(warp(reference, moved), frames)
+    error = difference(warp(reference, moved), frames - slow(frames))
     return (error.square().mean(1) + level.noise**2).sqrt() - level.noise
 
 
 def difference(warped: Tensor, frames: Tensor) -> Tensor:
-    """Forgiving light: what changes slowly over each picture is left out, and the frame's contrast made the reference's. B C h w"""
-    warped, frames = (maps - slow(maps) for maps in (warped, frames))
-    contrast = warped.std((2, 3), keepdim=True) / frames.std((2, 3), keepdim=True).clamp(min=1e-4)
+    """Forgiving light: without what changes slowly over the picture, the frame's contrast made the reference's. B C h w
+
+    `frames` come without it already.
+    """
+    warped = warped - slow(warped)
+    contrast = (warped.square().mean((2, 3), keepdim=True) / frames.square().mean((2, 3), keepdim=True).clamp(min=1e-8)).sqrt()
     return warped - frames * contrast.clamp(0.5, 2)
 
 
@@ -172,13 +176,16 @@ def springs(size: tuple[int, int], level: Level, device: torch.device) -> tuple[
     down, across = (longest / side for side in size)  # derivatives along the shorter side count by its shorter cells
     scale = 2 * ((level.lattice - 1) / (longest - 1)) ** 2
 
-    def gradient(x: Tensor) -> Tensor:
-        bent = down**4 * (second @ x) + across**4 * (x @ second) + 2 * (down * across) ** 2 * (first @ x @ first)
-        return scale * (level.bending * bent + level.membrane * (down**2 * (first @ x) + across**2 * (x @ first)) + level.rest * x)
+    rows = scale * (level.bending * down**4 * second + level.membrane * down**2 * first)
+    columns = scale * (level.bending * across**4 * second + level.membrane * across**2 * first)
+    columns = columns + scale * level.rest * torch.eye(level.lattice, device=device)
+    twist = 2 * scale * level.bending * (down * across) ** 2 * first
 
-    one, two = first.diagonal(), second.diagonal()
-    bent = down**4 * two[:, None] + across**4 * two + 2 * (down * across) ** 2 * one[:, None] * one
-    return gradient, scale * (level.bending * bent + level.membrane * (down**2 * one[:, None] + across**2 * one) + level.rest)
+    def gradient(x: Tensor) -> Tensor:
+        return rows @ x + x @ columns + twist @ x @ first
+
+    diagonal = rows.diagonal()[:, None] + columns.diagonal() + twist.diagonal()[:, None] * first.diagonal()
+    return gradient, diagonal
 
 
 @lru_cache(maxsize=32)
@@ -245,10 +252,18 @@ def differences(maps: Tensor) -> Iterator[Tensor]:
 
 
 def around_points(maps: Tensor, count: int) -> Tensor:
-    """Means over the cell around each point of a lattice. B C h w -> B C count count"""
-    near = [max(1, round(side / count)) // 2 for side in maps.shape[-2:]]
-    smooth = F.avg_pool2d(maps, [2 * n + 1 for n in near], 1, near, count_include_pad=False)
-    return F.interpolate(smooth, size=(count, count), mode="bilinear", align_corners=True)
+    """Means around each point of a lattice, weighted down to none at its neighbours. B C h w -> B C count count"""
+    rows, columns = (tents(side, count, maps.device) for side in maps.shape[-2:])
+    return rows @ maps @ columns.T
+
+
+@lru_cache(maxsize=64)
+def tents(side: int, count: int, device: torch.device) -> Tensor:
+    """Weights of `side` pixels for each of `count` points, corners on corners, each row of sum 1. count side"""
+    with torch.inference_mode(False):
+        pixels = torch.arange(side, device=device) * ((count - 1) / (side - 1))
+        weights = (1 - (pixels - torch.arange(count, device=device)[:, None]).abs() * min(1, (side - 1) / (count - 1))).clamp(min=0)
+        return weights / weights.sum(1, keepdim=True)
 
 
 def resize_lattice(moved: Tensor, height: int, width: int | None = None) -> Tensor:
