@@ -82,6 +82,10 @@ class Keypoints:
         """Averaged over time with a Gaussian of `sigma` frames, the ends repeated; 0 changes nothing. Needs the whole clip in order."""
         return self if sigma <= 0 else replace(self, **{name: gaussian_in_time(value, sigma) for name, value in self.points()})
 
+    def fainter(self, strength: float | Tensor) -> Self:
+        """As a performance of that strength: what a family's keypoints carry besides their points is for the family to scale."""
+        return self
+
     def to_json(self) -> str:
         """A versioned document with all that the points say, as nested lists."""
         return json.dumps({"format": "comfyui_motion.keypoints", "version": JSON_VERSION, **{n: v.tolist() for n, v in self.points()}})

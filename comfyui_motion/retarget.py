@@ -69,7 +69,7 @@ def _relative(driving: Keypoints, reference: Keypoints, source: Keypoints, scale
             still = torch.eye(2, device=turn.device)
             turn = still + (per_point[..., None] if isinstance(per_point, Tensor) and per_point.ndim else per_point) * (turn - still)
         jacobian = turn @ source.jacobian
-    return dataclasses.replace(driving, position=position, jacobian=jacobian)
+    return dataclasses.replace(driving.fainter(strength), position=position, jacobian=jacobian)
 
 
 def hull_area(points: Tensor) -> float:

@@ -19,7 +19,11 @@ from ..field import MotionField, identity_grid, resize_grid
 from ..keypoints import Keypoints
 from ..model import Family, MotionModel, Placement, Portrait
 from . import flow_tracking
+from .flow_light import FlowField, FlowKeypoints, came_to_light, relit
 from .flow_tracking import Level, resize_lattice, working_size
+
+
+NEW = 0.5  # logarithm of a change of light that the source surely does not show
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Parameters:
     mismatch: float = 0.05  # grey levels left unexplained at which a point is half believed
     texture: float = 0.01  # grey levels a pixel at which a point is half believed
     stretch: float = 2.0  # how many times more than the whole picture a spot may grow before what it shows counts as hidden
+    light: float = 1.0  # how much of what comes to light in the driver (see flow_light) is carried over
     margin: float = 0.15  # of the reference's side: how far beyond it motion fades out, where it does not cover the source
 
     def levels(self) -> list[Level]:
@@ -94,7 +99,9 @@ class Flow(MotionModel):
         moved = moved * length**2 / (length**2 + self.spec.stillness**2)
         position = self.lattice() + moved.flatten(2).transpose(1, 2)
         jacobian = slopes(moved) + torch.eye(2, device=self.device)
-        return Keypoints(position, jacobian.flatten(1, 2), confidence=self.belief(reference, frames, back, grid, weight))
+        confidence = self.belief(reference, frames, back, grid, weight)
+        light = came_to_light(reference, frames, back, size) * self.spec.light if self.spec.light else None
+        return FlowKeypoints(position, jacobian.flatten(1, 2), confidence=confidence, light=light)
 
     def belief(self, reference: Tensor, frames: Tensor, back: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
         """How far each point can be believed: it has texture, it looks the same in the frame, and it is seen there. B K in 0..1"""
@@ -129,16 +136,27 @@ class Flow(MotionModel):
         height, width = working_size(portrait.picture.shape[-2:], self.spec.detail)
         moved = (pose.position - rest.position).unflatten(1, (self.spec.lattice, -1)).permute(0, 3, 1, 2)  # B 2 n n
         grid, weight = invert(self.spread(moved, rest.position, height, width))
-        return MotionField(grid, (visibility(grid, weight, self.spec.stretch),))
+        seen = visibility(grid, weight, self.spec.stretch)
+        light = getattr(pose, "light", None)
+        if light is None:
+            return MotionField(grid, (seen,))
+        place, fade = self.place(rest.position, height, width)
+        light = F.grid_sample(light.float(), place.expand(len(light), -1, -1, -1), padding_mode="border", align_corners=True) * fade
+        seen = seen * (1 - light.abs() / NEW).clamp(min=0)
+        return FlowField(grid, (seen,), light=light.half())
 
     def spread(self, moved: Tensor, rest: Tensor, height: int, width: int) -> Tensor:
         """Displacements of the lattice to those of the source's pixels: cubic between points, fading to none beyond. B 2 n n -> B 2 H W"""
+        place, fade = self.place(rest, height, width)
+        return F.grid_sample(moved, place.expand(len(moved), -1, -1, -1), "bicubic", "border", align_corners=True) * fade
+
+    def place(self, rest: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Where on the lattice, and so in the driver's frame, each of the source's pixels lies, B H W 2; 1 there, 0 far beyond. B 1 H W"""
         low, high = rest[:, None, None, 0], rest[:, None, None, -1]  # B 1 1 2
-        place = (identity_grid(height, width, rest) - low) / (high - low) * 2 - 1  # B H W 2: the source's pixels on the lattice
+        place = (identity_grid(height, width, rest) - low) / (high - low) * 2 - 1
         beyond = (place.abs() - 1 - 1e-4).clamp(min=0).amax(-1)[:, None] / self.spec.margin
         fade = (1 - beyond).clamp(min=0)
-        place = place.expand(len(moved), -1, -1, -1)
-        return F.grid_sample(moved, place, "bicubic", "border", align_corners=True) * fade * fade * (3 - 2 * fade)
+        return place, fade * fade * (3 - 2 * fade)
 
     @torch.inference_mode()
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
@@ -149,7 +167,9 @@ class Flow(MotionModel):
         """
         picture, field = portrait.picture, field.to(self.device)
         frames = [resample(picture[i % len(picture)], field[i].grid) for i in range(len(field))]
-        return torch.stack(frames).clamp(0, 1)
+        moved = torch.stack(frames)
+        light = getattr(field, "light", None)
+        return (moved if light is None else relit(moved, light)).clamp(0, 1)
 
 
 def slopes(maps: Tensor) -> Tensor:
