@@ -124,6 +124,15 @@ def test_a_plain_wall_stays_where_it_is(model):
     assert moved[14:20, 8:13].min() > 6
 
 
+def test_a_camera_takes_plain_walls_along(model):
+    wall = torch.full((1, 3, 128, 128), 0.5)
+    for row, column in ((6, 8), (6, 90), (52, 40), (92, 8), (92, 84)):
+        wall[..., row : row + 28, column : column + 28] = texture(28, 28, seed=row + column)
+    points = model.detect(moved_by(wall, STILL, [0.12, 0.05]), wall)
+    moved = (points.position - model.lattice())[0].view(32, 32, 2)
+    assert_close(moved[14:20, 22:26], torch.tensor([0.12, 0.05]).expand(6, 4, 2), atol=0.02, rtol=0)  # nothing to see there
+
+
 def test_the_result_does_not_depend_on_the_batch(model):
     picture = texture(96, 96)
     frames = torch.cat([moved_by(picture, turn(d), [0.0, d / 100]) for d in (0, 3, 6, 9)])

@@ -37,7 +37,7 @@ class Level:
     steps: int  # of Gauss-Newton
     bending: float  # weight of second derivatives of the displacement
     membrane: float  # weight of its first derivatives
-    rest: float  # weight of the displacement itself: what is free to stay stays
+    rest: float  # weight of the displacement itself: what is free to stay stays, or goes with the camera
     slope: float  # weight of gradient constancy against brightness constancy
     noise: float  # differences below this are noise, above it they count by their size, not its square
     flat: float  # slopes, per pixel, of surfaces too plain to tell motion by
@@ -45,41 +45,52 @@ class Level:
 
 def register(reference: Tensor, frames: Tensor, levels: list[Level]) -> Tensor:
     """The displacement that makes each frame from the reference. 1 3 h w, B 3 h w in 0..1 -> B 2 n n of the last lattice, in -1..1 units"""
-    moved = None
+    moved = camera = None
     for level in levels:
         size = working_size(frames.shape[-2:], level.size)
         first, others = (features(pictures, size, level.slope) for pictures in (reference, frames))
-        if moved is None:
-            moved = best_start(first, others, starts(first, others, level), level)
+        if moved is None or camera is None:
+            proposals = starts(reference, frames, size, level.lattice)
+            camera = camera_motion(first, others, proposals[0], proposals[-1], level)
+            moved = best_start(first, others, proposals, camera, level)
         else:
-            moved = settle_down(first, others, to_pixels(resize_lattice(moved, level.lattice), size), level)
-        moved = moved / half_span(size, moved)
+            moved, camera = (to_pixels(resize_lattice(motion, level.lattice), size) for motion in (moved, camera))
+            moved = settle_down(first, others, moved, camera, level)
+        moved, camera = moved / half_span(size, moved), camera / half_span(size, camera)
     assert moved is not None
     return moved
 
 
-def best_start(reference: Tensor, frames: Tensor, proposals: list[Tensor], level: Level) -> Tensor:
+def camera_motion(reference: Tensor, frames: Tensor, still: Tensor, turned: Tensor, level: Level) -> Tensor:
+    """What plain surfaces do: they stay, unless along the picture's edges all is better explained as having moved. -> B 2 n n"""
+    height, width = frames.shape[-2:]
+    edge = torch.ones_like(frames[:1, 0])
+    edge[:, height // 6 : -(height // 6), width // 6 : -(width // 6)] = 0
+    stayed, went = ((unexplained(reference, frames, motion, level) * edge).sum((1, 2)) / edge.sum() for motion in (still, turned))
+    return torch.where((went < 0.6 * stayed - level.noise / 4)[:, None, None, None], turned, still)
+
+
+def best_start(reference: Tensor, frames: Tensor, proposals: list[Tensor], camera: Tensor, level: Level) -> Tensor:
     """Every proposal improved, the one kept that leaves least unexplained. -> B 2 n n"""
-    tried = [settle_down(reference, frames, proposal, level) for proposal in proposals]
+    tried = [settle_down(reference, frames, proposal, camera, level) for proposal in proposals]
     left = torch.stack([unexplained(reference, frames, moved, level).mean((1, 2)) for moved in tried])  # P B
     return torch.stack(tried)[left.argmin(0), torch.arange(len(frames), device=frames.device)]
 
 
-def starts(reference: Tensor, frames: Tensor, level: Level) -> list[Tensor]:
-    """No motion; what DIS finds, smoothed to the lattice; the similarity that most corners agree on. Each B 2 n n"""
-    still = frames.new_zeros(len(frames), 2, level.lattice, level.lattice)
-    first, *others = grays(torch.cat([reference, frames]))
+def starts(reference: Tensor, frames: Tensor, size: tuple[int, int], count: int) -> list[Tensor]:
+    """No motion; what DIS finds; the similarity that most corners agree on. In pixels of pictures of `size`, each B 2 count count"""
+    still = frames.new_zeros(len(frames), 2, count, count)
+    first, *others = grays(torch.cat([F.interpolate(reference, size=frames.shape[-2:], mode="bilinear", antialias=True), frames]))
     dense = np.stack([dense_flow(frame, first) for frame in others])  # B H W 2
     turned = np.stack([similar(frame, first) for frame in others])
-    scale = frames.shape[3] / dense.shape[2]
-    flows = [torch.from_numpy(flow).to(still).permute(0, 3, 1, 2) * scale for flow in (dense, turned)]
-    return [still, *(around_points(flow, level.lattice) for flow in flows)]
+    flows = [torch.from_numpy(flow).to(still).permute(0, 3, 1, 2) * (size[1] / flow.shape[2]) for flow in (dense, turned)]
+    return [still, *(around_points(flow, count) for flow in flows)]
 
 
-def grays(maps: Tensor, finer: int = 4) -> list[Any]:
-    """The colours of features as gray pictures. B C h w -> B of h w uint8"""
-    gray = F.interpolate(maps[:, :3].mean(1, keepdim=True), scale_factor=finer, mode="bicubic").clamp(0, 1)
-    return list((gray * 255).round().to(torch.uint8).cpu().numpy()[:, 0])
+def grays(pictures: Tensor, longest: int = 256) -> list[Any]:
+    """B 3 H W in 0..1 -> B of h w uint8"""
+    gray = F.interpolate(pictures.mean(1, keepdim=True), size=working_size(pictures.shape[-2:], longest), mode="bilinear", antialias=True)
+    return list((gray.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()[:, 0])
 
 
 def dense_flow(frame: Any, reference: Any) -> Any:
@@ -108,8 +119,8 @@ def similar(frame: Any, reference: Any) -> Any:
     return np.float32(np.stack([x, y], -1) @ (matrix[:, :2].T - np.eye(2)) + matrix[:, 2])
 
 
-def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) -> Tensor:
-    """Gauss-Newton on the robust difference and the smoothness together. 1 C h w, B C h w, B 2 n n -> B 2 n n"""
+def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, camera: Tensor, level: Level) -> Tensor:
+    """Gauss-Newton on the robust difference and the smoothness against the camera together. 1 C h w, B C h w, B 2 n n -> B 2 n n"""
     size = (frames.shape[2], frames.shape[3])
     smoothness, stiffness = springs(size, level, frames.device)
     channels = frames.shape[1]
@@ -129,7 +140,7 @@ def settle_down(reference: Tensor, frames: Tensor, moved: Tensor, level: Level) 
             return data + smoothness(step)
 
         inverse = block_inverse(xx + stiffness, xy, yy + stiffness)
-        step = conjugate_gradients(curvature, -torch.cat([x, y], dim=1) - smoothness(moved), inverse)
+        step = conjugate_gradients(curvature, -torch.cat([x, y], dim=1) - smoothness(moved - camera), inverse)
         moved = moved + step / step.norm(dim=1, keepdim=True).clamp(min=1)  # further than a pixel its slopes tell nothing
     return moved
 
@@ -155,9 +166,10 @@ def difference(warped: Tensor, frames: Tensor) -> Tensor:
     return warped - frames * contrast.clamp(0.5, 2)
 
 
-def slow(maps: Tensor, patches: int = 8) -> Tensor:
-    """B C h w, in as many patches along each side."""
-    return F.interpolate(F.adaptive_avg_pool2d(maps, patches), size=maps.shape[-2:], mode="bilinear")
+def slow(maps: Tensor) -> Tensor:
+    """What of maps changes only over an eighth of the picture, or eight pixels. B C h w"""
+    rows, columns = (max(1, min(8, side // 8)) for side in maps.shape[-2:])
+    return F.interpolate(F.adaptive_avg_pool2d(maps, (rows, columns)), size=maps.shape[-2:], mode="bilinear")
 
 
 def textured(slopes: Tensor, level: Level) -> Tensor:
