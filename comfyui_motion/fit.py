@@ -150,6 +150,15 @@ def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
     return (made[0] if len(made) == 1 else torch.cat(made)).permute(0, 3, 1, 2)
 
 
+def box_of(mask: Tensor, height: int, width: int) -> Box | None:
+    """The box round what a mask of any size marks in a picture of height x width; None where it marks nothing. 1 1 h w, 1 = marked"""
+    rows, columns = (mask[0, 0] > 0.5).nonzero(as_tuple=True)
+    if not len(rows):
+        return None
+    y, x = height / mask.shape[2], width / mask.shape[3]
+    return float(columns.min()) * x, float(rows.min()) * y, (float(columns.max()) + 1) * x, (float(rows.max()) + 1) * y
+
+
 def in_grid(box: Box, height: int, width: int) -> Box:
     """A box in pixels as coordinates of the picture, -1 the centre of its first pixel, +1 of its last. Cut to the picture as `check_box` does."""
     left, top, right, bottom = check_box(box, height, width)

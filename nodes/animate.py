@@ -9,12 +9,17 @@ from ..comfyui_motion.animate import frames_at_once, perform
 from ..comfyui_motion.fit import MODES as FITS
 from ..comfyui_motion.retarget import MODES
 from . import host, sockets
-from .convert import Gathered, evened, to_images, to_mask, to_pictures
+from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
 from .host import io
 
 SIZES = ["source", "model"]
 SIZE = "source: the picture's own pixels moved, at its own size, the network's only where something hidden comes to light. model: the network's own pictures."
 EVEN = "A picture with an odd width or height loses its last column or row, for video can only be saved in even sizes."
+
+SUBJECT = (
+    "Where in the {} what moves is: the box round what the mask marks (painted in the Mask Editor, or from any segmenter). "
+    "Boxes framed alike, such as both round the head, make a small or off-centre subject follow. An empty mask means everywhere."
+)
 
 
 class Animate(io.ComfyNode):
@@ -81,6 +86,8 @@ class Animate(io.ComfyNode):
                         tooltip="Frames at a time; 0: by the device. Halved when memory runs out.",
                     )
                 ),
+                io.Mask.Input("subject", optional=True, tooltip=SUBJECT.format("picture")),
+                io.Mask.Input("driving_subject", optional=True, tooltip=SUBJECT.format("clip, the same place in all its frames")),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The source in motion, one picture per driving frame."),
@@ -106,9 +113,12 @@ class Animate(io.ComfyNode):
         fit: str = "stretch",
         even_size: bool = True,
         batch_size: int = 0,
+        subject: Tensor | None = None,
+        driving_subject: Tensor | None = None,
     ) -> io.NodeOutput:
         source, driving = to_pictures(source_image, "source_image"), to_pictures(driving_images, "driving_images")
-        options = {"adapt_scale": adapt_scale, "strength": strength, "reference": reference_frame, "fit": fit}
+        boxes = {"subject": to_box(subject, source), "driving_subject": to_box(driving_subject, driving)}
+        options = {"adapt_scale": adapt_scale, "strength": strength, "reference": reference_frame, "fit": fit, **boxes}
 
         def work(frames: int) -> tuple[Tensor, Tensor, MotionField, Keypoints]:
             steps = perform(model.ready(frames), source, driving, mode, size, frames, **options)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..comfyui_motion import InputError
+from ..comfyui_motion.fit import Box, box_of
 
 
 def one_of(options: Iterable[str], value: str, name: str) -> str:
@@ -48,6 +49,11 @@ def to_maps(mask: Tensor, name: str = "mask") -> Tensor:
 def to_mask(maps: Tensor) -> Tensor:
     """B 1 H W -> B H W, float32"""
     return maps[:, 0].float()
+
+
+def to_box(mask: Tensor | None, pictures: Tensor) -> Box | None:
+    """The box round what the first mask of a batch marks in pictures B C H W; None without a mask, or with an empty one."""
+    return None if mask is None else box_of(to_maps(mask)[:1], *pictures.shape[-2:])
 
 
 def evened(pictures: Tensor, wanted: bool = True) -> Tensor:

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from comfyui_motion import InputError, MotionField
 from comfyui_motion.field import identity_grid
-from comfyui_motion.fit import MODES, Fit, enlarged
+from comfyui_motion.fit import MODES, Fit, box_of, enlarged
 
 SIZES = [(96, 64), (64, 96), (65, 37), (32, 32)]
 
@@ -88,3 +88,11 @@ def test_enlarging_is_bilinear_whoever_does_it(channels):
     maps = torch.rand(2, channels, 24, 17)
     expected = F.interpolate(maps, size=(101, 67), mode="bilinear", align_corners=False)
     assert_close(enlarged(maps, 101, 67), expected, atol=1e-4, rtol=0)
+
+
+def test_a_mask_of_any_size_gives_the_box_round_what_it_marks():
+    mask = torch.zeros(1, 1, 50, 100)
+    mask[..., 10:20, 40:70] = 1
+    assert box_of(mask, 50, 100) == (40, 10, 70, 20)
+    assert box_of(mask, 100, 300) == (120, 20, 210, 40)
+    assert box_of(torch.zeros(1, 1, 64, 64), 50, 100) is None

