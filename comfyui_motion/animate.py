@@ -21,7 +21,7 @@ from .retarget import MODES, best_reference, retarget
 Progress = Callable[[int, int | None], None]
 Frames = Tensor | Iterable[Tensor]
 T = TypeVar("T")
-ON_CPU = 8  # frames at a time there: weights are read once for them, and their maps still come from the cache
+ON_CPU = 2  # frames at a time there: with more, maps outgrow what the allocator reuses, and TPSMM takes a quarter longer
 BYTES_PER_PIXEL = 2500  # of one frame, while the widest family paints it in float32
 BEST = -1  # the reference frame is to be found
 
@@ -316,7 +316,7 @@ class Batches:
 
 
 def frames_at_once(model: MotionModel) -> int:
-    """As many as the device runs fastest with: on a CPU a few, on a GPU as many as its free memory holds, up to 32."""
+    """As many as the device runs fastest with: on a CPU two, on a GPU as many as its free memory holds, up to 32."""
     if model.device.type != "cuda":
         return ON_CPU
     free, _ = torch.cuda.mem_get_info(model.device)

@@ -22,7 +22,6 @@ from . import flow_tracking
 from .flow_light import FlowField, FlowKeypoints, came_to_light, relit
 from .flow_tracking import Level, resize_lattice, working_size
 
-
 NEW = 0.5  # logarithm of a change of light that the source surely does not show
 
 

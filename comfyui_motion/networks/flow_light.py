@@ -19,7 +19,8 @@ from . import flow_tracking
 
 LEAST, MOST = 0.03, 0.09  # grey levels left unexplained, averaged over a spot, that are nothing, and that are surely something new
 SPOT = 46  # spots are this part of the frame's width
-DARKER, BRIGHTER = -2.5, 0.35  # limits of what is carried: what a moving outline uncovers behind it may be bright, a mouth is not
+STILL, PASSING = 0.25, 4.0  # pixels: what moves less is a background, and what moves more beside it passes in front of it
+DARKER, BRIGHTER = -2.5, 0.35  # limits of what is carried: a mouth is dark, or little brighter than the lips it opens
 DARK = 0.03  # grey level below which ratios mean little
 
 
@@ -47,15 +48,25 @@ class FlowField(MotionField):
 def came_to_light(reference: Tensor, frames: Tensor, moved: Tensor, size: tuple[int, int]) -> Tensor:
     """The log ratio of each frame's brightness to the moved reference's, where motion does not explain it. B 1 h w, float16
 
-    1 3 H W and B 3 H W in 0..1; `moved` from `flow_tracking.register`. A change of exposure counts for nothing.
+    1 3 H W and B 3 H W in 0..1; `moved` from `flow_tracking.register`. A change of exposure counts for nothing, nor does what an outline
+    uncovers of its background.
     """
     first, others = (F.interpolate(p, size=size, mode="bilinear", antialias=True).mean(1, keepdim=True) for p in (reference, frames))
     warped = flow_tracking.warp(first, flow_tracking.to_pixels(moved, size))
     ratio = torch.log((others + DARK) / (warped + DARK))
     exposure = ratio.flatten(1).median(dim=1).values[:, None, None, None]
     left = spots((others * torch.exp(-exposure) - warped).abs(), max(3, size[1] // SPOT | 1))
-    new = spots(((left - LEAST) / (MOST - LEAST)).clamp(0, 1), 5)
+    new = spots(((left - LEAST) / (MOST - LEAST)).clamp(0, 1) * (1 - outlines(moved, size)), 5)
     return ((ratio - exposure).clamp(DARKER, BRIGHTER) * new).half()
+
+
+def outlines(moved: Tensor, size: tuple[int, int]) -> Tensor:
+    """1 where something passes in front of what stays. B 1 h w"""
+    far = flow_tracking.to_pixels(flow_tracking.resize_lattice(moved, *size), size).norm(dim=1, keepdim=True)
+    near = max(3, size[1] // 20 | 1)
+    still = spots((far < STILL).float(), near)
+    passing = F.max_pool2d(far, near, 1, near // 2)
+    return (4 * still).clamp(max=1) * (passing / PASSING - 0.5).clamp(0, 1)
 
 
 def spots(maps: Tensor, side: int) -> Tensor:
