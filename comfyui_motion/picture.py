@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, MediaError, MotionError
-from .files import existing_file, written_whole
+from .media.files import existing_file, written_whole
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .clip import Clip, as_rate, read_video
-from .encode import film, film_format, sequence, sequence_pattern
 from .errors import InputError
-from .overlap import Sink, prefetch
+from .media.clip import Clip, as_rate, read_video
+from .media.encode import film, film_format, sequence, sequence_pattern
+from .media.overlap import Sink, prefetch
 from .picture import to_pixels
 
 if TYPE_CHECKING:

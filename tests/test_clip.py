@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from comfyui_motion.clip import as_rate, read_video
 from comfyui_motion.errors import InputError, MediaError
+from comfyui_motion.media.clip import as_rate, read_video
 
 HEIGHT, WIDTH = 48, 80
 

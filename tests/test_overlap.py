@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from comfyui_motion.overlap import Sink, prefetch
+from comfyui_motion.media.overlap import Sink, prefetch
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import InputError, MediaError
+from ..picture import WHITE, opened, pixels_of, read_picture, to_rgb
 from .decode import Named, decode_film, open_film
-from .errors import InputError, MediaError
 from .files import existing_file
-from .picture import WHITE, opened, pixels_of, read_picture, to_rgb
 
 Decode = Callable[[int, int | None], Iterator[Named]]  # frames start to stop
 

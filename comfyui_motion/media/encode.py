@@ -12,10 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, MediaError
+from ..picture import save_pixels
 from .clip import Clip
-from .errors import InputError, MediaError
 from .files import check_parent, partial_path, written_whole
-from .picture import save_pixels
 from .sound import SOUND, Sound
 
 if TYPE_CHECKING:

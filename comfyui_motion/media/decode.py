@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .errors import MediaError
-from .picture import to_rgb, turned
+from ..errors import MediaError
+from ..picture import to_rgb, turned
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+from ..errors import MediaError
 from .clip import Clip
-from .errors import MediaError
 from .files import existing_file
 
 PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"})

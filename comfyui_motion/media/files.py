@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import MediaError
+from ..errors import MediaError
 
 
 def existing_file(path: str | os.PathLike, wanted: str) -> Path:
