@@ -120,9 +120,8 @@ def _perform(
     def step(batch: Tensor) -> Step:
         nonlocal rest, rest_frame
         rest_frame = batch[:1] if rest_frame is None else rest_frame
-        points = model.detect(batch, reference=rest_frame)
+        points = stage.placed(model.detect(batch, reference=rest_frame))
         rest = points[:1] if rest is None else rest
-        points = stage.placed(points) if mode == "absolute" else points
         pose = retarget(points, rest, stage.portrait.keypoints, mode, adapt_scale, strength, model)
         field = model.motion(stage.portrait, pose)
         frames, occlusion = stage.render(field)

@@ -123,6 +123,18 @@ def test_the_default_moves_a_subject_in_its_box_and_leaves_the_rest():
         assert_close(frames[-1, :, :, :70], source[0, :, :, :70], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("height", [100, 200])
+def test_the_default_moves_a_subject_as_far_as_its_box_is_large_in_both_directions(height):
+    torch.manual_seed(0)
+    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic").clamp(0, 1)
+    clip = torch.cat([texture[..., 8 - i : 88 - i, 8 - i : 88 - i] for i in (0, 4)])
+    source = torch.rand(1, 3, height, 300)
+    step = next(iter(motion.perform(motion.load(), source, clip, size="source", subject=(40, 10, 80, 90))))
+    size = height, 300
+    moved = (step.field.to_pixels(*size) - MotionField.identity(1, *size).to_pixels(*size))[1, 50, 60]
+    assert_close(moved, torch.tensor([-4 * 40 / 80, -4 * 80 / 80]), atol=0.15, rtol=0)
+
+
 def test_what_is_hidden_is_filled_from_the_generator_and_the_rest_moved(model, source):
     step = list(motion.perform(model, source, brightening(2, step=0.1), size="source", adapt_scale=False))[-1]
     moved = step.frames[-1:]
