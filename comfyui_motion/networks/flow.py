@@ -132,7 +132,7 @@ class Flow(MotionModel):
         count = self.spec.lattice**2
         if pose.count != count or rest.count != count:
             raise InputError(f"This flow model's lattice has {count} points and the pose {pose.count}; detect it with the same model.")
-        height, width = working_size(portrait.picture.shape[-2:], self.spec.detail)
+        height, width = self.field_size(portrait)
         moved = (pose.position - rest.position).unflatten(1, (self.spec.lattice, -1)).permute(0, 3, 1, 2)  # B 2 n n
         grid, weight = invert(self.spread(moved, rest.position, height, width))
         seen = visibility(grid, weight, self.spec.stretch)
@@ -143,6 +143,13 @@ class Flow(MotionModel):
         light = F.grid_sample(light.float(), place.expand(len(light), -1, -1, -1), padding_mode="border", align_corners=True) * fade
         seen = seen * (1 - light.abs() / NEW).clamp(min=0)
         return FlowField(grid, (seen,), light=light.half())
+
+    def field_size(self, portrait: Portrait) -> tuple[int, int]:
+        """Height and width of the field: finer, up to twice, where the subject is a small part of the source."""
+        height, width = portrait.picture.shape[-2:]
+        across, down = ((portrait.keypoints.position[0, -1] - portrait.keypoints.position[0, 0]) / 2).tolist()
+        part = max(across * width, down * height) / max(width, height)
+        return working_size((height, width), round(self.spec.detail * min(max(1 / max(part, 1e-3), 1), 2)))
 
     def spread(self, moved: Tensor, rest: Tensor, height: int, width: int) -> Tensor:
         """Displacements of the lattice to those of the source's pixels: cubic between points, fading to none beyond. B 2 n n -> B 2 H W"""
