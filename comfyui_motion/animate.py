@@ -115,7 +115,7 @@ def _perform(
     rest = None
     if looks_ahead:
         rest_frame = clip.frame(find_reference(model, clip, stage.portrait) if reference == BEST else reference)
-        rest = model.detect(rest_frame, reference=rest_frame)
+        rest = stage.placed(model.detect(rest_frame, reference=rest_frame))
 
     def step(batch: Tensor) -> Step:
         nonlocal rest, rest_frame

@@ -123,6 +123,16 @@ def test_the_default_moves_a_subject_in_its_box_and_leaves_the_rest():
         assert_close(frames[-1, :, :, :70], source[0, :, :, :70], atol=1e-4, rtol=0)
 
 
+def test_a_subject_in_its_box_is_at_rest_in_the_reference_frame_wherever_it_lies():
+    torch.manual_seed(0)
+    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic").clamp(0, 1)
+    clip = torch.cat([texture[..., :80, 8 - i : 88 - i] for i in (0, 2, 4)])
+    source = torch.rand(1, 3, 100, 300)
+    frames = whole(motion.animate(motion.load(), source, clip, size="source", reference=2, subject=(40, 10, 80, 90)))
+    assert_close(frames[2:], source, atol=1e-3, rtol=0)
+    assert (frames[0] - source[0]).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("height", [100, 200])
 def test_the_default_moves_a_subject_as_far_as_its_box_is_large_in_both_directions(height):
     torch.manual_seed(0)
