@@ -21,7 +21,6 @@ from .retarget import MODES, best_reference, retarget
 Progress = Callable[[int, int | None], None]
 Frames = Tensor | Iterable[Tensor]
 T = TypeVar("T")
-ON_CPU = 2  # frames at a time there: with more, maps outgrow what the allocator reuses, and TPSMM takes a quarter longer
 BYTES_PER_PIXEL = 2500  # of one frame, while the widest family paints it in float32
 BEST = -1  # the reference frame is to be found
 
@@ -315,8 +314,8 @@ class Batches:
 
 
 def frames_at_once(model: MotionModel) -> int:
-    """As many as the device runs fastest with: on a CPU two, on a GPU as many as its free memory holds, up to 32."""
+    """As many as the device runs fastest with: on a CPU what its family says, on a GPU as many as its free memory holds, up to 32."""
     if model.device.type != "cuda":
-        return ON_CPU
+        return model.at_once
     free, _ = torch.cuda.mem_get_info(model.device)
     return max(1, min(32, int(free * 0.5 / (model.size**2 * BYTES_PER_PIXEL))))

@@ -7,6 +7,7 @@ another, nothing drifts, and a batch may be split anywhere. `flow_tracking` find
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ class Parameters:
 class Flow(MotionModel):
     family = "flow"
     any_size = True
+    at_once = 8
     anchor: Tensor
     spec: Parameters
 
@@ -85,10 +87,15 @@ class Flow(MotionModel):
         """
         frames = self.accept(frames)
         reference = frames[:1] if reference is None else self.accept(reference, "reference")
-        levels = self.spec.levels()
-        return Keypoints.join(self.follow(reference, part, levels) for part in frames.split(8))
+        if frames.device.type != "cpu":
+            return Keypoints.join(self.follow(reference, part) for part in frames.split(8))
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # many small steps: whole frames share cores better than each step does
+            return Keypoints.join(threads.map(lambda part: self.follow(reference, part), frames.split(4)))
 
-    def follow(self, reference: Tensor, frames: Tensor, levels: list[Level]) -> Keypoints:
+    @torch.inference_mode()
+    def follow(self, reference: Tensor, frames: Tensor) -> Keypoints:
+        """`detect` for as many frames as are followed together."""
+        levels = self.spec.levels()
         size = working_size(frames.shape[-2:], self.spec.detail)
         count = self.spec.lattice
         back = flow_tracking.register(reference, frames, levels)  # B 2 n n

@@ -61,12 +61,13 @@ def came_to_light(reference: Tensor, frames: Tensor, moved: Tensor, size: tuple[
 
 
 def outlines(moved: Tensor, size: tuple[int, int]) -> Tensor:
-    """1 where something passes in front of what stays. B 1 h w"""
-    far = flow_tracking.to_pixels(flow_tracking.resize_lattice(moved, *size), size).norm(dim=1, keepdim=True)
-    near = max(3, size[1] // 20 | 1)
+    """1 where something passes in front of what stays, found on the lattice. B 2 n n -> B 1 h w"""
+    far = flow_tracking.to_pixels(moved, size).norm(dim=1, keepdim=True)
+    near = max(3, moved.shape[-1] // 20 | 1)
     still = spots((far < STILL).float(), near)
     passing = F.max_pool2d(far, near, 1, near // 2)
-    return (4 * still).clamp(max=1) * (passing / PASSING - 0.5).clamp(0, 1)
+    found = (4 * still).clamp(max=1) * (passing / PASSING - 0.5).clamp(0, 1)
+    return F.interpolate(found, size=size, mode="bilinear", align_corners=True)
 
 
 def spots(maps: Tensor, side: int) -> Tensor:
