@@ -16,7 +16,7 @@ from .fit import Box, Fit, in_grid
 from .keypoints import Keypoints
 from .model import MotionModel, Placement, Portrait
 from .picture import to_rgb
-from .retarget import MODES, best_reference, retarget
+from .retarget import MODES, best_reference, check_strength, retarget
 
 Progress = Callable[[int, int | None], None]
 Frames = Tensor | Iterable[Tensor]
@@ -89,6 +89,7 @@ def perform(
         raise InputError(f"mode must be {', '.join(MODES)}, and is {mode!r}.")
     if reference < BEST:
         raise InputError(f"reference must be a frame number, or {BEST} for the best one, and is {reference}.")
+    check_strength(strength)
     framing = Framing(fit, subject, driving_subject)
     return _perform(model, source, driving, mode, size, batch_size, progress, adapt_scale, strength, reference, framing)
 

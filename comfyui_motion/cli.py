@@ -218,9 +218,12 @@ def _is_sequence(path: str, codec: str | None) -> bool:
 def animate(options: argparse.Namespace) -> None:
     """The main job."""
     from .animate import frames_at_once, perform
+    from .media.files import check_target
     from .picture import read_picture, write_picture
     from .video import read_video
 
+    if options.preview:
+        check_target(Path(options.preview))
     source = read_picture(options.source)
     clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
     model = load_model(options)

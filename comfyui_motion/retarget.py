@@ -41,6 +41,7 @@ def retarget(
     """
     if mode not in MODES:
         raise InputError(f"mode must be {', '.join(MODES)}, and is {mode!r}.")
+    check_strength(strength)
     if not isinstance(driving, Keypoints):
         return driving
     if driving.count != source.count:
@@ -56,6 +57,12 @@ def retarget(
     if mode != "relative" and not isinstance(strength, Tensor) and strength == 1:
         return driving
     return _relative(driving, reference, source, hull_scale(source, reference) if adapt_scale else 1.0, strength)
+
+
+def check_strength(strength: float | Tensor) -> None:
+    """Raises InputError unless it is a number, or numbers."""
+    if not bool(torch.as_tensor(strength).isfinite().all()):
+        raise InputError(f"strength must be a number, such as 1 for as far as the driver moves, and is {strength}.")
 
 
 def _relative(driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float | Tensor, strength: float | Tensor) -> Keypoints:

@@ -61,6 +61,8 @@ def test_frames_to_use_rate_and_model_size_can_be_chosen(media):
         (["source.png", "driving.mp4", "-o", "out.mp4", "--set", "colour=3"], "colour"),
         (["source.png", "driving.mp4", "-o", "out.mp4", "--device", "toaster"], "toaster"),
         (["source.png", "driving.mp4", "-o", "no/such/folder/out.mp4"], "folder"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--preview", "no/such/sheet.png"], "folder"),
+        (["source.png", "driving.mp4", "-o", "out.mp4", "--strength", "nan"], "strength"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence_and_leaves_nothing(media, monkeypatch, capsys, words, says):

@@ -254,3 +254,11 @@ def test_the_family_has_no_files_and_plain_parameters():
     assert not FAMILY.recognise({"kp_detector.kp.weight": torch.zeros(1)})
     assert Parameters(**json.loads(json.dumps(asdict(FAMILY.published)))) == FAMILY.published
     assert not FAMILY.model(FAMILY.published).state_dict()
+
+
+def test_points_that_are_nowhere_are_refused_in_a_sentence(model):
+    portrait = model.encode(texture(64, 64))
+    position = portrait.keypoints.position.clone()
+    position[0, 3] = float("nan")
+    with pytest.raises(InputError, match="not a number"):
+        model.motion(portrait, Keypoints(position))

@@ -139,6 +139,8 @@ class Flow(MotionModel):
         count = self.spec.lattice**2
         if pose.count != count or rest.count != count:
             raise InputError(f"This flow model's lattice has {count} points and the pose {pose.count}; detect it with the same model.")
+        if not pose.position.isfinite().all():
+            raise InputError("Some points of the pose are nowhere (not a number); edited keypoints need a position each.")
         height, width = self.field_size(portrait)
         moved = (pose.position - rest.position).unflatten(1, (self.spec.lattice, -1)).permute(0, 3, 1, 2)  # B 2 n n
         grid, weight = invert(self.spread(moved, rest.position, height, width))
