@@ -204,7 +204,10 @@ def sequence(pattern: Path, overwrite: bool) -> Iterator[Any]:
     if folder.exists() and not folder.is_dir():
         raise MediaError(f"{folder} is a file, and a folder for a sequence was expected.")
     if not overwrite and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-        raise InputError(f"the folder {folder} is not empty: choose another, or let it overwrite (--overwrite, overwrite=True), which replaces its {pattern.name} and no more.")
+        raise InputError(
+            f"the folder {folder} is not empty: choose another, or let it overwrite (--overwrite, overwrite=True), "
+            f"which replaces its {pattern.name} and no more."
+        )
     check_parent(folder)
     partial, count = partial_path(folder), 0
 
