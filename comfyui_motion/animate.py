@@ -194,7 +194,7 @@ class Stage:
 
     @staticmethod
     def prepare(model: MotionModel, source: Tensor, size: str, framing: Framing = Framing()) -> Stage:
-        picture = to_rgb(source if getattr(model, "many_sources", False) else source[:1])
+        picture = to_rgb(source if model.many_sources else source[:1])
         height, width = picture.shape[-2:]
         full, placement, resting = size == "source", None, ()
         if model.any_size:

@@ -50,6 +50,7 @@ class MotionModel(nn.Module):
 
     family: ClassVar[str]
     any_size: ClassVar[bool] = False  # the verbs take pictures of any size and aspect, and encode takes a Placement
+    many_sources: ClassVar[bool] = False  # encode makes one portrait of several pictures of one subject
     at_once: ClassVar[int] = 2  # frames at a time on a CPU: with more, maps outgrow what the allocator reuses, and TPSMM takes a quarter longer
     finding: ClassVar[tuple[str, ...]] = ()  # the modules that find keypoints: float32 in every mode of `optimise`
     painting: ClassVar[tuple[str, ...]] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does

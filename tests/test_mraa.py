@@ -279,3 +279,12 @@ def test_published_layouts_are_recognised_configured_and_loaded(layouts):
         model.load_state_dict(tensors, strict=True, assign=True)
         body = found["body"]
         assert {**found, "body": (body.width, body.downs, body.residuals)} == expected(layout.parameters)
+
+
+def test_a_picture_too_small_for_an_unpadded_head_is_refused_in_a_sentence():
+    """Its map would be narrower than the head's window: 16 is a multiple the hourglasses take, and leaves 4 of the 7 pixels."""
+    model = motion.build("mraa", **dataclasses.asdict(dataclasses.replace(SMALL, head_padding=0)))
+    assert (model.multiple, model.smallest) == (16, 32)
+    with pytest.raises(motion.InputError, match="at least 32"):
+        model.detect(torch.rand(1, 3, 16, 16))
+    assert motion.build("mraa", **dataclasses.asdict(dataclasses.replace(SMALL, head_padding=3))).smallest == 16

@@ -6,6 +6,7 @@ the body is Johnson et al.'s (2016). Nothing here knows a family.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -161,6 +162,16 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.levels(x)[-1]
+
+
+def size_multiple(downs: int, *hourglasses: tuple[float, HourglassShape]) -> int:
+    """What heights and widths must be multiples of, for a body of so many halvings and hourglasses that work at those scales."""
+    return math.lcm(2**downs, *(round(1 / scale) * 2**shape.depth for scale, shape in hourglasses))
+
+
+def smallest_size(multiple: int, scale: float, head_padding: int) -> int:
+    """The least such multiple whose map at that scale a 7 x 7 head of that padding fits on."""
+    return math.ceil(max(7 - 2 * head_padding, 1) / scale / multiple) * multiple
 
 
 class Antialias(nn.Module):

@@ -7,7 +7,6 @@ motion network instead; then it makes the field, and the masks serve only to cho
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,19 @@ from ..field import MotionField, resize, sample
 from ..keypoints import Keypoints
 from ..model import Family, MotionModel, Portrait
 from ..shapes import check_shape
-from .blocks import Antialias, BodyShape, Hourglass, HourglassShape, blur_scale, body_shape, hourglass_shape, soft_argmax, spatial_softmax
+from .blocks import (
+    Antialias,
+    BodyShape,
+    Hourglass,
+    HourglassShape,
+    blur_scale,
+    body_shape,
+    hourglass_shape,
+    size_multiple,
+    smallest_size,
+    soft_argmax,
+    spatial_softmax,
+)
 from .firstorder import DenseMotion, WarpingBody, expected_frames, frame_head, local_motions
 
 NO_ALIGNMENT = HourglassShape(0, 0, 0)
@@ -140,12 +151,11 @@ class CoPart(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        hourglasses = (spec.segmentation_scale, spec.segmentation), (spec.dense_scale, spec.dense)
-        return math.lcm(2**spec.body.downs, *(round(1 / scale) * 2**shape.depth for scale, shape in hourglasses))
+        return size_multiple(spec.body.downs, (spec.segmentation_scale, spec.segmentation), (spec.dense_scale, spec.dense))
 
     @property
     def smallest(self) -> int:
-        return math.ceil(max(7 - 2 * self.spec.head_padding, 1) / self.spec.segmentation_scale / self.multiple) * self.multiple
+        return smallest_size(self.multiple, self.spec.segmentation_scale, self.spec.head_padding)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> PartKeypoints:
         return self.segmentation_module(self.accept(frames))

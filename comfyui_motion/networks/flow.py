@@ -145,7 +145,7 @@ class Flow(MotionModel):
         moved = (pose.position - rest.position).unflatten(1, (self.spec.lattice, -1)).permute(0, 3, 1, 2)  # B 2 n n
         grid, weight = invert(self.spread(moved, rest.position, height, width))
         seen = visibility(grid, weight, self.spec.stretch)
-        light = getattr(pose, "light", None)
+        light = pose.light if isinstance(pose, FlowKeypoints) else None
         if light is None:
             return MotionField(grid, (seen,))
         place, fade = self.place(rest.position, height, width)
@@ -183,7 +183,7 @@ class Flow(MotionModel):
         picture, field = portrait.picture, field.to(self.device)
         frames = [resample(picture[i % len(picture)], field[i].grid) for i in range(len(field))]
         moved = torch.stack(frames)
-        light = getattr(field, "light", None)
+        light = field.light if isinstance(field, FlowField) else None
         return (moved if light is None else relit(moved, light)).clamp(0, 1)
 
 

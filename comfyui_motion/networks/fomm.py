@@ -6,7 +6,6 @@ keypoint moves each pixel (eq. 6) and what the source hides (eq. 7), a generator
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,8 @@ from .blocks import (
     blur_scale,
     body_shape,
     hourglass_shape,
+    size_multiple,
+    smallest_size,
     soft_argmax,
     spatial_softmax,
 )
@@ -117,12 +118,11 @@ class FOMM(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        hourglasses = (spec.detector_scale, spec.detector), (spec.dense_scale, spec.dense)
-        return math.lcm(2**spec.body.downs, *(round(1 / scale) * 2**shape.depth for scale, shape in hourglasses))
+        return size_multiple(spec.body.downs, (spec.detector_scale, spec.detector), (spec.dense_scale, spec.dense))
 
     @property
     def smallest(self) -> int:
-        return math.ceil(max(7 - 2 * self.spec.head_padding, 1) / self.spec.detector_scale / self.multiple) * self.multiple
+        return smallest_size(self.multiple, self.spec.detector_scale, self.spec.head_padding)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.kp_detector(self.accept(frames))

@@ -9,7 +9,6 @@ Regions travel as Keypoints: position is the shift, jacobian the affine frame, c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,6 +37,8 @@ from .blocks import (
     gaussian_heatmap,
     hourglass_shape,
     interleave,
+    size_multiple,
+    smallest_size,
     spatial_softmax,
     start_at,
     together,
@@ -231,8 +232,11 @@ class MRAA(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        hourglasses = (spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow)
-        return math.lcm(2**spec.body.downs, *(round(1 / scale) * 2**shape.depth for scale, shape in hourglasses))
+        return size_multiple(spec.body.downs, (spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow))
+
+    @property
+    def smallest(self) -> int:
+        return smallest_size(self.multiple, self.spec.detector_scale, self.spec.head_padding)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.region_predictor(self.accept(frames, dtype=torch.float32))

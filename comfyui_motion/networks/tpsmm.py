@@ -35,6 +35,7 @@ from .blocks import (
     body_shape,
     gaussian_heatmap,
     hourglass_shape,
+    size_multiple,
     start_at,
 )
 from .resnet import ResNet18
@@ -220,7 +221,7 @@ class TPSMM(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        return math.lcm(2**spec.inpainting.depth, round(1 / spec.dense_scale) * 2**spec.dense.depth)
+        return size_multiple(spec.inpainting.depth, (spec.dense_scale, spec.dense))
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.kp_detector(self.accept(frames, dtype=torch.float32))
