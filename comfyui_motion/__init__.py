@@ -8,14 +8,17 @@
 """
 
 from .animate import Step, animate, perform
-from .errors import CheckpointError, InputError, MediaError, MotionError, UnknownCheckpoint, UnsafeCheckpoint
+from .checkpoint import read_tensors
+from .draw import contact_sheet, draw_field, draw_keypoints
+from .errors import CheckpointError, InputError, MediaError, MotionError, TrainingError, UnknownCheckpoint, UnsafeCheckpoint
 from .field import MotionField
 from .keypoints import Keypoints
 from .model import MotionModel, Portrait
 from .optimise import optimise
 from .parts import swap_parts
+from .picture import read_picture, write_picture
 from .prediction import KeypointPredictor
-from .registry import Inspection, build, convert, inspect, load
+from .registry import Inspection, build, convert, inspect, load, save
 from .retarget import best_reference, retarget
 from .video import read_video, write_video
 
@@ -31,18 +34,26 @@ __all__ = [
     "MotionModel",
     "Portrait",
     "Step",
+    "TrainingError",
     "UnknownCheckpoint",
     "UnsafeCheckpoint",
     "animate",
     "best_reference",
     "build",
+    "contact_sheet",
     "convert",
+    "draw_field",
+    "draw_keypoints",
     "inspect",
     "load",
     "optimise",
     "perform",
+    "read_picture",
+    "read_tensors",
     "read_video",
     "retarget",
+    "save",
     "swap_parts",
+    "write_picture",
     "write_video",
 ]

@@ -46,6 +46,11 @@ def read(path: str | Path) -> Checkpoint:
     return clean(_read_pickle(path), path)
 
 
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of any network's file, by flattened name, read as safely. Raises CheckpointError."""
+    return read(path).tensors
+
+
 def clean(content: Any, path: Path) -> Checkpoint:
     """Nested dictionaries of tensors, as authors save them, to a Checkpoint."""
     if not isinstance(content, Mapping):

@@ -5,6 +5,7 @@ Every message is one sentence, or two: what was expected, what was found, what t
     MotionError
     ├── InputError         a picture, keypoint set, field or option that cannot be used as given
     ├── MediaError         a picture or clip that cannot be read or written
+    ├── TrainingError      training that went astray and was stopped
     └── CheckpointError    a weights file that cannot be used
         ├── UnknownCheckpoint   sound, but of no family that is known
         └── UnsafeCheckpoint    would run code when opened; it was not opened
@@ -23,6 +24,10 @@ class InputError(MotionError, ValueError):
 
 class MediaError(MotionError, OSError):
     """A picture or clip that cannot be read, or a target that cannot be written."""
+
+
+class TrainingError(MotionError):
+    """A loss that is no number any more. The last good state is kept."""
 
 
 class CheckpointError(MotionError):

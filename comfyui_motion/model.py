@@ -8,7 +8,7 @@ splines stay float32.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -106,6 +106,13 @@ class MotionModel(nn.Module):
         """The source moved by the field, what it hides made up. B C H W float32 in 0..1"""
         raise NotImplementedError
 
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> Portrait:
+        """The portrait with its keypoints put right by hand, or known from elsewhere. B K, like its own; what they lack stays as detected.
+
+        Raises InputError where the family has no keypoints, or has another number of them.
+        """
+        raise InputError(f"The keypoints of a {self.family} portrait cannot be replaced; those of FOMM, MRAA, TPSMM, Monkey-Net and co-part models can.")
+
     def segment(self, frames: Tensor) -> Tensor:
         """Soft part masks. B C H W -> B K+1 h w, summing to 1, part 0 the background. Raises InputError where the family has no parts."""
         raise InputError(f"The {self.family} family knows no parts; co-part segmentation, MRAA and TPSMM checkpoints do.")
@@ -135,6 +142,14 @@ class MotionModel(nn.Module):
     def kept(self, features: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Encoded features, as a portrait keeps them."""
         return tuple(features) if self.keeps is None else tuple(level.to(self.keeps) for level in features)
+
+
+def corrected(own: Keypoints, given: Keypoints) -> Keypoints:
+    """The points of a portrait replaced by others: what those lack stays, what the model has no use for is left out. Raises InputError."""
+    if given.count != own.count or len(given) != len(own):
+        raise InputError(f"This portrait has {len(own)} x {own.count} keypoints, and {len(given)} x {given.count} were given in their place.")
+    given = given.to(own.position.device)
+    return replace(own, **{name: getattr(given, name) for name, _ in own.points() if getattr(given, name) is not None})
 
 
 @dataclass(frozen=True)

@@ -224,13 +224,40 @@ def resolve(path: str | Path) -> Path:
     raise CheckpointError(f"{entry.name} is known but not installed (looked for {entry.files[0]} in {looked}); its card in models/ says where it is published.")
 
 
+def save(model: MotionModel, path: str | Path) -> Path:
+    """Write a model as safetensors that `load` takes, in the dtypes it has, with its family and configuration. Whole or not at all.
+
+    Raises InputError: for another ending, and for a model that `optimise` rearranged.
+    """
+    target = Path(path)
+    if target.suffix != ".safetensors":
+        raise InputError(f"save writes safetensors, and {target.name} does not end in .safetensors; name the target so.")
+    kind = family(model.family)
+    with torch.device("meta"):
+        wanted = kind.model(model.spec).state_dict()
+    tensors = model.state_dict()
+    if tensors.keys() != wanted.keys():
+        raise InputError("save writes models as they were built or loaded, and this one was optimised for speed; save the one it was made from.")
+    _write(tensors, target, metadata(kind.name, model.spec))
+    return target
+
+
+def _write(tensors: Mapping[str, Tensor], target: Path, about: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial, metadata=about)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None, **overrides: Any) -> Inspection:
     """Write a checkpoint as safetensors with its family and configuration in the metadata: smaller, safe, opened by memory map.
 
     Whole or not at all. Raises CheckpointError, InputError.
     """
-    from safetensors.torch import save_file
-
     target = Path(target)
     if target.suffix != ".safetensors":
         raise InputError(f"convert writes safetensors, and {target.name} does not end in .safetensors; name the target so.")
@@ -239,13 +266,8 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = 
     own = checkpoint.metadata.get("format") == FORMAT
     tensors = dict(checkpoint.tensors) if own else family(found.family).rename(checkpoint.tensors)
     kept = _dtypes(family(found.family), found.parameters, dtype) if dtype else {}
-    tensors = {name: tensor.to(kept.get(name, tensor.dtype)).contiguous().clone() for name, tensor in tensors.items()}
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        save_file(tensors, partial, metadata=metadata(found.family, found.parameters))
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    tensors = {name: tensor.to(kept.get(name, tensor.dtype)) for name, tensor in tensors.items()}
+    _write(tensors, target, metadata(found.family, found.parameters))
     return inspect(target)
 
 

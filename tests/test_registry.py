@@ -131,3 +131,19 @@ def test_unknown_names_are_answered_with_the_known_ones():
 
 def test_the_default_needs_no_file():
     assert motion.load().family == registry.DEFAULT
+
+
+def test_a_model_saved_is_the_model_loaded(tmp_path):
+    built = motion.build("fomm", **SMALL, head_padding=3, size=64)
+    loaded = motion.load(motion.save(built, tmp_path / "own.safetensors"))
+    assert loaded.spec == built.spec
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in built.state_dict().items())
+    assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
+
+
+def test_what_cannot_be_saved_is_refused(tmp_path):
+    built = motion.build("fomm", **SMALL)
+    with pytest.raises(motion.InputError, match="end in .safetensors"):
+        motion.save(built, tmp_path / "own.pth")
+    with pytest.raises(motion.InputError, match="optimised"):
+        motion.save(motion.optimise(built), tmp_path / "own.safetensors")

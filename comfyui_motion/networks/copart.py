@@ -8,7 +8,7 @@ motion network instead; then it makes the field, and the masks serve only to cho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..field import MotionField, resize, sample
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Portrait, corrected
 from ..shapes import check_shape
 from .blocks import (
     Antialias,
@@ -27,6 +27,7 @@ from .blocks import (
     HourglassShape,
     blur_scale,
     body_shape,
+    gaussian_heatmap,
     hourglass_shape,
     size_multiple,
     smallest_size,
@@ -171,6 +172,14 @@ class CoPart(MotionModel):
         features = self.kept(self.reconstruction_module.encode(picture)[-1:])
         aligned = self.reconstruction_module.dense_motion_network.prepare(picture, keypoints) if self.spec.aligned else ()
         return CoPartPortrait(picture, keypoints, features, *aligned)
+
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> CoPartPortrait:
+        """The points alone: the parts' masks stay as they were found."""
+        assert isinstance(portrait, CoPartPortrait)
+        points, heat = corrected(portrait.keypoints, keypoints), None
+        if portrait.small is not None:
+            heat = gaussian_heatmap(points.position, *portrait.small.shape[-2:], self.spec.keypoint_variance)
+        return replace(portrait, keypoints=points, heat=heat)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
         """A pose without parts (points from JSON, or another model's) has the source's own, moved as the points say."""

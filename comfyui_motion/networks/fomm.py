@@ -7,14 +7,14 @@ keypoint moves each pixel (eq. 6) and what the source hides (eq. 7), a generator
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..field import MotionField
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Portrait, corrected
 from .blocks import (
     Antialias,
     BodyShape,
@@ -22,6 +22,7 @@ from .blocks import (
     HourglassShape,
     blur_scale,
     body_shape,
+    gaussian_heatmap,
     hourglass_shape,
     size_multiple,
     smallest_size,
@@ -132,6 +133,12 @@ class FOMM(MotionModel):
         keypoints = self.kp_detector(picture)
         small, heat = self.generator.dense_motion_network.prepare(picture, keypoints)
         return FOMMPortrait(picture, keypoints, self.kept(self.generator.encode(picture)[-1:]), small, heat)
+
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> FOMMPortrait:
+        assert isinstance(portrait, FOMMPortrait) and portrait.small is not None
+        keypoints = corrected(portrait.keypoints, keypoints)
+        heat = gaussian_heatmap(keypoints.position, *portrait.small.shape[-2:], self.spec.keypoint_variance)
+        return replace(portrait, keypoints=keypoints, heat=heat)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
         assert isinstance(portrait, FOMMPortrait) and portrait.small is not None and portrait.heat is not None

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..field import MotionField, identity_grid, sample
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Portrait, corrected
 from .blocks import Decoder, Encoder, Hourglass, HourglassShape, Res, count_blocks, hourglass_shape, inverse, spatial_softmax
 
 INTERPOLATIONS = ("nearest", "bilinear")
@@ -305,6 +305,15 @@ class MonkeyNet(MotionModel):
         dense = self.generator.dense_motion_module.movement.prepare(picture, keypoints)
         pose = self.generator.movement.prepare(picture, keypoints)
         return MonkeyNetPortrait(picture, keypoints, self.kept(self.generator.appearance_encoder(picture)), dense, pose)
+
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> MonkeyNetPortrait:
+        assert isinstance(portrait, MonkeyNetPortrait)
+        points = corrected(portrait.keypoints, keypoints)
+
+        def again(small: Tensor) -> tuple[Tensor, Tensor]:
+            return small, heatmap(points, *small.shape[-2:], self.spec.norm)
+
+        return replace(portrait, keypoints=points, dense=again(portrait.dense[0]), pose=again(portrait.pose[0]))
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MonkeyNetField:
         """A pose without covariances (points of another origin) keeps the source's."""

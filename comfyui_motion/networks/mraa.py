@@ -21,7 +21,7 @@ from ..affine import affine_motion, between, half_turn, homography, homography_m
 from ..errors import InputError
 from ..field import MotionField, identity_grid, resize, resize_grid, sample
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Portrait, corrected
 from .avd import AVD, NO_AVD, AVDShape, avd_shape
 from .blocks import (
     Antialias,
@@ -247,6 +247,14 @@ class MRAA(MotionModel):
         regions, small = self.region_predictor(picture), flow.down(narrow)
         heat = flow.heatmaps(regions, *small.shape[-2:])
         return MRAAPortrait(picture, regions, self.kept(self.generator.encode(narrow)), small, heat)
+
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
+        """Regions given without a covariance extend as their frames say."""
+        assert isinstance(portrait, MRAAPortrait) and portrait.small is not None
+        given = keypoints if keypoints.jacobian is None else regions_of(keypoints)
+        regions = corrected(portrait.keypoints, given)
+        heat = self.generator.pixelwise_flow_predictor.heatmaps(regions, *portrait.small.shape[-2:])
+        return replace(portrait, keypoints=regions, heat=heat)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""

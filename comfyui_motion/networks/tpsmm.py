@@ -20,7 +20,7 @@ from .. import tps
 from ..affine import homography, homography_motion
 from ..field import MotionField, identity_grid, resize, resize_grid, sample
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Portrait, corrected
 from .avd import AVD, NO_AVD, AVDShape, avd_shape
 from .blocks import (
     Antialias,
@@ -236,6 +236,12 @@ class TPSMM(MotionModel):
         keypoints, small = self.kp_detector(picture), self.dense_motion_network.down(picture.to(self.dtype))
         heat = gaussian_heatmap(keypoints.position, small.shape[2], small.shape[3], self.spec.keypoint_variance)
         return TPSMMPortrait(picture, keypoints, small=small, heat=heat)
+
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> TPSMMPortrait:
+        assert isinstance(portrait, TPSMMPortrait) and portrait.small is not None
+        keypoints = corrected(portrait.keypoints, keypoints)
+        heat = gaussian_heatmap(keypoints.position, *portrait.small.shape[-2:], self.spec.keypoint_variance)
+        return replace(portrait, keypoints=keypoints, heat=heat)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
