@@ -358,7 +358,7 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
     cartoon = random.random() < 0.25
     skin_colour, hair_colour = flesh(random), colour(random, 0.5) if random.random() < 0.4 else flesh(random) * random.uniform(0.1, 0.8)
     hair_colour = hair_colour.astype(np.float32)
-    eye = dict(half=build.eye_half, curve=random.uniform(-0.01, 0.03), above=0.13, below=0.1)
+    eye = {"half": build.eye_half, "curve": random.uniform(-0.01, 0.03), "above": 0.13, "below": 0.1}
     slits = (
         Slit(u=-build.eye_u, v=build.eye_v, **eye),
         Slit(u=build.eye_u, v=build.eye_v, **eye),
@@ -550,7 +550,7 @@ def paint_body(random: Random, tone: Array, photographs: Sequence[Array]) -> Arr
 def random_pose(random: Random, reach: float = 1.0) -> Pose:
     """A pose within `reach` of what a head can do."""
     normal = random.standard_normal(12) * reach
-    mouth = 0.0 if random.random() < 0.35 else random.random() ** 1.3 * reach
+    mouth = 0.0 if random.random() < 0.35 else random.random() * reach
     lids = random.uniform(0.55, 1.0) + random.normal(0, 0.04, 2)
     lids[random.random(2) < 0.15] = random.uniform(0, 0.2)
     brow = random.normal(0, 0.6)

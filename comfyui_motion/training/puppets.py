@@ -31,7 +31,6 @@ MIRROR = (1, 0, 3, 2, 5, 4, 6, 7, 9, 8, 10, 11, 12, 13, 15, 14, 16, 17, 19, 18)
 KINDS = ("face", "figure", "animal", "shape")
 UNSEEN = 1_000_000  # seeds from here on are for evaluation: training never draws them
 MARGIN = 1.02  # joints this far out are still in view
-FRAMES = 3  # of each puppet in a batch: every ordered pair of them may be a training pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,19 +149,13 @@ class Puppets:
         self.photographs = [np.ascontiguousarray(photograph.permute(1, 2, 0).numpy(), np.float32) for photograph in photographs]
 
     def batch(self, step: int, count: int) -> Pairs:
-        """`count` pairs: of each puppet three frames are drawn, and every ordered pair of those is one."""
-        pairs = []
-        number = 0
-        while len(pairs) < count:
+        """`count` pairs: of each puppet two frames are drawn, and both ways between them are pairs."""
+        pairs: list[tuple[Still, Still]] = []
+        for number in range((count + 1) // 2):
             random = np.random.default_rng([self.seed, step, number])
             puppet = self.puppet(random)
-            poses = [puppet.base, puppet.near(random, puppet.base)]
-            poses.append(puppet.near(random, poses[0]))
-            stills = [puppet.shoot(random, pose, self.size) for pose in poses]
-            couples = [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)]
-            start = int(random.integers(6))
-            pairs += [(stills[a], stills[b]) for a, b in (couples * 2)[start : start + FRAMES]]
-            number += 1
+            one, other = (puppet.shoot(random, pose, self.size) for pose in (puppet.base, puppet.near(random, puppet.base)))
+            pairs += [(one, other), (other, one)]
         return as_pairs(pairs[:count])
 
     def puppet(self, random: Random) -> Puppet:
