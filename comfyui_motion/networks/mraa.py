@@ -70,6 +70,7 @@ class Parameters:
     revert_axis_swap: bool
     skips: bool
     align_corners: bool
+    corner_grids: bool  # a field brought to the features' sizes keeps its corners; the published resizing (half-pixel) moves them by up to half a cell
     size: int
 
 
@@ -94,6 +95,7 @@ PUBLISHED = Parameters(
     revert_axis_swap=True,
     skips=True,
     align_corners=False,
+    corner_grids=False,
     size=256,
 )
 
@@ -187,6 +189,7 @@ class Generator(Body):
         super().__init__(spec.channels, spec.body)
         self.pixelwise_flow_predictor = FlowPredictor(spec)
         self.skips = spec.skips
+        self.corner_grids = spec.corner_grids
 
     def encode(self, picture: Tensor) -> tuple[Tensor, ...]:
         maps = super().encode(picture)
@@ -194,7 +197,7 @@ class Generator(Body):
 
     def forward(self, picture: Tensor, features: tuple[Tensor, ...], field: MotionField, align_corners: bool) -> Tensor:
         """What the source shows is warped, at every level; the rest is made up from coarser ones. Where nothing is hidden, all is shown."""
-        grids = [resize_grid(field.grid, level.shape[2], level.shape[3]) for level in features]
+        grids = [resize_grid(field.grid, level.shape[2], level.shape[3], align_corners=self.corner_grids) for level in features]
         moved = [sample(level, grid, align_corners) for level, grid in zip(features, grids, strict=True)]
         shown = [resize(occlusion, level.shape[2], level.shape[3]) for occlusion in field.occlusion[-1:] for level in features]
         x = moved[-1] * shown[-1].to(moved[-1].dtype) if shown else moved[-1]
@@ -347,6 +350,7 @@ FAMILY = Family(
         "revert_axis_swap",
         "skips",
         "align_corners",
+        "corner_grids",
         "size",
     ),
 )
