@@ -10,12 +10,14 @@
 from .animate import Step, animate, perform
 from .checkpoint import read_tensors
 from .draw import contact_sheet, draw_field, draw_keypoints
+from .draw import contact_sheet, draw_field, draw_keypoints, draw_parts
 from .errors import CheckpointError, InputError, MediaError, MotionError, TrainingError, UnknownCheckpoint, UnsafeCheckpoint
 from .field import MotionField
 from .keypoints import Keypoints
 from .model import MotionModel, Portrait
 from .optimise import optimise
 from .parts import swap_parts
+from .picture import read_picture, write_picture
 from .picture import read_picture, write_picture
 from .prediction import KeypointPredictor
 from .registry import Inspection, build, convert, inspect, load, save
@@ -44,6 +46,7 @@ __all__ = [
     "convert",
     "draw_field",
     "draw_keypoints",
+    "draw_parts",
     "inspect",
     "load",
     "optimise",

@@ -58,8 +58,44 @@ def parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("models", help="the published checkpoints, which are installed, what suits what")
     listed.add_argument("--json", action="store_true")
     listed.set_defaults(run=models)
+    _evaluate_options(commands.add_parser("evaluate", help="how well models do on clips they did not see: a table, JSON, a sheet of the worst frames"))
+    _puppets_options(commands.add_parser("puppets", help="drawn clips that know their joints, their flow and what is hidden: some to look at"))
     _bench_options(commands.add_parser("bench", help="how fast the networks run here, against the plain loop of the published programs"))
     return root
+
+
+def _evaluate_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("models", nargs="+", metavar="MODEL", help="checkpoints or known names; flow is the default model")
+    command.add_argument("--data", required=True, metavar="DIR|FILE|puppets", help="a folder of clips, one clip, or drawn clips that know the truth")
+    command.add_argument("-o", "--out", default="evaluation", metavar="DIR", help="where table, JSON and sheet go (evaluation)")
+    command.add_argument("--mode", choices=("reconstruction", "animation"), default="reconstruction", help="a clip out of its first frame, or another's")
+    command.add_argument("--pairs", metavar="PAIRS.csv", help="for animation: columns source and driving, names of clips (at random)")
+    command.add_argument("--size", type=int, metavar="N", help="side of the squares compared (the models' own; 256)")
+    command.add_argument("--limit", type=int, metavar="N", help="clips, or pairs, at most")
+    command.add_argument("--frames", type=int, metavar="N", help="of each clip at most (all; puppets 16)")
+    command.add_argument("--clips", type=int, default=20, metavar="N", help="how many puppets (20)")
+    command.add_argument("--kinds", type=_words, default=("face", "figure", "animal", "shape"), metavar="face,...", help="of puppets (all)")
+    command.add_argument("--detector", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)")
+    command.add_argument("--embedder", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to N D, for identity (none)")
+    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
+    command.add_argument("--speed", choices=SPEEDS, default="exact", help="as in animate, but exact unless asked otherwise")
+    _assumption_options(command)
+    command.set_defaults(run=evaluate, dtype=None)
+
+
+def _puppets_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--out", default="puppets", metavar="DIR", help="where the clips and the sheet go (puppets)")
+    command.add_argument("--kinds", type=_words, default=(), metavar="face,...", help="of face, figure, animal, shape (all)")
+    command.add_argument("--clips", type=int, default=8, metavar="N", help="how many (8)")
+    command.add_argument("--frames", type=int, default=32, metavar="N", help="of each (32)")
+    command.add_argument("--size", type=int, default=256, metavar="N", help="side of the frames (256)")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the first; the next clip's is one more (0)")
+    command.set_defaults(run=puppets)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
 
 
 def _bench_options(command: argparse.ArgumentParser) -> None:
@@ -375,6 +411,28 @@ def models(options: argparse.Namespace) -> None:
         print(f"{entry.name} ({entry.size or '?'} px): {entry.suits}\n    {where}\n    licence: {entry.licence or 'not known'}. {entry.permits}")
     print("\nLooked in: " + (", ".join(str(path) for path in catalogue.search_paths()) or "no folder; set COMFYUI_MOTION_MODELS"))
     print("Nothing is downloaded unless you do it.")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Models on clips they did not see."""
+    from .training.command_evaluate import Evaluation, load_all
+
+    models = load_all(options.models, lambda path: load_model(argparse.Namespace(**{**vars(options), "model": path})))
+    evaluation = Evaluation.plan(models, options)
+    for name in models:
+        with Bar(f"evaluating {name}") as bar:
+            said = evaluation.score(name, bar)
+        print(f"{said}\n")
+    print(evaluation.summary())
+
+
+def puppets(options: argparse.Namespace) -> None:
+    """Some puppets to look at."""
+    from .training.command_puppets import draw_clips, kinds_of
+
+    with Bar("drawing") as bar:
+        written = draw_clips(kinds_of(options.kinds), options.seed, options.clips, options.frames, options.size, Path(options.out), bar)
+    print(f"{written[0]}: every clip with its joints and its flow; beside it {len(written) - 1} films")
 
 
 def bench(options: argparse.Namespace) -> None:
