@@ -141,6 +141,11 @@ class Puppets:
             raise InputError(f"Puppets are {', '.join(KINDS)}; {', '.join(unknown) or 'none'} was asked for.")
         if size < 16 or seed < 0:
             raise InputError(f"Puppets need a size of at least 16 and a seed of at least 0; they were given {size} and {seed}.")
+        if not 0 <= face_share <= 1:
+            raise InputError(f"face_share is the part of all puppets that are faces, 0 to 1, and is {face_share}.")
+        for photograph in photographs:
+            if photograph.ndim != 3 or photograph.shape[0] != 3:
+                raise InputError(f"Photographs are 3 H W in 0..1, and one is {tuple(photograph.shape)}.")
         self.size, self.seed, self.plain = size, seed, plain
         others = [kind for kind in kinds if kind != "face"]
         share = (face_share if others else 1.0) if "face" in kinds else 0.0
@@ -150,6 +155,8 @@ class Puppets:
 
     def batch(self, step: int, count: int) -> Pairs:
         """`count` pairs: of each puppet two frames are drawn, and both ways between them are pairs."""
+        if step < 0 or count < 1:
+            raise InputError(f"A batch is of step 0 or later and holds 1 pair or more; step {step} and {count} pairs were asked for.")
         pairs: list[tuple[Still, Still]] = []
         for number in range((count + 1) // 2):
             random = np.random.default_rng([self.seed, step, number])
@@ -191,8 +198,8 @@ def puppet_clip(seed: int, frames: int = 16, size: int = 256, kind: str | None =
     """One puppet, moving smoothly through random poses. The same seed gives the same clip. Raises InputError."""
     if frames < 1 or size < 16:
         raise InputError(f"A clip has at least 1 frame and 16 pixels a side; it was asked for {frames} and {size}.")
-    random = np.random.default_rng([seed, frames, size])
     source = Puppets(size, seed, (kind,) if kind else KINDS, plain=plain)
+    random = np.random.default_rng([seed, frames, size])
     puppet = source.puppet(random)
     keys = [puppet.base]
     while len(keys) < 2 + frames // 8:
