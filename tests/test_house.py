@@ -174,7 +174,8 @@ def test_the_wheel_holds_the_library_and_its_models_alone(monkeypatch):
     held = {Path(name).as_posix() for name in build.get_outputs(include_bytecode=False)}
     models = {path for path in (ROOT / "models").iterdir() if path.suffix in (".json", ".md", ".safetensors")}
     code = {path.relative_to(ROOT).as_posix() for path in python_files("comfyui_motion")}
-    assert held == code | {f"comfyui_motion/models/{path.name}" for path in models}, "list new packages in pyproject.toml"
+    recipes = {path.relative_to(ROOT).as_posix() for path in (LIBRARY / "training" / "presets").glob("*.toml")}
+    assert held == code | recipes | {f"comfyui_motion/models/{path.name}" for path in models}, "list new packages in pyproject.toml"
 
 
 def test_nothing_tracked_is_over_two_megabytes():

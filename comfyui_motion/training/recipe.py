@@ -1,0 +1,259 @@
+"""A recipe: what is trained, on what, in which stages, read from TOML. Every value has its place, its type and a default; others are refused.
+
+What stands at the top of the file beside `family` and belongs to a stage is every stage's default; without `[[stages]]` there is one stage.
+Durations (`milestones`, `warmup`, `background_from`, dropout's) count in the stage's own unit: `steps`, or `epochs` where those are given.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from .. import InputError
+from .warps import Warp
+
+PRESETS = Path(__file__).parent / "presets"
+LOSSES = {
+    "perceptual": "VGG features of the prediction; needs a VGG file, and without one becomes pyramid and gradient",
+    "pyramid": "L1 of the prediction at four sizes",
+    "gradient": "L1 of its edges at four sizes",
+    "equivariance": "keypoints follow a known warp",
+    "equivariance_frames": "so do their frames",
+    "warp": "TPSMM: warped features of the source are the driving frame's",
+    "background": "TPSMM: the background's motion and that of the swapped pair undo each other",
+    "adversarial": "the prediction fools a discriminator (LSGAN)",
+    "matching": "the discriminator's maps of both are alike",
+    "avd": "the avd network undoes a change of shape",
+    "joints": "needs truth: keypoints are the joints",
+    "heatmaps": "needs truth: so are their heatmaps",
+    "displacement": "needs truth: joints move as far as they should",
+    "frames": "needs truth: surroundings turn and stretch as they should",
+    "follow": "needs truth: keypoints follow the true flow",
+    "flow": "needs truth: the field is the true flow",
+    "occlusion": "needs truth: occlusion is the true visibility",
+}
+SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "occlusion")
+PRECISIONS = ("float32", "bfloat16")
+SCHEDULES = ("steps", "cosine")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where pairs come from, and what is done to them."""
+
+    size: int = 0  # the side of the pictures; 0: the model's
+    repeats: int = 1  # how often a video comes in an epoch
+    id_sampling: bool = False
+    hold_out: int = 0  # the last so many videos are never trained on, but measured and drawn
+    flip: float = 0.5
+    reverse: float = 0.5
+    colour: float = 0.1
+    workers: int = 1  # threads that prepare batches ahead; 0: none
+    puppets: dict[str, Any] = field(default_factory=dict)  # options of Puppets, where that is what --data says
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """TPSMM's dropout of contributions (section 3.2): the chance rises from `first` to `last` over `ramp`, and is none after `until`."""
+
+    first: float = 0.1
+    last: float = 0.3
+    ramp: int = 10
+    until: int = 35
+
+    def at(self, time: float) -> float:
+        if time >= self.until:
+            return 0.0
+        return self.first + (self.last - self.first) * min(time / max(self.ramp, 1), 1.0)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of an optimiser."""
+
+    losses: dict[str, float]
+    name: str = "train"
+    steps: int = 0
+    epochs: int = 0  # instead of steps
+    batch: int = 20
+    accumulate: int = 1  # batches whose gradients make one step
+    lr: float = 2e-4
+    rates: dict[str, float] = field(default_factory=dict)  # module prefix → factor on lr
+    schedule: str = "steps"  # lr falls by `decay` at each milestone, or along half a cosine to `decay`
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.1
+    warmup: int = 0  # lr rises from nothing
+    betas: tuple[float, ...] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    clip: float = 0.0  # the largest norm of a gradient; 0: any
+    clip_norm: float = 2.0  # which norm; inf is TOML for the largest entry
+    precision: str = "float32"  # of convolutions
+    trains: tuple[str, ...] = ()  # prefixes of modules; all others are frozen. None given: all but the avd network
+    teacher: bool = False  # the true joints in place of the detector's keypoints
+    background_from: int = 0  # when the background predictor begins to matter, where there is one
+    dropout: Dropout | None = None
+    pose_scale: float = 0.25  # avd: how much keypoints are stretched, on each side
+    warp: Warp = field(default_factory=Warp)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.losses if name not in LOSSES]
+        if unknown or not self.losses:
+            raise InputError(f"losses of stage {self.name}: {unknown[0] if unknown else 'none'} given; there are {', '.join(LOSSES)}.")
+        if bool(self.steps) == bool(self.epochs) or min(self.steps, self.epochs) < 0:
+            raise InputError(f"stage {self.name} needs either steps or epochs above 0; it has steps {self.steps}, epochs {self.epochs}.")
+        for name, least in {"batch": 1, "accumulate": 1, "lr": 0, "clip": 0, "weight_decay": 0}.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} of stage {self.name} must be at least {least}, and is {getattr(self, name)}.")
+        for name, allowed in {"precision": PRECISIONS, "schedule": SCHEDULES}.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} of stage {self.name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
+        if len(self.betas) != 2:
+            raise InputError(f"betas of stage {self.name} are two numbers, and {len(self.betas)} were given.")
+
+    def in_steps(self, epoch: int | None) -> Stage:
+        """The same with durations in steps, given how many pairs an epoch has. Raises InputError where that is not known."""
+        if not self.epochs:
+            return self
+        if epoch is None:
+            raise InputError(f"stage {self.name} lasts {self.epochs} epochs, and these pairs have none; give it steps.")
+        unit = max(1, -(-epoch // (self.batch * self.accumulate)))
+        return self.stretched(unit, self.epochs * unit)
+
+    def stretched(self, factor: float, steps: int) -> Stage:
+        """So many steps, and every duration inside multiplied."""
+        dropout = self.dropout and replace(self.dropout, ramp=round(self.dropout.ramp * factor), until=round(self.dropout.until * factor))
+        return replace(
+            self,
+            steps=steps,
+            epochs=0,
+            milestones=tuple(round(milestone * factor) for milestone in self.milestones),
+            warmup=round(self.warmup * factor),
+            background_from=round(self.background_from * factor),
+            dropout=dropout,
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run depends on, but for its data and its machine."""
+
+    family: str
+    stages: tuple[Stage, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)  # of motion.build
+    start_from: str = ""  # a checkpoint whose tensors are taken where they fit
+    seed: int = 0
+    ema: float = 0.999  # of the weights that are saved; 0: none
+    data: Data = field(default_factory=Data)
+    save_every: int = 500
+    sheet_every: int = 500
+    log_every: int = 10
+    tensorboard: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Of all stages. Known once durations are in steps."""
+        return sum(stage.steps for stage in self.stages)
+
+    def in_steps(self, epoch: int | None) -> Recipe:
+        return replace(self, stages=tuple(stage.in_steps(epoch) for stage in self.stages))
+
+    def lasting(self, steps: int) -> Recipe:
+        """The same in so many steps: stages and what happens in them shrink or grow alike. Durations must be in steps."""
+        factor, total = steps / self.steps, self.steps
+        bounds = [sum(stage.steps for stage in self.stages[: i + 1]) for i in range(len(self.stages))]
+        ends = [0, *(round(bound * steps / total) for bound in bounds)]
+        lengths = [max(1, b - a) for a, b in zip(ends, ends[1:], strict=False)]
+        return replace(self, stages=tuple(stage.stretched(factor, length) for stage, length in zip(self.stages, lengths, strict=True)))
+
+    @property
+    def supervised(self) -> list[str]:
+        """What of it needs a truth."""
+        names = [name for stage in self.stages for name in stage.losses if name in SUPERVISED]
+        return names + ["teacher" for stage in self.stages if stage.teacher]
+
+
+def read_recipe(name: str | Path, **changes: Any) -> Recipe:
+    """From a TOML file, or a preset by name. `changes` replace what the file says at its top. Raises InputError."""
+    path = recipe_path(name)
+    try:
+        content = _toml().loads(path.read_text(encoding="utf-8"))
+    except (_toml().TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}.") from error
+    return recipe_of({**content, **changes})
+
+
+def recipe_path(name: str | Path) -> Path:
+    if Path(name).is_file():
+        return Path(name)
+    if (PRESETS / f"{name}.toml").is_file():
+        return PRESETS / f"{name}.toml"
+    raise InputError(f"There is no recipe {name}: neither a file, nor one of the presets {', '.join(presets())}.")
+
+
+def presets() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def recipe_of(content: Mapping[str, Any]) -> Recipe:
+    """From nested dictionaries, as TOML and JSON have them. Raises InputError, which names the key that does not belong."""
+    shared = {name: value for name, value in content.items() if name in _names(Stage)}
+    own = {name: value for name, value in content.items() if name not in shared and name != "stages"}
+    known = sorted(_names(Recipe) | _names(Stage))
+    unknown = [name for name in own if name not in known]
+    if unknown:
+        raise InputError(f"A recipe has no {unknown[0]!r}; it has {', '.join(known)}.")
+    given = content.get("stages", [{}])
+    if not isinstance(given, (list, tuple)) or not given or not all(isinstance(stage, Mapping) for stage in given):
+        raise InputError("stages are written as [[stages]] tables, at least one.")
+    stages = tuple(_value(Stage, {**shared, **stage}, f"stage {i + 1}") for i, stage in enumerate(given))
+    return _value(Recipe, {**own, "stages": stages}, "the recipe")
+
+
+def written(recipe: Recipe) -> dict[str, Any]:
+    """As nested dictionaries, which `recipe_of` takes back."""
+    content = asdict(recipe)
+    for stage in content["stages"]:
+        if stage["dropout"] is None:
+            del stage["dropout"]
+    return content
+
+
+def _names(kind: Any) -> set[str]:
+    return {f.name for f in fields(kind)}
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """`value` as the type that a field is declared with. Raises InputError"""
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, Mapping):
+        unknown = [name for name in value if name not in _names(kind)]
+        if unknown:
+            raise InputError(f"{where} has no {unknown[0]!r}; it has {', '.join(sorted(_names(kind)))}.")
+        missing = [f.name for f in fields(kind) if f.name not in value and f.default is MISSING and f.default_factory is MISSING]
+        if missing:
+            raise InputError(f"{where} lacks {missing[0]!r}.")
+        hints = get_type_hints(kind)
+        return kind(**{name: _value(hints[name], item, f"{name} of {where}") for name, item in value.items()})
+    origin, arguments = get_origin(kind), get_args(kind)
+    if type(None) in arguments:
+        return None if value is None else _value(arguments[0], value, where)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(arguments[0], item, where) for item in value)
+    if origin is dict and isinstance(value, Mapping):
+        return {name: _value(arguments[1], item, f"{name} of {where}") for name, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is Any or (isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+        return value
+    expected = "a table" if is_dataclass(kind) or origin is dict else "a list" if origin is tuple else kind.__name__
+    raise InputError(f"{where} is {expected}, and {value!r} was given.")
+
+
+def _toml() -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib

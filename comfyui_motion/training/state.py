@@ -1,0 +1,185 @@
+"""A run on its way: networks, optimisers, averages; how it is written down whole and taken up again, and how it is interrupted."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import InputError, MotionModel, build
+from .adversary import Discriminator
+from .recipe import Recipe, Stage, written
+
+FORMAT = "comfyui_motion.training 1"
+LEFT_OUT = "avd_network"  # trained in a stage of its own
+MAY_CHANGE = ("save_every", "sheet_every", "log_every", "tensorboard")  # between a run and its continuation
+
+
+class Run:
+    """What changes while training."""
+
+    def __init__(self, model: MotionModel, average: MotionModel, discriminator: Discriminator | None, device: torch.device) -> None:
+        self.model, self.average, self.discriminator, self.device = model, average, discriminator, device
+        self.step = 0
+        self.stage = -1  # the first step of the stage that the optimiser belongs to
+        self.optimiser: torch.optim.Optimizer
+        self.critic: torch.optim.Optimizer
+        self.adversarial = False
+        self.sums: dict[str, float] = {}  # of losses since they were last written down
+        self.counted = 0
+        self.waiting: dict[str, Any] = {}  # states of optimisers, read before the stage was entered
+
+    @staticmethod
+    def start(recipe: Recipe, model: MotionModel, device: torch.device) -> Run:
+        model = model.to(device)
+        average = copy.deepcopy(model).eval().requires_grad_(False)
+        against = any(name in stage.losses for stage in recipe.stages for name in ("adversarial", "matching"))
+        discriminator = Discriminator(model.spec.channels, recipe.data.size or model.size).to(device) if against else None
+        return Run(model, average, discriminator, device)
+
+    def enter(self, stage: Stage, first: int) -> None:
+        """Freeze what the stage does not train, and give the rest an optimiser."""
+        self.stage = first
+        groups = trained(self.model, stage)
+        self.optimiser = torch.optim.Adam(groups, lr=stage.lr, betas=(stage.betas[0], stage.betas[1]), weight_decay=stage.weight_decay)
+        self.adversarial = any(name in stage.losses for name in ("adversarial", "matching"))
+        if self.adversarial and self.discriminator is not None:
+            self.critic = torch.optim.Adam(self.discriminator.parameters(), lr=stage.lr, betas=(stage.betas[0], stage.betas[1]))
+        if self.waiting.get("stage") == first:
+            self.optimiser.load_state_dict(self.waiting["optimiser"])
+            if self.adversarial:
+                self.critic.load_state_dict(self.waiting["critic"])
+        self.waiting = {}
+
+    def set_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        if self.adversarial:
+            for group in self.critic.param_groups:
+                group["lr"] = rate
+
+    def let_discriminator_learn(self, learn: bool) -> None:
+        if self.discriminator is not None:
+            self.discriminator.requires_grad_(learn)
+
+    def add(self, values: dict[str, float]) -> None:
+        self.counted += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """Of the losses since the last time."""
+        means = {name: total / self.counted for name, total in self.sums.items()}
+        self.sums, self.counted = {}, 0
+        return means
+
+    @torch.no_grad()
+    def average_in(self, decay: float) -> None:
+        """The average moves towards the weights, faster at first; running statistics are taken as they are."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        for ours, theirs in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - decay)
+        for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            ours.copy_(theirs)
+
+
+def trained(model: MotionModel, stage: Stage) -> list[dict[str, Any]]:
+    """The optimiser's groups, one for each factor on the rate. All else is frozen and, its norms with it, at rest. Raises InputError."""
+    model.requires_grad_(False).eval()
+    prefixes = stage.trains or [name for name, _ in model.named_children() if name != LEFT_OUT]
+    for prefix in (*prefixes, *stage.rates):
+        if not isinstance(dict(model.named_modules()).get(prefix), nn.Module):
+            there = ", ".join(name for name, _ in model.named_children())
+            raise InputError(
+                f"Stage {stage.name} names {prefix!r}, which this {model.family} model has not; it has {there}, and what is inside those."
+            )
+    for prefix in prefixes:
+        model.get_submodule(prefix).train().requires_grad_(True)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            fitting = [prefix for prefix in stage.rates if name.startswith(f"{prefix}.")]
+            groups.setdefault(stage.rates[max(fitting, key=len)] if fitting else 1.0, []).append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+
+
+def write_state(run: Run, recipe: Recipe, folder: Path) -> None:
+    """All that a run needs to go on. Whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "recipe": json.dumps(written(recipe)),
+        "step": run.step,
+        "stage": run.stage,
+        "model": run.model.state_dict(),
+        "average": run.average.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        "discriminator": run.discriminator.state_dict() if run.discriminator is not None else {},
+        "critic": run.critic.state_dict() if run.adversarial else {},
+        "sums": run.sums,
+        "counted": run.counted,
+    }
+    partial = folder / ".state.partial.pt"
+    try:
+        torch.save(content, partial)
+        os.replace(partial, folder / "state.pt")
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
+    """Take up a run. Raises InputError where the state is another recipe's, or damaged."""
+    try:
+        content = torch.load(folder / "state.pt", map_location=run.device, weights_only=True)
+    except Exception as error:  # what a damaged file makes the unpickler raise cannot be foreseen
+        raise InputError(f"{folder / 'state.pt'} cannot be read ({str(error).splitlines()[0]}); delete it to start afresh.") from error
+    if content.get("format") != FORMAT:
+        raise InputError(f"{folder / 'state.pt'} is no state of this trainer; train in another folder, or afresh.")
+    before, now = json.loads(content["recipe"]), json.loads(json.dumps(written(recipe)))
+    changed = [name for name in now if name not in MAY_CHANGE and before.get(name) != now[name]]
+    if changed:
+        raise InputError(f"{folder} holds a run of another recipe: {changed[0]} differ; train in another folder, or afresh.")
+    run.step, run.sums, run.counted = content["step"], content["sums"], content["counted"]
+    run.model.load_state_dict(content["model"])
+    run.average.load_state_dict(content["average"])
+    if run.discriminator is not None:
+        run.discriminator.load_state_dict(content["discriminator"])
+    run.waiting = {name: content[name] for name in ("stage", "optimiser", "critic")}
+
+
+def size_of(recipe: Recipe) -> int:
+    """The side of the pictures that its model is for."""
+    with torch.device("meta"):
+        return build(recipe.family, **recipe.parameters).size
+
+
+class Interrupts:
+    """SIGINT and SIGTERM wait for the step to end; a second one does not."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def obey(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,256 @@
+"""The loop: batches in, a model that `motion.load` takes out, and a folder from which a run that was stopped goes on as if it had not been.
+
+Everything random is drawn from the recipe's seed and the step's number, so that a resumed run meets the same batches, warps and dropout, and
+ends, on a CPU, with the same bits. The folder holds `model.safetensors` (the averaged weights), `state.pt`, `log.csv`, `losses.png` and sheets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .. import InputError, MotionModel, TrainingError, build, load, save
+from . import losses
+from .objective import TERMS, Attempt, check
+from .pairs import Pairs, PairSource, Truth
+from .precision import narrow_convolutions
+from .prefetch import batches, seed_for
+from .recipe import Recipe, Stage
+from .record import Record, draw_sheet, measure
+from .state import Interrupts, Run, read_state, write_state
+from .vgg import load_vgg
+
+# A FOMM file's names, where co-part segmentation has others for the same tensors
+FROM_FOMM = {"kp_detector.kp.": "segmentation_module.shift.", "kp_detector.jacobian.": "segmentation_module.affine."}
+FROM_FOMM |= {"kp_detector.": "segmentation_module.", "generator.": "reconstruction_module."}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress callable is told after every step."""
+
+    step: int
+    steps: int
+    stage: str
+    losses: dict[str, float]
+
+
+def train(
+    recipe: Recipe,
+    pairs: PairSource,
+    folder: str | Path,
+    *,
+    device: torch.device | str | None = None,
+    resume: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+    validation: PairSource | None = None,
+    vgg: str | Path | None = None,
+) -> Path:
+    """Follow the recipe to its end; the path of the finished model.
+
+    `resume`: go on where the folder's state is, if there is one. `validation`: pairs that are never trained on, measured and drawn. `vgg`: a
+    file of VGG-19's weights for the perceptual loss. An interrupt (Ctrl-C, SIGTERM, or an error out of `progress`) leaves a state to go on
+    from. Raises InputError for a recipe that does not fit, TrainingError where a loss is no number any more.
+    """
+    folder, device = Path(folder), torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = without_vgg(recipe.in_steps(getattr(pairs, "epoch", None)), vgg is not None)
+    judge = load_vgg(vgg).to(device) if vgg else None
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(recipe.seed)
+        run = Run.start(recipe, starting_model(recipe), device)
+        for stage in recipe.stages:
+            check(run.model, stage)
+        if resume and (folder / "state.pt").exists():
+            read_state(run, recipe, folder)
+        record = Record(folder, recipe, run.step)
+        with Interrupts() as interrupts:
+            for first, stage in starts(recipe):
+                if run.step < first + stage.steps:
+                    _train_stage(run, recipe, stage, first, pairs, folder, record, interrupts, progress, validation, judge)
+    return folder / "model.safetensors"
+
+
+def _train_stage(
+    run: Run,
+    recipe: Recipe,
+    stage: Stage,
+    first: int,
+    pairs: PairSource,
+    folder: Path,
+    record: Record,
+    interrupts: Interrupts,
+    progress: Callable[[Progress], None] | None,
+    validation: PairSource | None,
+    judge: nn.Module | None,
+) -> None:
+    run.enter(stage, first)
+    offset = sum(earlier.steps * earlier.accumulate for start, earlier in starts(recipe) if start < first)
+    numbers = range(offset + (run.step - first) * stage.accumulate, offset + stage.steps * stage.accumulate)
+    stream = batches(pairs, numbers, stage.batch, recipe.data.workers)
+    last = first + stage.steps
+    while run.step < last:
+        values = take_step(run, recipe, stage, run.step - first, stream, judge)
+        run.step += 1
+        run.add(values)
+        ended = run.step == last
+        if run.step % recipe.log_every == 0 or ended:
+            record.write(run, stage)
+        if run.step % recipe.sheet_every == 0 or ended:
+            record.write_measured(run, measure(run.average, validation, stage) if validation else {})
+            draw_sheet(run.average, validation or pairs, stage, folder / f"sheet-{run.step}.png")
+            record.plot()
+        if run.step % recipe.save_every == 0 or ended or interrupts.asked:
+            keep(run, recipe, folder)
+        try:
+            interrupts.obey()
+            if progress:
+                progress(Progress(run.step, recipe.steps, stage.name, values))
+        except BaseException:
+            keep(run, recipe, folder)
+            raise
+
+
+def keep(run: Run, recipe: Recipe, folder: Path) -> None:
+    """The state to go on from, and the model to use."""
+    write_state(run, recipe, folder)
+    save(run.average, folder / "model.safetensors")
+
+
+def starts(recipe: Recipe) -> Iterator[tuple[int, Stage]]:
+    """Each stage with the number of its first step."""
+    first = 0
+    for stage in recipe.stages:
+        yield first, stage
+        first += stage.steps
+
+
+def take_step(
+    run: Run, recipe: Recipe, stage: Stage, time: int, stream: Iterator[tuple[int, Pairs]], judge: nn.Module | None
+) -> dict[str, float]:
+    """One step of the optimiser, `time` steps into the stage; the losses, unweighted."""
+    run.set_rate(rate_at(stage, time))
+    set_dropout(run.model, stage, time)
+    run.optimiser.zero_grad()
+    sums: dict[str, float] = {}
+    for _ in range(stage.accumulate):
+        number, pairs = next(stream)
+        torch.manual_seed(seed_for(recipe.seed, "model", number))
+        generator = torch.Generator().manual_seed(seed_for(recipe.seed, "losses", number))
+        attempt = Attempt(
+            run.model,
+            placed(pairs, run.device),
+            stage,
+            generator,
+            time >= stage.background_from,
+            judge,
+            run.discriminator if run.adversarial else None,
+        )
+        for name, value in descend(run, stage, attempt, run.step + 1).items():
+            sums[name] = sums.get(name, 0.0) + value / stage.accumulate
+    clip(run.optimiser, stage)
+    run.optimiser.step()
+    if run.adversarial:
+        run.critic.step()
+        run.critic.zero_grad()
+    run.average_in(recipe.ema)
+    return sums
+
+
+def descend(run: Run, stage: Stage, attempt: Attempt, step: int) -> dict[str, float]:
+    """Gradients of one batch, the discriminator's with them."""
+    run.let_discriminator_learn(False)
+    with narrow_convolutions(stage.precision):
+        terms = {name: TERMS[name](attempt) for name in stage.losses}
+    total = sum((weight * terms[name] for name, weight in stage.losses.items()), start=torch.zeros((), device=run.device))
+    values = {**{name: term.detach() for name, term in terms.items()}, "total": total.detach()}
+    values = dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist(), strict=True))
+    require_numbers(values, step, stage)
+    (total / stage.accumulate).backward()
+    if run.adversarial and run.discriminator is not None:
+        run.let_discriminator_learn(True)
+        with narrow_convolutions(stage.precision):
+            real, made = (run.discriminator(pictures)[1] for pictures in (attempt.pairs.driving, attempt.prediction.detach()))
+            told = losses.told_apart(real, made)
+        (told / stage.accumulate).backward()
+        values["discriminator"] = float(told.detach())
+        require_numbers(values, step, stage)
+    return values
+
+
+def require_numbers(values: dict[str, float], step: int, stage: Stage) -> None:
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise TrainingError(
+            f"The loss {wrong[0]} was {values[wrong[0]]} at step {step} (stage {stage.name}), so training stopped; the last state saved is "
+            "sound. Try a lower lr or a clip, and go on from there."
+        )
+
+
+def placed(pairs: Pairs, device: torch.device) -> Pairs:
+    truth = pairs.truth
+    if truth is not None:
+        grid, visible, known = (value.to(device, non_blocking=True) for value in (truth.grid, truth.visible, truth.known))
+        truth = Truth(grid, visible, truth.source.to(device), truth.driving.to(device), known)
+    return Pairs(pairs.source.to(device, non_blocking=True), pairs.driving.to(device, non_blocking=True), truth)
+
+
+def clip(optimiser: torch.optim.Optimizer, stage: Stage) -> None:
+    if stage.clip:
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, stage.clip, stage.clip_norm)
+
+
+def rate_at(stage: Stage, time: int) -> float:
+    """The learning rate, `time` steps into the stage."""
+    rising = min(1.0, (time + 1) / stage.warmup) if stage.warmup else 1.0
+    if stage.schedule == "cosine":
+        return stage.lr * rising * (stage.decay + (1 - stage.decay) * (1 + math.cos(math.pi * time / stage.steps)) / 2)
+    return stage.lr * rising * stage.decay ** sum(time >= milestone for milestone in stage.milestones)
+
+
+def set_dropout(model: MotionModel, stage: Stage, time: int) -> None:
+    dense = getattr(model, "dense_motion_network", None)
+    if stage.dropout and dense is not None:
+        dense.contribution_dropout = stage.dropout.at(time)
+
+
+def without_vgg(recipe: Recipe, there: bool) -> Recipe:
+    """Where there is no VGG file, the perceptual loss becomes a pyramid and its gradient, of the same weight."""
+    if there:
+        return recipe
+
+    def changed(stage: Stage) -> dict[str, float]:
+        table = dict(stage.losses)
+        weight = table.pop("perceptual", 0.0)
+        return {**dict.fromkeys(("pyramid", "gradient") if weight else (), weight), **table}
+
+    return replace(recipe, stages=tuple(replace(stage, losses=changed(stage)) for stage in recipe.stages))
+
+
+def starting_model(recipe: Recipe) -> MotionModel:
+    """Untrained, or with what fits of the checkpoint that the recipe starts from. Raises InputError"""
+    model = build(recipe.family, **recipe.parameters)
+    if not recipe.start_from:
+        return model
+    other = load(recipe.start_from, device="cpu")
+    given = renamed(other.state_dict()) if (other.family, recipe.family) == ("fomm", "copart") else other.state_dict()
+    wanted = model.state_dict()
+    fitting = {name: tensor for name, tensor in given.items() if name in wanted and wanted[name].shape == tensor.shape}
+    if not fitting:
+        raise InputError(f"Nothing of {recipe.start_from}, a {other.family} checkpoint, fits the {recipe.family} model of this recipe.")
+    model.load_state_dict(fitting, strict=False)
+    return model
+
+
+def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def name(key: str) -> str:
+        old, new = next((pair for pair in FROM_FOMM.items() if key.startswith(pair[0])), ("", ""))
+        return new + key.removeprefix(old)
+
+    return {name(key): tensor for key, tensor in tensors.items()}
