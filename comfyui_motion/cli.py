@@ -58,12 +58,8 @@ def parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("models", help="the published checkpoints, which are installed, what suits what")
     listed.add_argument("--json", action="store_true")
     listed.set_defaults(run=models)
-    _evaluate_options(
-        commands.add_parser("evaluate", help="how well models do on clips they did not see: a table, JSON, a sheet of the worst frames")
-    )
-    _puppets_options(
-        commands.add_parser("puppets", help="drawn clips that know their joints, their flow and what is hidden: some to look at")
-    )
+    _evaluate_options(commands.add_parser("evaluate", help="how well models do on clips they did not see: a table, JSON, a sheet of the worst frames"))
+    _puppets_options(commands.add_parser("puppets", help="drawn clips that know their joints, their flow and what is hidden: some to look at"))
     _train_options(commands.add_parser("train", help="a model from clips, or from drawn puppets that know the truth"))
     _bench_options(commands.add_parser("bench", help="how fast the networks run here, against the plain loop of the published programs"))
     return root
@@ -71,22 +67,16 @@ def parser() -> argparse.ArgumentParser:
 
 def _evaluate_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("models", nargs="+", metavar="MODEL", help="checkpoints or known names; flow is the default model")
-    command.add_argument(
-        "--data", required=True, metavar="DIR|FILE|puppets", help="a folder of clips, one clip, or drawn clips that know the truth"
-    )
+    command.add_argument("--data", required=True, metavar="DIR|FILE|puppets", help="a folder of clips, one clip, or drawn clips that know the truth")
     command.add_argument("-o", "--out", default="evaluation", metavar="DIR", help="where table, JSON and sheet go (evaluation)")
-    command.add_argument(
-        "--mode", choices=("reconstruction", "animation"), default="reconstruction", help="a clip out of its first frame, or another's"
-    )
+    command.add_argument("--mode", choices=("reconstruction", "animation"), default="reconstruction", help="a clip out of its first frame, or another's")
     command.add_argument("--pairs", metavar="PAIRS.csv", help="for animation: columns source and driving, names of clips (at random)")
     command.add_argument("--size", type=int, metavar="N", help="side of the squares compared (the models' own; 256)")
     command.add_argument("--limit", type=int, metavar="N", help="clips, or pairs, at most")
     command.add_argument("--frames", type=int, metavar="N", help="of each clip at most (all; puppets 16)")
     command.add_argument("--clips", type=int, default=20, metavar="N", help="how many puppets (20)")
     command.add_argument("--kinds", type=_words, default=("face", "figure", "animal", "shape"), metavar="face,...", help="of puppets (all)")
-    command.add_argument(
-        "--detector", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)"
-    )
+    command.add_argument("--detector", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)")
     command.add_argument("--embedder", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to N D, for identity (none)")
     command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
     command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
@@ -110,34 +100,26 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _train_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "recipe", metavar="RECIPE.toml|PRESET", help="what to train and how; fomm, mraa, tpsmm, copart, monkeynet and others are presets"
-    )
-    command.add_argument(
-        "--data", required=True, metavar="DIR|puppets", help="a folder of videos, with train/ inside or without, or drawn puppets"
-    )
+    command.add_argument("recipe", metavar="RECIPE.toml|PRESET", help="what to train and how; fomm, mraa, tpsmm, copart, monkeynet and others are presets")
+    command.add_argument("--data", required=True, metavar="DIR|puppets", help="a folder of videos, with train/ inside or without, or drawn puppets")
     command.add_argument("-o", "--out", metavar="DIR", help="where the model, its state, its log and sheets go (runs/RECIPE)")
     command.add_argument("--steps", type=int, metavar="N", help="of all stages together, each in proportion (the recipe's)")
     command.add_argument("--batch", type=int, metavar="N", help="pairs at a time (the recipe's)")
     command.add_argument("--seed", type=int, metavar="N", help="of everything random (the recipe's)")
     command.add_argument("--start-from", metavar="FILE", help="a checkpoint whose tensors are taken where they fit")
-    command.add_argument(
-        "--vgg", metavar="FILE", help="VGG-19's weights as torchvision names them, for the perceptual loss (a pyramid in its place)"
-    )
+    command.add_argument("--vgg", metavar="FILE", help="VGG-19's weights as torchvision names them, for the perceptual loss (a pyramid in its place)")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor, for the network (all)")
     command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
-    command.add_argument("--fresh", action="store_true", help="start again where a state to go on from is in the folder")
+    again = command.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on from the folder's state, where there is one (always, unless --fresh)")
+    again.add_argument("--fresh", action="store_true", help="start again where there is a state to go on from")
     command.set_defaults(run=train)
 
 
 def _bench_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("family", nargs="*", help="fomm mraa tpsmm copart monkeynet x2face (fomm mraa tpsmm)")
-    command.add_argument(
-        "-o", "--output", default="benchmarks/results", metavar="DIR", help="where the table and the plot go (benchmarks/results)"
-    )
-    command.add_argument(
-        "--speed", nargs="+", choices=DTYPES, default=["float32", "bfloat16"], help="the modes to measure (float32 bfloat16)"
-    )
+    command.add_argument("-o", "--output", default="benchmarks/results", metavar="DIR", help="where the table and the plot go (benchmarks/results)")
+    command.add_argument("--speed", nargs="+", choices=DTYPES, default=["float32", "bfloat16"], help="the modes to measure (float32 bfloat16)")
     command.add_argument("--runs", type=int, default=5, metavar="N", help="alternating runs, of which medians are taken (5)")
     command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
     command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
@@ -148,12 +130,8 @@ def _animate_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", help="a picture")
     command.add_argument("driving", help="a clip: a film, a GIF, a folder of frames, frames/%%04d.png")
     _output_options(command)
-    command.add_argument(
-        "--mode", choices=("relative", "absolute", "avd"), default="relative", help="how the performance is carried over (relative)"
-    )
-    command.add_argument(
-        "--adapt-scale", action=argparse.BooleanOptionalAction, default=True, help="fit relative motion to the source's size (on)"
-    )
+    command.add_argument("--mode", choices=("relative", "absolute", "avd"), default="relative", help="how the performance is carried over (relative)")
+    command.add_argument("--adapt-scale", action=argparse.BooleanOptionalAction, default=True, help="fit relative motion to the source's size (on)")
     command.add_argument("--strength", type=float, default=1.0, help="1 moves as far as the driver does (1)")
     command.add_argument("--reference", type=_reference, default=0, metavar="N|best", help="the frame relative motion is measured from (0)")
     command.add_argument("--subject", type=_box, metavar="L,T,R,B", help="where in the picture what moves is, in pixels (all of it)")
@@ -169,9 +147,7 @@ def _swap_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("driving", metavar="target", help="a picture or a clip: where they go")
     _output_options(command)
     command.add_argument("--parts", default="", metavar="1,3-5", help="numbers of the parts; 0 is the background")
-    command.add_argument(
-        "--mask", default="target", metavar="target|source|FILE", help="whose parts make the mask, or a mask from any segmenter (target)"
-    )
+    command.add_argument("--mask", default="target", metavar="target|source|FILE", help="whose parts make the mask, or a mask from any segmenter (target)")
     command.add_argument("--mask-of", choices=("target", "source"), default="target", help="whose pixels a mask from a file marks (target)")
     command.add_argument("--hard", action="store_true", help="masks of 0 and 1 instead of soft edges")
     command.add_argument("--strength", type=float, default=1.0, help="0 leaves the target, 1 swaps wholly (1)")
@@ -180,9 +156,7 @@ def _swap_options(command: argparse.ArgumentParser) -> None:
 
 
 def _output_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help=".mp4 .mov .mkv .webm .gif .webp, frames/%%05d.png or a folder/"
-    )
+    command.add_argument("-o", "--output", required=True, metavar="OUT", help=".mp4 .mov .mkv .webm .gif .webp, frames/%%05d.png or a folder/")
     command.add_argument("--codec", choices=("h264", "prores", "prores-422", "vp9", "png"), help="rather than what the extension says")
     command.add_argument("--crf", type=int, default=17, help="quality of H.264 and VP9, lower is better (17)")
     command.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of PNG sequences (8)")
@@ -195,31 +169,18 @@ def _output_options(command: argparse.ArgumentParser) -> None:
 
 def _model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", help="a checkpoint or a known name (the default, which needs no weights)")
-    command.add_argument(
-        "--size", choices=("source", "model"), default="source", help="the picture's own pixels, or the network's (source)"
-    )
-    command.add_argument(
-        "--fit", choices=("stretch", "letterbox", "crop"), default="stretch", help="how pictures come to the network's square (stretch)"
-    )
+    command.add_argument("--size", choices=("source", "model"), default="source", help="the picture's own pixels, or the network's (source)")
+    command.add_argument("--fit", choices=("stretch", "letterbox", "crop"), default="stretch", help="how pictures come to the network's square (stretch)")
     command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
     command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
-    command.add_argument(
-        "--speed", choices=SPEEDS, default="float32", help="exact as published, the same to 1e-3, or rounded and faster (float32)"
-    )
-    command.add_argument(
-        "--dtype", choices=DTYPES, help="cast the exact network so rather than optimise it; keypoints and fields stay float32"
-    )
+    command.add_argument("--speed", choices=SPEEDS, default="float32", help="exact as published, the same to 1e-3, or rounded and faster (float32)")
+    command.add_argument("--dtype", choices=DTYPES, help="cast the exact network so rather than optimise it; keypoints and fields stay float32")
     _assumption_options(command)
 
 
 def _assumption_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=_assignment,
-        metavar="NAME=VALUE",
-        help="what no tensor tells, such as head_padding=3; see inspect",
+        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", help="what no tensor tells, such as head_padding=3; see inspect"
     )
 
 
@@ -346,9 +307,7 @@ def animate(options: argparse.Namespace) -> None:
                 masks.write(step.occlusion.expand(-1, 3, -1, -1))
             if samples:
                 samples.add(step)
-    print(
-        f"{options.output}: {writer.count} frames of {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(options.fps or clip.fps):g} a second"
-    )
+    print(f"{options.output}: {writer.count} frames of {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(options.fps or clip.fps):g} a second")
     if samples:
         write_picture(samples.sheet(), options.preview)
         print(f"{options.preview}: driver, result, field, occlusion")
@@ -370,9 +329,7 @@ def swap(options: argparse.Namespace) -> None:
     portrait = model.encode(fitted(model, source, options.fit).to(model.device))
 
     def swapped(frames: Any) -> Any:
-        pictures = swap_parts(
-            model, portrait, fitted(model, frames, options.fit), parts, mask, options.hard, options.strength, options.mask_of
-        )
+        pictures = swap_parts(model, portrait, fitted(model, frames, options.fit), parts, mask, options.hard, options.strength, options.mask_of)
         return pictures if options.size == "model" else back_to_size(model, pictures, frames, options.fit)
 
     if Path(options.output).suffix.lower() in PICTURES and "%" not in options.output:
@@ -469,19 +426,12 @@ def models(options: argparse.Namespace) -> None:
 
     found = catalogue.installed()
     if options.json:
-        print(
-            json.dumps(
-                [{**asdict(entry), "installed": str(found[entry]) if entry in found else None} for entry in catalogue.entries()],
-                default=str,
-            )
-        )
+        print(json.dumps([{**asdict(entry), "installed": str(found[entry]) if entry in found else None} for entry in catalogue.entries()], default=str))
         return
     print("flow: needs no weights, moves anything; the default\n")
     for entry in catalogue.entries():
         where = f"installed: {found[entry]}" if entry in found else f"not installed; {entry.files[0]}, see models/{entry.card}"
-        print(
-            f"{entry.name} ({entry.size or '?'} px): {entry.suits}\n    {where}\n    licence: {entry.licence or 'not known'}. {entry.permits}"
-        )
+        print(f"{entry.name} ({entry.size or '?'} px): {entry.suits}\n    {where}\n    licence: {entry.licence or 'not known'}. {entry.permits}")
     print("\nLooked in: " + (", ".join(str(path) for path in catalogue.search_paths()) or "no folder; set COMFYUI_MOTION_MODELS"))
     print("Nothing is downloaded unless you do it.")
 
@@ -519,7 +469,8 @@ def train(options: argparse.Namespace) -> None:
     training = Training.plan(options)
     print(training.about(), flush=True)
     with Bar("training", "step") as bar:
-        print(training.run(bar.told))
+        said = training.run(bar.told)
+    print(said)
 
 
 def bench(options: argparse.Namespace) -> None:
