@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .puppet_faces import coordinates, soft, turned
-from .puppet_paint import Array, Random, backdrop, cloth
-from .puppet_stage import Flat, Frame, Layer
+from .puppet_paint import Array, Random, backdrop, cloth, coordinates, soft
+from .puppet_stage import Flat, Frame, Layer, turned
 
 SHEET = 72
 

@@ -1,18 +1,18 @@
 """What puppets are painted with: noise, dead leaves, stripes, checks, glyphs, gradients, and photographs where the user gives some.
 
-Pictures here are numpy, H W 3 float32 in 0..1. Every function draws from the generator it is given and from nothing else.
+Pictures here are numpy, H W 3, float32, in 0..1. Every function draws from the generator it is given and from nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = np.ndarray[Any, np.dtype[Any]]
 Random = np.random.Generator
 
 BANK = 256  # side of the grey textures that all others are made of
@@ -108,7 +108,7 @@ def glyphs(random: Random, size: int) -> Array:
 def cloth(random: Random, size: int, base: Array | None = None, photographs: Sequence[Array] = ()) -> Array:
     """A surface: two or three colours mixed by patterns and roughened, or a piece of a photograph. size size 3"""
     if photographs and random.random() < 0.5:
-        return window_of(random, photographs[random.integers(len(photographs))], size)
+        return window_of(random, photographs[int(random.integers(len(photographs)))], size)
     first = colour(random) if base is None else base
     second = np.clip(first + random.normal(0, 0.22, 3).astype(np.float32), 0, 1)
     mix = pattern(random, size)[..., None] * random.uniform(0.2, 1)
@@ -149,3 +149,19 @@ def backdrop(random: Random, size: int, photographs: Sequence[Array] = ()) -> Ar
                 cv2.LINE_AA,
             )
     return scene if random.random() < 0.5 else cv2.GaussianBlur(scene, (0, 0), random.uniform(0.5, 3))
+
+
+def coordinates(size: int) -> tuple[Array, Array]:
+    line = np.linspace(-1, 1, size, dtype=np.float32)
+    u, v = np.meshgrid(line, line)
+    return u, v
+
+
+def soft(distance: Array, width: float) -> Array:
+    """1 where distance < 0, 0 beyond `width`."""
+    return np.clip(1 - distance / width, 0, 1)
+
+
+def lay(surface: Array, weight: Array, tint: Array) -> None:
+    """Mix a colour over a surface, in place."""
+    surface += weight[..., None] * (tint - surface)

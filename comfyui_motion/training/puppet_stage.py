@@ -76,7 +76,7 @@ class Frame:
 def look(texture: Array, rest: Array, height: int, border: int = cv2.BORDER_CONSTANT) -> Array:
     """A texture that spans -1..1, seen at surface points. S S C, N 2 -> N C"""
     at = ((rest + 1) * (0.5 * (texture.shape[0] - 1))).astype(np.float32).reshape(height, -1, 2)
-    return cv2.remap(texture, at, None, cv2.INTER_LINEAR, borderMode=border).reshape(len(rest), -1)
+    return cv2.remap(texture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=border).reshape(len(rest), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,3 +161,7 @@ def shown(source: Shot, owner: int, points: Array) -> np.ndarray:
         for y in (low[:, 1], high[:, 1]):
             found |= source.owner[y, x] == owner
     return inside & found
+
+
+def turned(angle: float) -> Array:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)

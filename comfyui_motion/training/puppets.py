@@ -17,8 +17,9 @@ from torch import Tensor
 
 from .. import InputError, Keypoints
 from .pairs import Pairs, Truth
-from .puppet_faces import POSE, PosedFace, face_joints, paint_face, pose_face, random_pose
+from .puppet_faces import POSE, PosedFace, face_joints, pose_face, random_pose
 from .puppet_figures import PosedBody, animal, body_joints, figure, pose_body, random_stance, shape
+from .puppet_looks import paint_face
 from .puppet_paint import Array, Random
 from .puppet_stage import Frame, Shot, shoot, truth
 
