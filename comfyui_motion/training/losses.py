@@ -166,6 +166,27 @@ def flow_l1(field: MotionField, truth: Truth) -> Tensor:
     return masked_mean((ours - moved / seen.clamp(min=1e-6)).abs().mean(1, keepdim=True), seen * (seen > 0.5))
 
 
+def motions_likelihood(field: MotionField, source: Keypoints, driving: Keypoints, truth: Truth, spread: float = 0.02) -> Tensor:
+    """-log sum_k M_k exp(-|T_k(z) - T(z)| / spread), over what the best point would give: each visible pixel should belong to a point that
+    moves as it does (the masks M_k of FOMM, eq. 6, as a mixture of experts; Jacobs et al., 1991). Unlike the field's own error, it pulls on
+    masks that are sure and wrong. Pixels that move count most.
+    """
+    assert field.contributions is not None
+    masks = field.contributions  # B K+1 h w
+    grid = MotionField.identity(1, *field.size, like=truth.grid).grid
+    true = F.interpolate(truth.grid.permute(0, 3, 1, 2), field.size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
+    with torch.no_grad():
+        offset = grid[:, None] - driving.position[:, :, None, None]  # B K h w 2
+        if source.jacobian is not None and driving.jacobian is not None:
+            offset = torch.einsum("bkij,bkhwj->bkhwi", source.jacobian @ inverse(driving.jacobian), offset)
+        motions = torch.cat([grid[:, None].expand(len(masks), -1, -1, -1, -1), source.position[:, :, None, None] + offset], dim=1)
+        worse = -(motions - true[:, None]).norm(dim=-1) / spread
+        worse = worse - worse.amax(1, keepdim=True)
+        moving = (true - grid).norm(dim=-1) > spread / 2
+        weight = F.interpolate(truth.visible, field.size, mode="area")[:, 0] * (0.15 + moving)
+    return masked_mean(-torch.logsumexp(masks.clamp(min=1e-7).log() + worse, 1), weight)
+
+
 def occlusion_entropy(field: MotionField, visible: Tensor) -> Tensor:
     """Binary cross-entropy of every occlusion map, hidden and visible pixels counting alike however few are hidden. Visible B 1 H W"""
     total = visible.new_zeros(())

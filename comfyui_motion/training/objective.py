@@ -31,6 +31,7 @@ WHOLE = (
     "adversarial",
     "matching",
     "flow",
+    "motions",
     "occlusion",
 )  # need more than keypoints
 
@@ -75,11 +76,15 @@ class Attempt:
         return self._watched("driving", lambda: self.model.detect(self.pairs.driving))
 
     @cached_property
+    def pose(self) -> Any:
+        """The driving keypoints, as detected (or told)."""
+        return self._told(self.truth.driving, self.driving) if self.stage.teacher else self.driving
+
+    @cached_property
     def field(self) -> MotionField:
         if self.model.many_sources:
             return MotionField(self.driving.grid, align_corners=self.model.spec.align_corners)
-        pose = self._told(self.truth.driving, self.driving) if self.stage.teacher else self.driving
-        return self.model.motion(self.portrait, pose, frames=self.pairs.driving if self.with_background else None)
+        return self.model.motion(self.portrait, self.pose, frames=self.pairs.driving if self.with_background else None)
 
     @cached_property
     def prediction(self) -> Tensor:
@@ -103,13 +108,21 @@ class Attempt:
         return self.discriminator(self.prediction)
 
     def _told(self, true: Keypoints, own: Keypoints) -> Keypoints:
-        """The truth where a joint is known, the model's own where it is not."""
-        known = self.truth.known
+        """The truth, told as unsurely as a detector would: both frames' points are off alike, and each a little by itself."""
         matched_points(self.model, true, own)
-        frames = None
-        if true.jacobian is not None and own.jacobian is not None:
-            frames = torch.where(known[..., None, None], true.jacobian, own.jacobian)
-        return Keypoints(torch.where(known[..., None], true.position, own.position), frames)
+        shared, error = self.teacher_errors, self.stage.teacher_error
+        position = true.position + error * (shared[0] + 0.4 * self._noise(true.position))
+        if true.jacobian is None or own.jacobian is None:
+            return Keypoints(position)
+        return Keypoints(position, true.jacobian + 2.5 * error * (shared[1] + 0.4 * self._noise(true.jacobian)))
+
+    @cached_property
+    def teacher_errors(self) -> tuple[Tensor, Tensor]:
+        position = self.truth.source.position
+        return self._noise(position), self._noise(position[..., None].expand(-1, -1, -1, 2))
+
+    def _noise(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator).to(like.device)
 
     def _watched(self, name: str, call: Callable[[], Any]) -> Any:
         if "heatmaps" not in self.stage.losses:
@@ -201,6 +214,7 @@ TERMS: dict[str, Callable[[Attempt], Tensor]] = {
     "frames": lambda a: losses.frames_l1(*a.detected(), a.truth),
     "follow": lambda a: losses.follows_flow(*a.detected(), a.truth),
     "flow": lambda a: losses.flow_l1(a.field, a.truth),
+    "motions": lambda a: losses.motions_likelihood(a.field, a.portrait.keypoints, a.pose, a.truth),
     "occlusion": lambda a: losses.occlusion_entropy(a.field, a.truth.visible),
 }
 

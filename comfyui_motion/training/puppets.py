@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from .. import InputError, Keypoints
 from .pairs import Pairs, Truth
+from .puppet_copies import seen_again
 from .puppet_faces import POSE, PosedFace, face_joints, pose_face, random_pose
 from .puppet_figures import PosedBody, animal, body_joints, figure, pose_body, random_stance, shape
 from .puppet_looks import paint_face
@@ -125,7 +127,7 @@ class Puppets:
     """Pairs of endless puppets, by seed and step. See `PairSource`.
 
     `face_share` of them are faces, if faces are among `kinds`; the others come evenly from what else there is. `photographs` are used as
-    textures. Raises InputError.
+    textures. Each drawing serves `copies` steps: first as it is, then turned, zoomed, mirrored and in another light. Raises InputError.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Puppets:
         face_share: float = 0.7,
         photographs: Sequence[Tensor] = (),
         plain: bool = False,
+        copies: int = 1,
     ) -> None:
         unknown = [kind for kind in kinds if kind not in KINDS]
         if unknown or not kinds:
@@ -147,7 +150,10 @@ class Puppets:
         for photograph in photographs:
             if photograph.ndim != 3 or photograph.shape[0] != 3:
                 raise InputError(f"Photographs are 3 H W in 0..1, and one is {tuple(photograph.shape)}.")
-        self.size, self.seed, self.plain = size, seed, plain
+        if copies < 1:
+            raise InputError(f"Each drawing serves 1 step or more, and copies is {copies}.")
+        self.size, self.seed, self.plain, self.copies = size, seed, plain, copies
+        self.drawn = lru_cache(maxsize=2)(self._draw)
         others = [kind for kind in kinds if kind != "face"]
         share = (face_share if others else 1.0) if "face" in kinds else 0.0
         self.kinds = ["face", *others]
@@ -158,9 +164,14 @@ class Puppets:
         """`count` pairs: of each puppet two frames are drawn, and both ways between them are pairs."""
         if step < 0 or count < 1:
             raise InputError(f"A batch is of step 0 or later and holds 1 pair or more; step {step} and {count} pairs were asked for.")
+        drawing, copy = divmod(step, self.copies)
+        pairs = self.drawn(drawing, count)
+        return seen_again(pairs, np.random.default_rng([self.seed, drawing, count, copy]), MIRROR) if copy else pairs
+
+    def _draw(self, drawing: int, count: int) -> Pairs:
         pairs: list[tuple[Still, Still]] = []
         for number in range((count + 1) // 2):
-            random = np.random.default_rng([self.seed, step, number])
+            random = np.random.default_rng([self.seed, drawing, number])
             puppet = self.puppet(random)
             one, other = (puppet.shoot(random, pose, self.size) for pose in (puppet.base, puppet.near(random, puppet.base)))
             pairs += [(one, other), (other, one)]

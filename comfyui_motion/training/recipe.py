@@ -33,9 +33,11 @@ LOSSES = {
     "frames": "needs truth: surroundings turn and stretch as they should",
     "follow": "needs truth: keypoints follow the true flow",
     "flow": "needs truth: the field is the true flow",
+    "motions": "needs truth: each pixel belongs to the point that moves as it does",
     "occlusion": "needs truth: occlusion is the true visibility",
 }
-SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "occlusion")
+SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "motions", "occlusion")
+PUBLISHED_SIZE = 256  # of every family
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("steps", "cosine")
 
@@ -93,6 +95,7 @@ class Stage:
     precision: str = "float32"  # of convolutions
     trains: tuple[str, ...] = ()  # prefixes of modules; all others are frozen. None given: all but the avd network
     teacher: bool = False  # the true joints in place of the detector's keypoints
+    teacher_error: float = 0.0  # and as uncertain as a detector's: how far off they are told, in half pictures
     background_from: int = 0  # when the background predictor begins to matter, where there is one
     dropout: Dropout | None = None
     pose_scale: float = 0.25  # avd: how much keypoints are stretched, on each side
@@ -173,6 +176,11 @@ class Recipe:
         """What of it needs a truth."""
         names = [name for stage in self.stages for name in stage.losses if name in SUPERVISED]
         return names + ["teacher" for stage in self.stages if stage.teacher]
+
+
+def size_of(recipe: Recipe) -> int:
+    """The side of the pictures it trains on: as told, the model's own, or what was published."""
+    return recipe.data.size or recipe.parameters.get("size", PUBLISHED_SIZE)
 
 
 def read_recipe(name: str | Path, **changes: Any) -> Recipe:
