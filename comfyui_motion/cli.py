@@ -111,7 +111,7 @@ def _train_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=int, metavar="N", help="of the processor, for the network (all)")
     command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
     again = command.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on from the folder's state, where there is one (always, unless --fresh)")
+    again.add_argument("--resume", action="store_true", help="go on from the folder's state, and refuse where there is none (where there is one)")
     again.add_argument("--fresh", action="store_true", help="start again where there is a state to go on from")
     command.set_defaults(run=train)
 

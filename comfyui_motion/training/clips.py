@@ -110,14 +110,16 @@ class Clips:
     def _pair(self, number: int, draw: random.Random) -> Tensor:
         """Two frames of the video whose turn it is; where that is damaged, of another. 2 3 H W"""
         path = self._turn(number, draw)
-        for _ in range(10 * len(self.paths)):
+        for trial in range(10 * len(self.paths)):
+            chance = random.Random(f"{self.seed} {number} {trial}")  # so that what was met before changes nothing
+            another = chance.choice(self.paths)
             if str(path) not in self.skipped:
                 try:
                     total = self.lengths[str(path)] = self.lengths.get(str(path)) or count_frames(path)
-                    return self._fitted(read_frames(path, draw.sample(range(total), 2)))
+                    return self._fitted(read_frames(path, chance.sample(range(total), 2)))
                 except MediaError as error:
                     self.skipped[str(path)] = str(error)
-            path = draw.choice(self.paths)
+            path = another
         raise InputError(f"no video of {self.root} can be read{self._why()}.")
 
     def _turn(self, number: int, draw: random.Random) -> Path:

@@ -12,8 +12,7 @@ from .. import InputError
 from .clips import Augment, Clips
 from .pairs import PairSource
 from .puppets import UNSEEN, Puppets
-from .recipe import Recipe, read_recipe
-from .state import size_of
+from .recipe import Recipe, read_recipe, size_of
 from .trainer import Progress, train
 
 PUPPETS = "puppets"
@@ -41,7 +40,10 @@ class Training:
         recipe = recipe.lasting(options.steps) if options.steps else recipe
         if recipe.supervised and options.data != PUPPETS:
             raise InputError(f"This recipe needs a truth ({recipe.supervised[0]}), which clips do not have; train it on --data puppets.")
-        return Training(recipe, pairs, validation, Path(options.out or Path("runs") / Path(options.recipe).stem), options)
+        folder = Path(options.out or Path("runs") / Path(options.recipe).stem)
+        if options.resume and not (folder / "state.pt").exists():
+            raise InputError(f"{folder} has no state to go on from; leave --resume out to start.")
+        return Training(recipe, pairs, validation, folder, options)
 
     def about(self) -> str:
         """What will be done, and what is missing for it."""
@@ -78,7 +80,7 @@ class Training:
 
 def open_data(data: str, recipe: Recipe) -> tuple[PairSource, PairSource | None]:
     """Pairs to train on, and pairs to measure on where some are kept apart."""
-    size, wanted = recipe.data.size or size_of(recipe), recipe.data
+    size, wanted = size_of(recipe), recipe.data
     if data == PUPPETS:
         options: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in wanted.puppets.items()}
         return Puppets(size, recipe.seed, **options), Puppets(size, UNSEEN, **options)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import InputError, MotionModel, build
+from .. import InputError, MotionModel
 from .adversary import Discriminator
 from .recipe import Recipe, Stage, written
 
@@ -151,12 +151,6 @@ def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
     if run.discriminator is not None:
         run.discriminator.load_state_dict(content["discriminator"])
     run.waiting = {name: content[name] for name in ("stage", "optimiser", "critic")}
-
-
-def size_of(recipe: Recipe) -> int:
-    """The side of the pictures that its model is for."""
-    with torch.device("meta"):
-        return build(recipe.family, **recipe.parameters).size
 
 
 class Interrupts:
