@@ -15,8 +15,8 @@ from comfyui_motion.training.vgg import VGG19, load_vgg, shrunk
 from comfyui_motion.training.warps import Transform, Warp, random_transform
 
 
-def transform(warp: Warp = Warp(noise=0.1, bend=0.02), count: int = 2) -> Transform:
-    return random_transform(count, warp, torch.Generator().manual_seed(1))
+def transform(noise: float = 0.1, bend: float = 0.02) -> Transform:
+    return random_transform(2, Warp(noise, bend), torch.Generator().manual_seed(1))
 
 
 def points(*xy: tuple[float, float], jacobian: torch.Tensor | None = None) -> Keypoints:
@@ -88,7 +88,7 @@ def test_no_warp_changes_nothing():
 def test_a_point_of_the_warped_picture_is_where_the_warp_says():
     """A ramp of x and y is read at T(z)."""
     grid = MotionField.identity(2, 40, 40).grid.permute(0, 3, 1, 2)
-    warp = transform(Warp(noise=0.02, bend=0.005))
+    warp = transform(noise=0.02, bend=0.005)
     middle = grid[..., 10:30, 10:30].permute(0, 2, 3, 1).reshape(2, -1, 2)
     found = warp.warp(grid)[..., 10:30, 10:30].permute(0, 2, 3, 1).reshape(2, -1, 2)
     assert torch.allclose(found, warp(middle), atol=2e-3)
