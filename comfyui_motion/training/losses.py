@@ -197,6 +197,16 @@ def occlusion_entropy(field: MotionField, visible: Tensor) -> Tensor:
     return total / max(len(field.occlusion), 1)
 
 
+def hidden_overlap(field: MotionField, visible: Tensor) -> Tensor:
+    """1 - intersection over union of what is called hidden and what is, of the whole batch, softly (Rahman and Wang, 2016). Visible B 1 H W"""
+    total = visible.new_zeros(())
+    for level in field.occlusion:
+        true = 1 - F.interpolate(visible, level.shape[-2:], mode="area")
+        both = ((1 - level) * true).sum()
+        total = total + 1 - (both + 1) / (((1 - level) + true).sum() - both + 1)
+    return total / max(len(field.occlusion), 1)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Over what the mask (bool, or weights) marks; 0 where it marks nothing."""
     weight = mask.to(values.dtype).expand_as(values)

@@ -33,6 +33,7 @@ WHOLE = (
     "flow",
     "motions",
     "occlusion",
+    "overlap",
 )  # need more than keypoints
 
 
@@ -216,6 +217,7 @@ TERMS: dict[str, Callable[[Attempt], Tensor]] = {
     "flow": lambda a: losses.flow_l1(a.field, a.truth),
     "motions": lambda a: losses.motions_likelihood(a.field, a.portrait.keypoints, a.pose, a.truth),
     "occlusion": lambda a: losses.occlusion_entropy(a.field, a.truth.visible),
+    "overlap": lambda a: losses.hidden_overlap(a.field, a.truth.visible),
 }
 
 
@@ -233,6 +235,7 @@ def check(model: MotionModel, stage: Stage) -> None:
         "avd": getattr(network, "avd_network", None) is None and "no avd network",
         "heatmaps": model.family not in HEADS and "no heatmaps",
         "occlusion": model.family == "monkeynet" and "no occlusion",
+        "overlap": model.family == "monkeynet" and "no occlusion",
     }
     if not isinstance(points, Keypoints):
         missing |= dict.fromkeys(set(TERMS) - {"perceptual", "pyramid", "gradient", "adversarial", "matching"}, "no keypoints")

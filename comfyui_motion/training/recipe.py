@@ -35,8 +35,9 @@ LOSSES = {
     "flow": "needs truth: the field is the true flow",
     "motions": "needs truth: each pixel belongs to the point that moves as it does",
     "occlusion": "needs truth: occlusion is the true visibility",
+    "overlap": "needs truth: what is called hidden covers what is hidden, and no more",
 }
-SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "motions", "occlusion")
+SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "motions", "occlusion", "overlap")
 PUBLISHED_SIZE = 256  # of every family
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("steps", "cosine")
