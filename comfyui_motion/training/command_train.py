@@ -82,6 +82,10 @@ def open_data(data: str, recipe: Recipe) -> tuple[PairSource, PairSource | None]
     """Pairs to train on, and pairs to measure on where some are kept apart."""
     size, wanted = size_of(recipe), recipe.data
     if data == PUPPETS:
+        if recipe.seed >= UNSEEN:
+            raise InputError(
+                f"Puppets of seeds from {UNSEEN} on are kept for evaluation, and the seed is {recipe.seed}; give a smaller one."
+            )
         options: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in wanted.puppets.items()}
         return Puppets(size, recipe.seed, **options), Puppets(size, UNSEEN, **options)
     augment = Augment(wanted.flip, wanted.reverse, wanted.colour)

@@ -17,15 +17,17 @@ TURN, ZOOM, SHIFT = 0.35, 0.3, 0.2  # radians, logarithm, half pictures: at most
 IN_VIEW = 1.02
 
 
-def seen_again(pairs: Pairs, random: Random, mirror: tuple[int, ...]) -> Pairs:
-    """Both frames of each pair through one camera, and the truth with them. Beyond the edges the scene is mirrored, its motion too.
+def seen_again(pairs: Pairs, random: Random, mirror: tuple[int, ...], mirrors: np.ndarray) -> Pairs:
+    """Both frames of each pair through one camera, and the truth with them; of those that `mirrors` marks half are mirrored.
+
+    Beyond the edges the scene is reflected, its motion too.
 
     A pixel p of the copy shows A p + b of the drawing; so a point q of the drawing is at A^-1 (q - b), and frames turn with A^-1.
     """
     assert pairs.truth is not None
     count, truth = len(pairs.source), pairs.truth
     angle, zoom = random.uniform(-TURN, TURN, count), np.exp(random.uniform(-ZOOM, ZOOM, count))
-    flipped = torch.from_numpy(random.random(count) < 0.5)
+    flipped = torch.from_numpy((random.random(count) < 0.5) & mirrors)
     matrix = torch.tensor(np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * zoom, dtype=torch.float32).permute(
         2, 0, 1
     )

@@ -135,7 +135,7 @@ def figure(random: Random, photographs: Sequence[Array] = ()) -> Body:
     joints = (
         (left + 3, 0, 0.9), (right + 3, 0, 0.9), (left + 2, 0, 0), (right + 2, 0, 0), (left + 3, 0, -0.9), (right + 3, 0, -0.9),
         (0, 0, 0.6), (1, 0, 0.4), (left + 1, 0, 0.9), (right + 1, 0, 0.9), (0, 0, 0.2), (0, 0, -0.2), (0, 0, -0.85),
-        (1, 0, 0), (left + 1, 0, -0.9), (right + 1, 0, -0.9), (1, 0, 0.95), (1, 0, -0.9), (left, 0, -0.85), (right, 0, -0.85),
+        (1, 0, 0), (left + 1, 0, -0.9), (right + 1, 0, -0.9), (1, 0, 0.85), (1, 0, -0.9), (left, 0, -0.85), (right, 0, -0.85),
     )  # fmt: skip
     return Body(tuple(limbs), backdrop(random, 192, photographs), random.uniform(0.75, 1.3), joints)
 

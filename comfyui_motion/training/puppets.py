@@ -165,17 +165,20 @@ class Puppets:
         if step < 0 or count < 1:
             raise InputError(f"A batch is of step 0 or later and holds 1 pair or more; step {step} and {count} pairs were asked for.")
         drawing, copy = divmod(step, self.copies)
-        pairs = self.drawn(drawing, count)
-        return seen_again(pairs, np.random.default_rng([self.seed, drawing, count, copy]), MIRROR) if copy else pairs
+        pairs, mirrors = self.drawn(drawing, count)
+        return seen_again(pairs, np.random.default_rng([self.seed, drawing, count, copy]), MIRROR, mirrors) if copy else pairs
 
-    def _draw(self, drawing: int, count: int) -> Pairs:
+    def _draw(self, drawing: int, count: int) -> tuple[Pairs, np.ndarray]:
+        """A batch, and which of its pairs may be mirrored: an animal's left legs are its near ones, whichever way it faces."""
         pairs: list[tuple[Still, Still]] = []
+        mirrors: list[bool] = []
         for number in range((count + 1) // 2):
             random = np.random.default_rng([self.seed, drawing, number])
             puppet = self.puppet(random)
             one, other = (puppet.shoot(random, pose, self.size) for pose in (puppet.base, puppet.near(random, puppet.base)))
             pairs += [(one, other), (other, one)]
-        return as_pairs(pairs[:count])
+            mirrors += 2 * [puppet.kind != "animal"]
+        return as_pairs(pairs[:count]), np.array(mirrors[:count])
 
     def puppet(self, random: Random) -> Puppet:
         return Puppet(random, str(random.choice(self.kinds, p=self.odds)), self.photographs, self.plain)
@@ -207,11 +210,14 @@ def keypoints(stills: Sequence[Still]) -> Keypoints:
 
 
 def puppet_clip(seed: int, frames: int = 16, size: int = 256, kind: str | None = None, plain: bool = False) -> PuppetClip:
-    """One puppet, moving smoothly through random poses. The same seed gives the same clip. Raises InputError."""
+    """One puppet, moving smoothly through random poses. The same seed gives the same puppet and the same movement, at any size and length.
+
+    Raises InputError.
+    """
     if frames < 1 or size < 16:
         raise InputError(f"A clip has at least 1 frame and 16 pixels a side; it was asked for {frames} and {size}.")
     source = Puppets(size, seed, (kind,) if kind else KINDS, plain=plain)
-    random = np.random.default_rng([seed, frames, size])
+    random, grain = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     puppet = source.puppet(random)
     keys = [puppet.base]
     while len(keys) < 2 + frames // 8:
@@ -221,7 +227,7 @@ def puppet_clip(seed: int, frames: int = 16, size: int = 256, kind: str | None =
         at = i / 8
         low, part = int(at), at - int(at)
         ease = part * part * (3 - 2 * part)
-        stills.append(puppet.shoot(random, keys[low] + np.float32(ease) * (keys[low + 1] - keys[low]), size))
+        stills.append(puppet.shoot(grain, keys[low] + np.float32(ease) * (keys[low + 1] - keys[low]), size))
     found = [truth(still.shot, stills[0].shot, stills[0].posed.layers) for still in stills]
     return PuppetClip(
         frames=pictures(stills),
