@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 import torch
 
 import comfyui_motion as motion
-from comfyui_motion import Keypoints
+from comfyui_motion import Keypoints, write_picture
+from comfyui_motion.training.clips import Clips
 from comfyui_motion.training.objective import TERMS
 from comfyui_motion.training.pairs import Pairs, Truth
 from comfyui_motion.training.plot import read_log
@@ -31,9 +33,17 @@ SMALL = {
     "tpsmm": {"splines": 2, "dense": HOUR, "dense_scale": 0.5, "inpainting": {"width": 4, "limit": 8, "depth": 3}, "avd": {"identity": 4, "pose": 4}},
     "copart": {"parts": 3, "affines": 3, "segmentation": HOUR, "segmentation_scale": 0.5, "body": BODY},
     "monkeynet": {"keypoints": 3, "detector": HOUR, "dense": HOUR, "generator": HOUR, "refinement": 1},
+    "x2face": {"width": 4, "limit": 8, "levels": 5, "bottleneck": 8},
 }  # fmt: skip
-FRAMES = {"equivariance_frames": 1.0}
-OWN = {"fomm": {**FRAMES, "adversarial": 1.0, "matching": 1.0}, "mraa": FRAMES, "tpsmm": {"warp": 1.0, "background": 1.0}, "copart": FRAMES}
+FRAMES, GAME, LEAST = {"equivariance_frames": 1.0}, {"adversarial": 1.0, "matching": 1.0}, {"perceptual": 10.0, "equivariance": 1.0}
+OWN = {
+    "fomm": {**LEAST, **FRAMES, **GAME},
+    "mraa": {**LEAST, **FRAMES},
+    "tpsmm": {**LEAST, "warp": 1.0, "background": 1.0},
+    "copart": {**LEAST, **FRAMES},
+    "monkeynet": {"pyramid": 10.0, **GAME},
+    "x2face": {"pyramid": 10.0},
+}
 
 
 @dataclass
@@ -69,7 +79,7 @@ class Squares:
 def recipe(family: str = "fomm", **changes: object) -> Recipe:
     content = {
         "family": family, "parameters": {**SMALL[family], "size": 32}, "steps": 4, "batch": 3, "lr": 1e-3, "save_every": 2, "log_every": 1,
-        "losses": {"perceptual": 10.0, "equivariance": 1.0, **OWN.get(family, {})}, "data": {"workers": 0},
+        "losses": LEAST, "data": {"workers": 0},
     }  # fmt: skip
     return recipe_of({**content, **changes})
 
@@ -94,7 +104,7 @@ def test_every_family_learns_by_every_module_and_is_loaded_again(family, tmp_pat
     def first(progress: Progress) -> None:
         before.setdefault("losses", progress.losses)
 
-    path = train(recipe(family, steps=2, ema=0.0), Squares(), tmp_path, device="cpu", progress=first)
+    path = train(recipe(family, steps=2, ema=0.0, losses=OWN[family]), Squares(), tmp_path, device="cpu", progress=first)
     assert all(torch.isfinite(torch.tensor(value)) for value in before["losses"].values())
     torch.manual_seed(0)
     untrained, trained = motion.build(family, **recipe(family).parameters).state_dict(), motion.load(path, device="cpu").state_dict()
@@ -112,20 +122,37 @@ def test_two_runs_of_one_seed_agree_and_of_two_differ(tmp_path):
     assert log(tmp_path / "a") != log(tmp_path / "c")
 
 
-@pytest.mark.parametrize("family", ["fomm", "tpsmm"])
-def test_stopped_and_gone_on_is_the_same_run(family, tmp_path):
-    dropout = {"dropout": {"first": 0.3, "last": 0.3, "ramp": 1, "until": 100}} if family == "tpsmm" else {}
-    plan = recipe(family, steps=5, log_every=2, accumulate=2, **dropout)
+def stopped(at: int) -> Callable[[Progress], None]:
+    """As a user stops it."""
 
     def stop(progress: Progress) -> None:
-        if progress.step == 3:
+        if progress.step == at:
             raise KeyboardInterrupt
 
+    return stop
+
+
+def test_stopped_and_gone_on_is_the_same_run(tmp_path):
+    """With a discriminator, several batches a step, and losses averaged over lines of the log."""
+    plan = recipe(steps=5, log_every=2, accumulate=2, losses=OWN["fomm"])
     train(plan, Squares(), tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        train(plan, Squares(), tmp_path / "parts", device="cpu", progress=stop)
+        train(plan, Squares(), tmp_path / "parts", device="cpu", progress=stopped(3))
     train(plan, Squares(), tmp_path / "parts", device="cpu")
     assert alike(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_dropped_splines_are_the_same_after_a_stop(tmp_path):
+    dropout = {"first": 0.5, "last": 0.5, "ramp": 1, "until": 100}
+    light = {**SMALL["tpsmm"], "background": False, "size": 32}
+    plan = recipe("tpsmm", parameters=light, steps=3, save_every=9, losses={"pyramid": 1.0}, dropout=dropout)
+    train(plan, Squares(), tmp_path / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, Squares(), tmp_path / "parts", device="cpu", progress=stopped(1))
+    train(plan, Squares(), tmp_path / "parts", device="cpu")
+    assert log(tmp_path / "whole") == log(tmp_path / "parts")
+    train(recipe("tpsmm", parameters=light, steps=3, save_every=9, losses={"pyramid": 1.0}), Squares(), tmp_path / "none", device="cpu")
+    assert log(tmp_path / "whole") != log(tmp_path / "none")
 
 
 KILLED = """
@@ -138,54 +165,52 @@ train(recipe(steps=400, save_every=3), Squares(), {folder!r}, device="cpu", prog
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_and_gone_on_is_the_same_run(how, tmp_path):
-    folder = tmp_path / "killed"
+def kill(how: int, folder: Path) -> int:
+    """Train in another process and kill it after seven steps; the step of the state it leaves."""
     script = KILLED.format(here=str(Path(__file__).parent), folder=str(folder))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
         assert process.stdout is not None
         while int(process.stdout.readline() or 99) < 7:
             pass
         process.send_signal(how)
         process.wait(timeout=60)
     assert process.returncode != 0
-    reached = torch.load(folder / "state.pt", weights_only=True)["step"]
-    assert reached >= 6 and (how != signal.SIGKILL or reached % 3 == 0)
+    return torch.load(folder / "state.pt", weights_only=True)["step"]
+
+
+def test_killed_and_gone_on_is_the_same_run(tmp_path):
+    reached = kill(signal.SIGKILL, tmp_path / "killed")
+    assert reached >= 6 and reached % 3 == 0  # as often as it is saved
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the run that was killed
     try:
-        longer = reached + 3
-
-        def stop(progress: Progress) -> None:
-            if progress.step == longer:
-                raise KeyboardInterrupt
-
         for name in ("killed", "whole"):
             with pytest.raises(KeyboardInterrupt):
-                train(recipe(steps=400, save_every=3), Squares(), tmp_path / name, device="cpu", progress=stop)
+                train(recipe(steps=400, save_every=3), Squares(), tmp_path / name, device="cpu", progress=stopped(reached + 3))
     finally:
         torch.set_num_threads(threads)
-    assert alike(folder, tmp_path / "whole")
+    assert alike(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_a_few_pairs_are_learned_by_heart(tmp_path):
-    @dataclass
-    class Few(Squares):
-        def batch(self, step: int, count: int) -> Pairs:
-            return super().batch(step % 2, count)
+def test_asked_to_end_it_leaves_the_step_it_was_at(tmp_path):
+    reached = kill(signal.SIGTERM, tmp_path)
+    assert reached >= 7
+    assert motion.load(tmp_path / "model.safetensors", device="cpu").family == "fomm"
 
-    seen = []
-    train(
-        recipe(steps=120, lr=4e-3, losses={"pyramid": 10.0}),
-        Few(),
-        tmp_path,
-        device="cpu",
-        progress=lambda p: seen.append(p.losses["pyramid"]),
-    )
-    assert seen[-1] < 0.25 * seen[0]
+
+def test_two_epochs_learn_eight_clips_by_heart(tmp_path):
+    """An epoch repeats its clips, as published ones do."""
+    squares = Squares()
+    (tmp_path / "train").mkdir()
+    for i in range(8):
+        pair = squares.batch(i, 1)
+        write_picture(torch.cat([pair.source, pair.driving], dim=3), tmp_path / "train" / f"{i}.png")
+    clips = Clips(tmp_path, repeats=60)
+    plan = recipe("monkeynet", steps=0, epochs=2, batch=8, lr=5e-3, losses={"pyramid": 10.0}, schedule="cosine", save_every=1000, sheet_every=1000)
+    train(plan, clips, tmp_path / "run", device="cpu", validation=clips)
+    found = read_log(tmp_path / "run" / "log.csv")
+    assert found["held_out_l1"][-1][1] < 0.02 < found["pyramid"][0][1]
 
 
 def test_the_true_joints_supervise_and_teach(tmp_path):
