@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .puppet_paint import Array, Random, backdrop, cloth, coordinates, soft
-from .puppet_stage import Flat, Frame, Layer, turned
+from .puppet_stage import Flat, Frame, Layer, Texture, turned
 
 SHEET = 72
 
@@ -29,14 +29,14 @@ class Limb:
     angle: float  # at rest, 0 hangs down
     swing: float  # how far it may turn, radians
     depth: float  # drawn back to front in this order
-    texture: Array  # S S 4
+    texture: Texture  # S S 4
     soft: float = 0.0  # how far it may bend
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
     limbs: tuple[Limb, ...]
-    background: Array
+    background: Texture
     scale: float
     joints: tuple[tuple[int, float, float], ...]  # twenty of (limb, rest x, rest y)
     named: bool = True  # a picture tells which joint is which; a heap of blobs does not
@@ -50,7 +50,7 @@ class PosedBody:
     scale: float
 
 
-def paint_limb(random: Random, tint: Array | None, outline: float, kind: str = "limb", photographs: Sequence[Array] = ()) -> Array:
+def paint_limb(random: Random, tint: Array | None, outline: float, kind: str = "limb", photographs: Sequence[Array] = ()) -> Texture:
     """A rounded sheet with its own pattern, shaded at its sides. S S 4"""
     u, v = coordinates(SHEET)
     power = random.uniform(2, 8) if kind != "round" else random.uniform(1.8, 2.6)
@@ -65,12 +65,12 @@ def paint_limb(random: Random, tint: Array | None, outline: float, kind: str = "
     surface = surface * (1 - random.uniform(0, 0.5) * np.abs(u + random.uniform(-0.3, 0.3))[..., None] ** 2)
     if outline:
         surface = surface * (1 - outline * soft(0.62 - around, 0.12)[..., None])
-    return np.concatenate([np.clip(surface, 0, 1) * alpha[..., None], alpha[..., None]], 2).astype(np.float32)
+    return Texture(np.concatenate([np.clip(surface, 0, 1) * alpha[..., None], alpha[..., None]], 2).astype(np.float32))
 
 
-def paint_head(random: Random, tint: Array, outline: float) -> Array:
+def paint_head(random: Random, tint: Array, outline: float) -> Texture:
     """A limb with a face on it: two eyes and a mouth, upside down as limbs hang from their joint (the neck is at y = -1)."""
-    sheet = paint_limb(random, tint, outline, "round")
+    sheet = paint_limb(random, tint, outline, "round").levels[0]
     u, v = coordinates(SHEET)
     dark = random.uniform(0, 0.3, 3).astype(np.float32)
     for side in (-1, 1):
@@ -78,7 +78,7 @@ def paint_head(random: Random, tint: Array, outline: float) -> Array:
         sheet[..., :3] += eye[..., None] * (sheet[..., 3:] * dark - sheet[..., :3])
     mouth = soft(np.maximum(np.abs(u) - 0.3, np.abs(v + 0.45) - 0.05), 0.05)
     sheet[..., :3] += mouth[..., None] * (sheet[..., 3:] * dark - sheet[..., :3])
-    return sheet
+    return Texture(sheet)
 
 
 def figure(random: Random, photographs: Sequence[Array] = ()) -> Body:
@@ -137,7 +137,7 @@ def figure(random: Random, photographs: Sequence[Array] = ()) -> Body:
         (0, 0, 0.6), (1, 0, 0.4), (left + 1, 0, 0.9), (right + 1, 0, 0.9), (0, 0, 0.2), (0, 0, -0.2), (0, 0, -0.85),
         (1, 0, 0), (left + 1, 0, -0.9), (right + 1, 0, -0.9), (1, 0, 0.85), (1, 0, -0.9), (left, 0, -0.85), (right, 0, -0.85),
     )  # fmt: skip
-    return Body(tuple(limbs), backdrop(random, 192, photographs), random.uniform(0.75, 1.3), joints)
+    return Body(tuple(limbs), Texture(backdrop(random, 192, photographs)), random.uniform(0.75, 1.3), joints)
 
 
 def animal(random: Random, photographs: Sequence[Array] = ()) -> Body:
@@ -195,7 +195,7 @@ def animal(random: Random, photographs: Sequence[Array] = ()) -> Body:
         (5, 0, 0.9), (7, 0, 0.9), (4, 0, 0), (6, 0, 0), (5, 0, -0.9), (7, 0, -0.9), (0, 0, 0.5), (2, 0, 0), (9, 0, 0.9), (11, 0, 0.9),
         (0, 0, 0.1), (0, 0, -0.3), (0, 0, -0.8), (2, 0, 0.9), (9, 0, -0.9), (11, 0, -0.9), (2, 0, -0.8), (1, 0, 0), (3, 0, 0), (3, 0, 0.9),
     )  # fmt: skip
-    return Body(tuple(limbs), backdrop(random, 192, photographs), random.uniform(0.8, 1.4), joints)
+    return Body(tuple(limbs), Texture(backdrop(random, 192, photographs)), random.uniform(0.8, 1.4), joints)
 
 
 def shape(random: Random, photographs: Sequence[Array] = ()) -> Body:
@@ -224,7 +224,7 @@ def shape(random: Random, photographs: Sequence[Array] = ()) -> Body:
         limbs.append(Limb("blob", parent, hinge, length, width, random.uniform(-np.pi, np.pi), 0.7, random.normal(), texture, 0.3))
     places = [(0.0, -0.6), (0.0, 0.0), (0.0, 0.6), (-0.4, 0.0), (0.4, 0.0), (0.0, 0.3), (0.0, -0.3), (-0.3, 0.4), (0.3, 0.4), (0.0, 0.8)]
     joints = tuple((i % count, *places[i // count]) for i in range(20))
-    return Body(tuple(limbs), backdrop(random, 192, photographs), random.uniform(0.7, 1.2), joints, named=False)
+    return Body(tuple(limbs), Texture(backdrop(random, 192, photographs)), random.uniform(0.7, 1.2), joints, named=False)
 
 
 def random_stance(random: Random, body: Body, reach: float = 1.0) -> Array:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .puppet_paint import Array
-from .puppet_stage import Frame, Touch, look
+from .puppet_stage import Frame, Texture, Touch
 
 SPAN = 1.8  # radians of longitude at u = 1
 SKIN, EYE, UPPER_MOUTH, LOWER_MOUTH = 0, 1, 3, 4  # parts of a head; the second eye is EYE + 1
@@ -83,6 +83,10 @@ class Head:
     jaw_width: float
     chin: float  # how far a dropped jaw lengthens it
     radius: float = 1.0
+
+    def seen(self, pixel: float) -> float:
+        """A pixel's size on the surface, up and down, where it faces the viewer."""
+        return pixel / (self.radius * float(np.hypot(*self.frame.matrix[:, 1])))
 
     def profile(self, y: Array) -> Array:
         t = np.clip((y - 0.1) / 0.9, 0, 1)
@@ -173,9 +177,9 @@ class Face:
     head: Head
     expression: Expression
     light: Light
-    skin: Array  # T T 3
-    eyes: Array  # t t 3, spanning 0.25 in u and v round the eye's centre
-    mouth: Array  # t t 3: the upper half hangs from the skull, the lower from the jaw
+    skin: Texture  # T T 3
+    eyes: Texture  # t t 3, spanning 0.25 in u and v round the eye's centre
+    mouth: Texture  # t t 3: the upper half hangs from the skull, the lower from the jaw
     gaze: tuple[float, float]
     outline: float
 
@@ -187,7 +191,8 @@ class Face:
         rest_u, rest_v, inside = self.expression.undo(u, v)
         rest = np.stack([rest_u, rest_v], 1).astype(np.float32)
         shade = self.light.on(normal)
-        seen = look(self.skin, rest, height, cv2.BORDER_REPLICATE) * shade
+        size = self.head.seen(pixel)
+        seen = self.skin.look(rest, height, size, cv2.BORDER_REPLICATE) * shade
         part = np.zeros(len(u), np.int8)
         bumped_u, bumped_v = self.expression.unbump(u, v)
         for number, ((slit, up, down), within) in enumerate(zip(self.expression.slits, inside, strict=True)):
@@ -200,7 +205,9 @@ class Face:
                 texture = self.eyes if number < 2 else self.mouth
                 centred = (behind - (slit.u, slit.v)) / 0.25
                 edge = self.depth(slit, up, down, bumped_u[mask], bumped_v[mask])
-                seen[mask] = look(texture, centred.astype(np.float32), 1, cv2.BORDER_REPLICATE) * edge * (0.4 + 0.6 * shade[mask])
+                seen[mask] = (
+                    texture.look(centred.astype(np.float32), 1, size / 0.25, cv2.BORDER_REPLICATE) * edge * (0.4 + 0.6 * shade[mask])
+                )
                 part[mask], rest[mask] = piece, behind
         scale = float(np.abs(np.linalg.det(self.head.frame.matrix))) ** 0.5 / pixel
         alpha = np.clip(rim * scale + 0.5, 0, 1).astype(np.float32)
@@ -248,7 +255,7 @@ class Shell:
 
     head: Head
     light: Light
-    texture: Array  # T T 4, colour multiplied by alpha
+    texture: Texture  # T T 4, colour multiplied by alpha
 
     def box(self) -> Array:
         return self.head.box()
@@ -256,7 +263,7 @@ class Shell:
     def show(self, points: Array, height: int, pixel: float) -> Touch:
         u, v, normal, rim = self.head.lift(points)
         rest = np.stack([u, v], 1).astype(np.float32)
-        seen = look(self.texture, rest, height, cv2.BORDER_REPLICATE)
+        seen = self.texture.look(rest, height, self.head.seen(pixel), cv2.BORDER_REPLICATE)
         scale = float(np.abs(np.linalg.det(self.head.frame.matrix))) ** 0.5 / pixel
         cover = np.clip(rim * scale + 0.5, 0, 1).astype(np.float32)
         return Touch(

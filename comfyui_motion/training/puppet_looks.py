@@ -10,6 +10,7 @@ import numpy as np
 
 from .puppet_heads import Light, Slit
 from .puppet_paint import Array, Random, backdrop, cloth, colour, coordinates, flesh, grey, lay, soft
+from .puppet_stage import Texture
 
 TEXTURE = 160
 
@@ -55,18 +56,18 @@ class FaceSet:
 
     build: Build
     slits: tuple[Slit, Slit, Slit]
-    skin: Array
-    eyes: Array
-    mouth: Array
-    hair: Array
-    nose: Array
-    back: Array  # hair behind the head, a flat sheet
+    skin: Texture
+    eyes: Texture
+    mouth: Texture
+    hair: Texture
+    nose: Texture
+    back: Texture  # hair behind the head, a flat sheet
     back_size: tuple[float, float]
     hair_radius: float
-    spectacles: Array | None
-    ear: Array
-    body: Array
-    background: Array
+    spectacles: Texture | None
+    ear: Texture
+    body: Texture
+    background: Texture
     light: Light
     outline: float
 
@@ -86,7 +87,7 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
     skin = paint_skin(random, build, slits, skin_colour, hair_colour, cartoon)
     angle, height = random.uniform(-1.2, 1.2), random.uniform(-0.8, 0.3)
     direction = np.array([np.sin(angle), height, np.cos(angle)])
-    ambient = random.uniform(0.45, 0.85)
+    ambient = random.uniform(0.55, 0.95)
     light = Light(
         (direction / np.linalg.norm(direction)).astype(np.float32), ambient, 1.05 - ambient, random.uniform(0.5, 1) if cartoon else 0.0
     )
@@ -94,18 +95,18 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
     return FaceSet(
         build=build,
         slits=slits,
-        skin=skin,
-        eyes=paint_eye(random, cartoon, slits[0]),
-        mouth=paint_mouth(random),
-        hair=paint_hair(random, build, hair_colour),
-        nose=paint_nose(random, build, skin, skin_colour),
-        back=paint_oval(random, hair_colour),
+        skin=Texture(skin),
+        eyes=Texture(paint_eye(random, cartoon, slits[0])),
+        mouth=Texture(paint_mouth(random)),
+        hair=Texture(paint_hair(random, build, hair_colour)),
+        nose=Texture(paint_nose(random, build, skin, skin_colour)),
+        back=Texture(paint_oval(random, hair_colour)),
         back_size=(random.uniform(0.95, 1.25), length),
         hair_radius=random.uniform(1.03, 1.2),
-        spectacles=paint_spectacles(random, build) if random.random() < 0.12 else None,
-        ear=paint_oval(random, skin_colour * 0.92, 0.3),
-        body=paint_body(random, skin_colour, photographs),
-        background=backdrop(random, 192, photographs),
+        spectacles=Texture(paint_spectacles(random, build)) if random.random() < 0.12 else None,
+        ear=Texture(paint_oval(random, skin_colour * 0.92, 0.3)),
+        body=Texture(paint_body(random, skin_colour, photographs)),
+        background=Texture(backdrop(random, 192, photographs)),
         light=light,
         outline=random.uniform(0.4, 0.9) if cartoon else 0.0,
     )

@@ -73,17 +73,29 @@ class Frame:
         return Frame(camera.matrix @ self.matrix, camera.matrix @ self.shift + camera.shift, self.bend, self.wave, self.phase)
 
 
-def look(texture: Array, rest: Array, height: int, border: int = cv2.BORDER_CONSTANT) -> Array:
-    """A texture that spans -1..1, seen at surface points. S S C, N 2 -> N C"""
-    at = ((rest + 1) * (0.5 * (texture.shape[0] - 1))).astype(np.float32).reshape(height, -1, 2)
-    return cv2.remap(texture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=border).reshape(len(rest), -1)
+class Texture:
+    """A picture that spans -1..1 of a surface, with halved copies of itself, so that it does not flicker where it is seen small."""
+
+    def __init__(self, picture: Array) -> None:
+        self.levels = [picture]  # S S C
+
+    def look(self, rest: Array, height: int, pixel: float, border: int = cv2.BORDER_CONSTANT) -> Array:
+        """At surface points, a block of them `height` rows high; `pixel` is a pixel's size on the surface. N 2 -> N C"""
+        size = self.levels[0].shape[0]
+        level = max(0, round(float(np.log2(max(0.5 * size * pixel, 1e-6)))))
+        while len(self.levels) <= level and self.levels[-1].shape[0] > 4:
+            self.levels.append(cv2.resize(self.levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        level = min(level, len(self.levels) - 1)
+        at = (rest + 1) * (0.5 * (size - 1) / 2**level) + (0.5 / 2**level - 0.5)  # centres of texels, which halving moves
+        at = at.astype(np.float32).reshape(height, -1, 2)
+        return cv2.remap(self.levels[level], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=border).reshape(len(rest), -1)
 
 
 @dataclass(frozen=True, eq=False)
 class Flat:
     """A painted sheet: RGBA multiplied by alpha, or RGB, spanning -1..1, moved by a Frame."""
 
-    texture: Array  # S S 4 or S S 3
+    texture: Texture  # S S 4 or S S 3
     frame: Frame
     endless: bool = False  # mirrored on beyond its edges
 
@@ -97,7 +109,8 @@ class Flat:
 
     def show(self, points: Array, height: int, pixel: float) -> Touch:
         rest = self.frame.rest(points)
-        seen = look(self.texture, rest, height, cv2.BORDER_REFLECT if self.endless else cv2.BORDER_CONSTANT)
+        size = pixel / max(float(np.abs(np.linalg.det(self.frame.matrix))) ** 0.5, 1e-6)
+        seen = self.texture.look(rest, height, size, cv2.BORDER_REFLECT if self.endless else cv2.BORDER_CONSTANT)
         alpha = seen[:, 3] if seen.shape[1] == 4 else np.ones(len(rest), np.float32)
         return Touch(seen[:, :3], alpha, np.zeros(len(rest), np.int8), rest)
 

@@ -73,8 +73,8 @@ class Puppet:
         self.plain = plain  # as drawn: no noise, no blur, one light
         self.still_camera = random.random() < 0.75
         self.blur = random.uniform(0.4, 1.4) if random.random() < 0.35 and not plain else 0.0
-        self.noise = random.uniform(0, 0.03) if random.random() < 0.5 and not plain else 0.0
-        self.gain = np.zeros(4) if plain else random.uniform(0, 0.05) * random.random(4)
+        self.noise = random.uniform(0, 0.01) if random.random() < 0.35 and not plain else 0.0
+        self.gain = np.zeros(4) if plain else random.uniform(0, 0.02) * random.random(4)
         self.base = self.pose(random, 1.0)
 
     def pose(self, random: Random, reach: float) -> Array:
