@@ -164,7 +164,12 @@ def add_search_path(path: str | Path) -> None:
 
 
 def find(name: str) -> Path | None:
-    """The installed file of a known name, or of a file name, wherever in the search paths it lies. Raises InputError as `by_name` does."""
+    """The installed file of a known name, or of a file name, wherever in the search paths it lies. Raises InputError as `by_name` does.
+
+    The pack's own models come first: no other file may take their names.
+    """
+    if name in bundled():
+        return bundled()[name]
     files = list(checkpoints())
     named = [folder / name for folder in search_paths() if (folder / name).is_file()]
     named += [path for path in files if path.name.lower() == name.lower()]
@@ -172,6 +177,11 @@ def find(name: str) -> Path | None:
         return named[0]
     entry = by_name(name) or by_file_name(name)
     return installed().get(entry) if entry else None
+
+
+def bundled() -> dict[str, Path]:
+    """The models that come with the pack, by name. Each has its card beside it."""
+    return {path.stem: path for path in sorted(DATA.glob("*.safetensors"))}
 
 
 def installed() -> dict[Entry, Path]:

@@ -11,6 +11,7 @@ from .convert import one_of
 from .host import io
 
 DEFAULT = "flow (needs no weights)"
+OURS = {"puppets (learned, comes with the pack)": "puppets"}  # as the list shows them, and as load() knows them
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -49,10 +50,11 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model_name",
-                    options=[DEFAULT, *host.model_files()],
+                    options=[DEFAULT, *OURS, *host.model_files()],
                     default=DEFAULT,
                     tooltip="The default follows the driving clip by optical flow, on any subject, with nothing to download. "
-                    "Checkpoints put in models/motion are listed after it, just as they are published (vox-cpk.pth.tar must not be unpacked).",
+                    "puppets finds faces, with few parts to follow. "
+                    "Checkpoints put in models/motion are listed after them, just as they are published (vox-cpk.pth.tar must not be unpacked).",
                 ),
                 host.advanced(
                     io.Combo.Input(
@@ -115,12 +117,12 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
-        return True if model_name in (None, DEFAULT) or host.model_path(model_name) else missing(model_name)
+        return True if model_name in (None, DEFAULT, *OURS) or host.model_path(model_name) else missing(model_name)
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **_: Any) -> Any:
         """Loaded anew when the file has changed."""
-        path = None if model_name in (None, DEFAULT) else host.model_path(model_name)
+        path = None if model_name in (None, DEFAULT, *OURS) else host.model_path(model_name)
         return (model_name, path and (os.path.getmtime(path), os.path.getsize(path)))
 
     @classmethod
@@ -134,7 +136,7 @@ class LoadModel(io.ComfyNode):
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
     """On the processor: the host moves it. Raises CheckpointError, InputError."""
     speed = one_of(PRECISIONS, precision, "precision")
-    path = None if name == DEFAULT else host.model_path(name)
+    path = None if name == DEFAULT else OURS.get(name) or host.model_path(name)
     if path is None and name != DEFAULT:
         raise InputError(missing(name))
     return load(path, device="cpu", speed=speed, **options)
