@@ -7,9 +7,10 @@
         ...
 """
 
+from .alignment import aligned_boxes
 from .animate import Step, animate, perform
 from .checkpoint import read_tensors
-from .draw import contact_sheet, draw_field, draw_keypoints
+from .crop import crop_subject, paste_back, square_box
 from .draw import contact_sheet, draw_field, draw_keypoints, draw_parts
 from .errors import CheckpointError, InputError, MediaError, MotionError, TrainingError, UnknownCheckpoint, UnsafeCheckpoint
 from .field import MotionField
@@ -18,10 +19,10 @@ from .model import MotionModel, Portrait
 from .optimise import optimise
 from .parts import swap_parts
 from .picture import read_picture, write_picture
-from .picture import read_picture, write_picture
 from .prediction import KeypointPredictor
 from .registry import Inspection, build, convert, inspect, load, save
 from .retarget import best_reference, retarget
+from .subject import Subject, clip_box, find_subject, follow_subject
 from .video import read_video, write_video
 
 __all__ = [
@@ -36,26 +37,34 @@ __all__ = [
     "MotionModel",
     "Portrait",
     "Step",
+    "Subject",
     "TrainingError",
     "UnknownCheckpoint",
     "UnsafeCheckpoint",
+    "aligned_boxes",
     "animate",
     "best_reference",
     "build",
+    "clip_box",
     "contact_sheet",
     "convert",
+    "crop_subject",
     "draw_field",
     "draw_keypoints",
     "draw_parts",
+    "find_subject",
+    "follow_subject",
     "inspect",
     "load",
     "optimise",
+    "paste_back",
     "perform",
     "read_picture",
     "read_tensors",
     "read_video",
     "retarget",
     "save",
+    "square_box",
     "swap_parts",
     "write_picture",
     "write_video",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from .errors import InputError
 from .field import MotionField
 from .fit import Box, Fit, in_grid
+from .framing import BEST, WHOLE, Framing
 from .keypoints import Keypoints
 from .model import MotionModel, Placement, Portrait
 from .picture import to_rgb
@@ -22,7 +23,6 @@ Progress = Callable[[int, int | None], None]
 Frames = Tensor | Iterable[Tensor]
 T = TypeVar("T")
 BYTES_PER_PIXEL = 2500  # of one frame, while the widest family paints it in float32
-BEST = -1  # the reference frame is to be found
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,7 @@ def perform(
     fit: str = "stretch",
     subject: Box | None = None,
     driving_subject: Box | None = None,
+    finder: MotionModel | None = None,
 ) -> Iterator[Step]:
     """`animate`, with field, occlusion and keypoints beside the frames.
 
@@ -80,6 +81,8 @@ def perform(
     fit         how pictures come to the model's square: "stretch", "letterbox" or "crop"
     subject     where in the source what moves is: (left, top, right, bottom) in its pixels; None: all of it. Motion fades out beyond
     driving_subject  where the same thing is in the driving frames, likewise
+    finder      a model whose keypoints find the boxes that are not given, so that the same points meet, and the best reference frame.
+                Where it finds no subject all is as without it, and the log tells. See `find_subject`
 
     Raises InputError before anything is computed.
     """
@@ -91,7 +94,7 @@ def perform(
         raise InputError(f"reference must be a frame number, or {BEST} for the best one, and is {reference}.")
     check_strength(strength)
     framing = Framing(fit, subject, driving_subject)
-    return _perform(model, source, driving, mode, size, batch_size, progress, adapt_scale, strength, reference, framing)
+    return _perform(model, source, driving, mode, size, batch_size, progress, adapt_scale, strength, reference, framing, finder)
 
 
 @torch.no_grad()
@@ -107,10 +110,16 @@ def _perform(
     strength: float | Tensor,
     reference: int,
     framing: Framing,
+    finder: MotionModel | None,
 ) -> Iterator[Step]:
+    reference = reference if mode == "relative" else 0
+    looks_ahead, at_once = reference != 0, batch_size or frames_at_once(model)
+    if finder is not None:
+        frames = Batches(driving, at_once, again=looks_ahead)
+        framing, reference = framing.find(finder, source[:1], frames, reference, square=not model.any_size)
+        driving = frames.driving
     stage = Stage.prepare(model, source, size, framing)
-    looks_ahead = mode == "relative" and reference != 0
-    clip = Batches(driving, batch_size or frames_at_once(model), stage.driver, again=looks_ahead)
+    clip = Batches(driving, at_once, stage.driver, again=looks_ahead)
     rest_frame = stage.subject() if mode == "absolute" else None  # the subject is the source itself
     rest = None
     if looks_ahead:
@@ -169,15 +178,6 @@ def find_reference(model: MotionModel, clip: Iterable[Tensor], portrait: Portrai
     return best_reference(Keypoints.join(found), portrait.keypoints)
 
 
-@dataclass(frozen=True)
-class Framing:
-    """How pictures come to the model, and where in them the subject is: boxes in pixels, or None: everywhere."""
-
-    fit: str = "stretch"
-    subject: Box | None = None
-    driving_subject: Box | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Stage:
     """The source, encoded, and how pictures come to the model's size and back."""
@@ -193,7 +193,7 @@ class Stage:
     resting: tuple[Tensor, ...]  # what the model calls visible when nothing moves
 
     @staticmethod
-    def prepare(model: MotionModel, source: Tensor, size: str, framing: Framing = Framing()) -> Stage:
+    def prepare(model: MotionModel, source: Tensor, size: str, framing: Framing = WHOLE) -> Stage:
         picture = to_rgb(source if model.many_sources else source[:1])
         height, width = picture.shape[-2:]
         full, placement, resting = size == "source", None, ()
@@ -284,9 +284,9 @@ def _believed(field: MotionField, resting: tuple[Tensor, ...]) -> Tensor:
 
 
 class Batches:
-    """Driving frames in batches of one size, read again as often as needed, brought to the model's size."""
+    """Driving frames in batches of one size, read again as often as needed, as `prepare` leaves them."""
 
-    def __init__(self, driving: Frames, batch_size: int, prepare: Callable[[Tensor], Tensor], again: bool = False) -> None:
+    def __init__(self, driving: Frames, batch_size: int, prepare: Callable[[Tensor], Tensor] = to_rgb, again: bool = False) -> None:
         self.driving = list(driving) if again and isinstance(driving, Iterator) else driving
         self.batch_size = batch_size
         self.prepare = prepare
@@ -307,10 +307,15 @@ class Batches:
             yield from batch.split(1) if len(batch) else ()
 
     def frame(self, number: int) -> Tensor:
-        """One frame. Raises InputError beyond the end."""
-        found = next(islice(self._frames(), number, None), None)
+        """One frame. Of an iterator only the first, which is then still to come. Raises InputError beyond the end."""
+        frames = self._frames()
+        found = next(islice(frames, number, None), None)
+        if found is None and not number:
+            raise InputError("The driving clip has no frames; give at least one.")
         if found is None:
             raise InputError(f"The reference frame {number} lies beyond the end of the driving clip; frames count from 0.")
+        if isinstance(self.driving, Iterator):
+            self.driving = chain([found], frames)
         return self.prepare(found)
 
 

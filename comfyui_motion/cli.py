@@ -136,6 +136,7 @@ def _animate_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--reference", type=_reference, default=0, metavar="N|best", help="the frame relative motion is measured from (0)")
     command.add_argument("--subject", type=_box, metavar="L,T,R,B", help="where in the picture what moves is, in pixels (all of it)")
     command.add_argument("--driving-subject", type=_box, metavar="L,T,R,B", help="where the same thing is in the clip (all of it)")
+    command.add_argument("--finder", metavar="MODEL", help="find those boxes, and the best reference frame, by this model's keypoints: puppets")
     _model_options(command)
     command.add_argument("--occlusion", metavar="OUT", help="also write what the source does not show, white, as a clip or a PNG sequence")
     command.add_argument("--preview", metavar="SHEET.png", help="also write a contact sheet: driver, result, field, occlusion")
@@ -281,6 +282,7 @@ def animate(options: argparse.Namespace) -> None:
     source = read_picture(options.source)
     clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
     model = load_model(options)
+    finder = load_model(argparse.Namespace(**{**vars(options), "model": options.finder, "dtype": None, "set": []})) if options.finder else None
     batch = options.batch or frames_at_once(model)
     samples = Preview() if options.preview else None
     with ExitStack() as stack, Bar("animating") as bar:
@@ -301,6 +303,7 @@ def animate(options: argparse.Namespace) -> None:
             fit=options.fit,
             subject=options.subject,
             driving_subject=options.driving_subject,
+            finder=finder,
         ):
             writer.write(step.frames)
             if masks:
@@ -428,7 +431,10 @@ def models(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps([{**asdict(entry), "installed": str(found[entry]) if entry in found else None} for entry in catalogue.entries()], default=str))
         return
-    print("flow: needs no weights, moves anything; the default\n")
+    print("flow: needs no weights, moves anything; the default")
+    for name in catalogue.bundled():
+        print(f"{name}: comes with the pack, see models/{name}.md")
+    print()
     for entry in catalogue.entries():
         where = f"installed: {found[entry]}" if entry in found else f"not installed; {entry.files[0]}, see models/{entry.card}"
         print(f"{entry.name} ({entry.size or '?'} px): {entry.suits}\n    {where}\n    licence: {entry.licence or 'not known'}. {entry.permits}")

@@ -9,7 +9,7 @@ import importlib
 import logging
 from typing import Any
 
-STEPS = ("load", "animate", "keypoints", "motion", "generate", "occlusion", "warp", "parts", "preview")
+STEPS = ("load", "animate", "keypoints", "motion", "generate", "occlusion", "warp", "parts", "preview", "crop")
 log = logging.getLogger("comfyui_motion")
 
 

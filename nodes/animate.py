@@ -20,6 +20,10 @@ SUBJECT = (
     "Where in the {} what moves is: the box round what the mask marks (painted in the Mask Editor, or from any segmenter). "
     "Boxes framed alike, such as both round the head, make a small or off-centre subject follow. An empty mask means everywhere."
 )
+FINDER = (
+    "A model whose keypoints find the subject in picture and clip, such as puppets, so that eyes move eyes and the mouth the mouth, and the rest "
+    "stays. It also finds the best reference frame. Masks win over it."
+)
 
 
 class Animate(io.ComfyNode):
@@ -88,6 +92,7 @@ class Animate(io.ComfyNode):
                 ),
                 io.Mask.Input("subject", optional=True, tooltip=SUBJECT.format("picture")),
                 io.Mask.Input("driving_subject", optional=True, tooltip=SUBJECT.format("clip, the same place in all its frames")),
+                sockets.Model.Input("finder", optional=True, tooltip=FINDER),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The source in motion, one picture per driving frame."),
@@ -97,6 +102,7 @@ class Animate(io.ComfyNode):
                 sockets.Field.Output(display_name="field", tooltip="Where every pixel of every frame comes from in the source."),
                 sockets.Keypoints.Output(display_name="keypoints", tooltip="The source's points, posed, one set per frame."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -115,16 +121,19 @@ class Animate(io.ComfyNode):
         batch_size: int = 0,
         subject: Tensor | None = None,
         driving_subject: Tensor | None = None,
+        finder: host.HostedModel | None = None,
     ) -> io.NodeOutput:
         source, driving = to_pictures(source_image, "source_image"), to_pictures(driving_images, "driving_images")
         boxes = {"subject": to_box(subject, source), "driving_subject": to_box(driving_subject, driving)}
         options = {"adapt_scale": adapt_scale, "strength": strength, "reference": reference_frame, "fit": fit, **boxes}
 
         def work(frames: int) -> tuple[Tensor, Tensor, MotionField, Keypoints]:
-            steps = perform(model.ready(frames), source, driving, mode, size, frames, **options)
+            found_by = finder and finder.ready()
+            steps = perform(model.ready(frames), source, driving, mode, size, frames, finder=found_by, **options)
             return _gathered(steps, len(driving), even_size)
 
-        return io.NodeOutput(*host.with_less(work, batch_size or frames_at_once(model.ready())))
+        with host.told(cls.hidden.unique_id):
+            return io.NodeOutput(*host.with_less(work, batch_size or frames_at_once(model.ready())))
 
 
 def _gathered(steps, total: int, even: bool) -> tuple[Tensor, Tensor, MotionField, Keypoints]:

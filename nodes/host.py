@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
@@ -64,6 +64,18 @@ def tell(node_id: str | None, text: str) -> None:
         from server import PromptServer
 
         PromptServer.instance.send_progress_text(text, node_id)
+
+
+@contextmanager
+def told(node_id: str | None) -> Iterator[None]:
+    """What the library warns of meanwhile, on the node too."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: tell(node_id, record.getMessage())
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 # Models

@@ -34,6 +34,8 @@ NODES = (
     "CM_PreviewKeypoints",
     "CM_PreviewField",
     "CM_PreviewParts",
+    "CM_CropSubject",
+    "CM_PasteBack",
 )
 VOX = {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar"}}
 Workflow = Callable[..., dict[str, Any]]

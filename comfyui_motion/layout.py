@@ -1,0 +1,93 @@
+"""How a model's keypoints lie on their subject: which of them say where it is, how large it is, and what it may look like.
+
+Of most models nothing is known but that its points lie on the subject. Models trained on puppets (`training.puppets`) have twenty points
+with names, and these lie as on a face. Points here are in pixels, N K 2; what is learned from them is in the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .fit import Box
+
+TURN = math.radians(50)  # heads are not tilted further
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`rest` gives the points' usual places, centred on the core, which lies at distance 1 from its centre in the root mean square."""
+
+    core: tuple[int, ...]  # points that are seen whenever the subject is, and so give its place and size; empty: all of them
+    body: tuple[int, ...]  # points on the subject, which the box is drawn round; empty: all of them
+    rest: tuple[tuple[float, float], ...]  # empty: not known
+    side: float  # of the square that frames the subject as the model saw it most in training, in distances of the core
+    above: float  # how far that square's centre lies over the core's, likewise
+    unlike: float  # distance from `rest` at which a layout is half believed, likewise
+
+    def choose(self, points: Tensor) -> Tensor:
+        """The core. N K 2 -> N C 2"""
+        return points[:, list(self.core)] if self.core else points
+
+    def measure(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre and size of the core. N K 2 -> N 1 2, N 1 1"""
+        core = self.choose(points)
+        centre = core.mean(dim=1, keepdim=True)
+        return centre, (core - centre).square().sum(-1).mean(1).sqrt().clamp(min=1e-3)[:, None, None]
+
+    def square(self, points: Tensor) -> Tensor:
+        """The square that frames the points. N K 2 -> N 3: (x, y, side)"""
+        centre, size = (value[:, 0] for value in self.measure(points))
+        return torch.cat([centre[:, :1], centre[:, 1:] - self.above * size, self.side * size], dim=1)
+
+    def apart(self, points: Tensor, others: Tensor) -> Tensor:
+        """How far two findings of one subject lie apart, in its size. N K 2 twice -> N"""
+        _, size = self.measure(points)
+        return (self.choose(points - others).square().sum(-1).mean(1).sqrt()) / size[:, 0, 0]
+
+    def unlikeness(self, points: Tensor) -> Tensor:
+        """How far the core lies from where it usually does, place, size and a tilt aside; 0 where nothing is known. N K 2 -> N"""
+        if not self.rest:
+            return points.new_zeros(len(points))
+        centre, size = self.measure(points)
+        x, y = ((self.choose(points) - centre) / size).unbind(-1)  # N C
+        u, v = self.choose(points.new_tensor(self.rest)[None]).unbind(-1)  # 1 C
+        along, across = (u * x + v * y).mean(1), (u * y - v * x).mean(1)
+        angle = torch.atan2(across, along).clamp(-TURN, TURN)[:, None]
+        scale = (along[:, None] * angle.cos() + across[:, None] * angle.sin()).clamp(min=0)
+        du = x - scale * (angle.cos() * u - angle.sin() * v)
+        dv = y - scale * (angle.sin() * u + angle.cos() * v)
+        return (du.square() + dv.square()).mean(1).sqrt()
+
+    def likeness(self, points: Tensor) -> Tensor:
+        """How far the points can be believed for lying as they do. N K 2 -> N in 0..1"""
+        return 1 / (1 + (self.unlikeness(points) / self.unlike).square())
+
+    def box(self, points: Tensor) -> Box:
+        """Round the body in all the pictures together. N K 2"""
+        body = points[:, list(self.body)] if self.body else points
+        (left, top), (right, bottom) = body.amin((0, 1)).tolist(), body.amax((0, 1)).tolist()
+        return left, top, right, bottom
+
+
+FACE = Layout(
+    core=(0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13),  # brows, lids, nose bridge, mouth, chin, nose tip
+    body=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16),  # those, forehead, ears, crown; neck and shoulders are left out
+    rest=(
+        (-0.68, -0.97), (0.68, -0.97), (-0.69, -0.69), (0.69, -0.69), (-0.69, -0.54), (0.69, -0.54), (0.0, -1.57), (0.0, -0.6),
+        (-0.4, 0.75), (0.4, 0.75), (0.0, 0.71), (0.0, 0.92), (0.0, 1.67), (0.0, 0.24), (-1.73, -0.3), (1.73, -0.3), (0.0, -2.85),
+        (0.0, 1.06), (-2.3, 2.61), (2.3, 2.61),
+    ),
+    side=6.4,
+    above=0.2,
+    unlike=0.4,
+)  # fmt: skip
+ANY = Layout(core=(), body=(), rest=(), side=5.0, above=0.0, unlike=1.0)
+
+
+def layout_of(points: Tensor) -> Layout:
+    """By how many points there are: twenty are a puppet's. ... K 2"""
+    return FACE if points.shape[-2] == len(FACE.rest) else ANY
