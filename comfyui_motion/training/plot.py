@@ -44,6 +44,12 @@ def smoothed(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return [(step, mean) for (step, _), mean in zip(points, means, strict=True)]
 
 
+def whole_step(span: int) -> int:
+    """1, 2 or 5 times a power of ten, so that four to ten of them fit."""
+    power = 10 ** int(math.log10(max(span / 4, 1)))
+    return next(power * digit for digit in (5, 2, 1) if power * digit * 4 <= max(span, 4))
+
+
 def _draw(draw: Any, columns: dict[str, list[tuple[int, float]]]) -> None:
     left, top, right, bottom = MARGIN[0], MARGIN[1], SIZE[0] - MARGIN[2], SIZE[1] - MARGIN[3]
     steps = [step for points in columns.values() for step, _ in points]
@@ -60,11 +66,10 @@ def _draw(draw: Any, columns: dict[str, list[tuple[int, float]]]) -> None:
                 y = place(first, log)[1]
                 draw.line([(left, y), (right, y)], fill=(200, 200, 200) if digit == 1 else (235, 235, 235))
                 draw.text((left - 8, y), f"{10**log:.3g}", fill="black", anchor="rm")
-    for i in range(6):
-        step = first + (last - first) * i / 5
+    for step in range(-(-first // (every := whole_step(last - first))) * every, last + 1, every):
         x = place(step, low)[0]
         draw.line([(x, bottom), (x, bottom + 4)], fill="black")
-        draw.text((x, bottom + 8), f"{step:.0f}", fill="black", anchor="mt")
+        draw.text((x, bottom + 8), str(step), fill="black", anchor="mt")
     draw.text(((left + right) / 2, SIZE[1] - 6), "steps", fill="black", anchor="mb")
     draw.rectangle([left, top, right, bottom], outline="black")
     for i, (name, points) in enumerate(columns.items()):

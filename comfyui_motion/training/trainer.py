@@ -193,11 +193,13 @@ def require_numbers(values: dict[str, float], step: int, stage: Stage) -> None:
 
 
 def placed(pairs: Pairs, device: torch.device) -> Pairs:
+    """On the device, pictures in the memory order that convolutions like best."""
     truth = pairs.truth
     if truth is not None:
         grid, visible, known = (value.to(device, non_blocking=True) for value in (truth.grid, truth.visible, truth.known))
         truth = Truth(grid, visible, truth.source.to(device), truth.driving.to(device), known)
-    return Pairs(pairs.source.to(device, non_blocking=True), pairs.driving.to(device, non_blocking=True), truth)
+    source, driving = (p.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last) for p in (pairs.source, pairs.driving))
+    return Pairs(source, driving, truth)
 
 
 def clip(optimiser: torch.optim.Optimizer, stage: Stage) -> None:
