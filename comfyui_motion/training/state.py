@@ -38,7 +38,10 @@ class Run:
 
     @staticmethod
     def start(recipe: Recipe, model: MotionModel, device: torch.device) -> Run:
-        model = model.to(device).to(memory_format=torch.channels_last)
+        model = model.to(device)
+        for parameter in model.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         average = copy.deepcopy(model).eval().requires_grad_(False)
         against = any(name in stage.losses for stage in recipe.stages for name in ("adversarial", "matching"))
         discriminator = Discriminator(model.spec.channels, recipe.data.size or model.size).to(device) if against else None
