@@ -24,6 +24,7 @@ class Layout:
     core: tuple[int, ...]  # points that are seen whenever the subject is, and so give its place and size; empty: all of them
     body: tuple[int, ...]  # points on the subject, which the box is drawn round; empty: all of them
     rest: tuple[tuple[float, float], ...]  # empty: not known
+    mirror: tuple[int, ...]  # which point each becomes in a mirror; empty: not known
     side: float  # of the square that frames the subject as the model saw it most in training, in distances of the core
     above: float  # how far that square's centre lies over the core's, likewise
     unlike: float  # distance from `rest` at which a layout is half believed, likewise
@@ -81,11 +82,12 @@ FACE = Layout(
         (-0.4, 0.75), (0.4, 0.75), (0.0, 0.71), (0.0, 0.92), (0.0, 1.67), (0.0, 0.24), (-1.73, -0.3), (1.73, -0.3), (0.0, -2.85),
         (0.0, 1.06), (-2.3, 2.61), (2.3, 2.61),
     ),
+    mirror=(1, 0, 3, 2, 5, 4, 6, 7, 9, 8, 10, 11, 12, 13, 15, 14, 16, 17, 19, 18),
     side=6.4,
     above=0.2,
     unlike=0.4,
 )  # fmt: skip
-ANY = Layout(core=(), body=(), rest=(), side=5.0, above=0.0, unlike=1.0)
+ANY = Layout(core=(), body=(), rest=(), mirror=(), side=5.0, above=0.0, unlike=1.0)
 
 
 def layout_of(points: Tensor) -> Layout:

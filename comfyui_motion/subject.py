@@ -31,8 +31,9 @@ TRIED, ROUNDS, JUDGED = 6, 3, 2  # squares of one size that are followed, how of
 SHAKES = ((0.0, 0.0, 1.0), (0.12, 0.0, 1.0), (-0.12, 0.0, 1.0), (0.0, 0.12, 1.0), (0.0, -0.12, 1.0), (0.0, 0.0, 1.3), (0.0, 0.0, 0.8))
 STRAY = 0.3  # of the square's own motion: points that go along so far are half believed
 REACH = 1 / 3  # of the square's side: how far a subject may go from where it was found, and grow
-FOUND = 0.5  # confidence from which there is a subject
-SURE = 0.7  # confidence from which smaller ones are not looked for
+SHARP = 64  # pixels: what lies in smaller squares has no more than hints of features
+FOUND = 0.4  # confidence from which there is a subject
+SURE = 0.65  # confidence from which smaller ones are not looked for
 AT_ONCE = 8
 
 
@@ -167,15 +168,20 @@ def distinct(squares: Tensor) -> Tensor:
 
 
 def shake(view: View, square: Tensor) -> Shaken:
-    """Whether points stay where they are when the square moves. 3"""
+    """Whether points stay where they are when the square moves and, where left and right are known, when the picture is mirrored. 3"""
     shakes = torch.tensor(SHAKES)
-    seen = view.points(torch.cat([square[:2] + shakes[:, :2] * square[2], shakes[:, 2:] * square[2]], dim=1))  # S K 2
+    squares = torch.cat([square[:2] + shakes[:, :2] * square[2], shakes[:, 2:] * square[2]], dim=1)
+    seen = view.points(squares)  # S K 2
     layout = layout_of(seen)
     middle = seen.median(dim=0).values
+    if layout.mirror:
+        mirrored = view.points(squares, layout.mirror)
+        seen, middle = torch.cat([seen, mirrored]), (middle + mirrored.median(dim=0).values) / 2
     along = shakes[:, None, :2] * square[2] + (shakes[:, None, 2:] - 1) * (middle - square[:2])  # how far points that stick to the square go
     stray = (seen - middle).square().sum(-1).mean(0) / along.square().sum(-1).mean(0).clamp(min=1e-6)  # K
     belief = 1 / (1 + stray / STRAY**2)
-    confidence = layout.choose(belief[None, :, None]).mean() * layout.likeness(middle[None])
+    sharp = (square[2] / SHARP).clamp(max=1)
+    confidence = layout.choose(belief[None, :, None]).mean() * layout.likeness(middle[None]) * sharp
     return Shaken(middle, belief, float(confidence))
 
 
@@ -192,17 +198,22 @@ class View:
             size = [side // 2 for side in self.levels[-1].shape[-2:]]
             self.levels.append(F.interpolate(self.levels[-1], size=size, mode="bilinear", antialias=True))
 
-    def points(self, squares: Tensor) -> Tensor:
-        """What the finder finds in each square, in pixels of the picture; of a batch of pictures, each its own square. N 3 -> N K 2"""
-        return torch.cat([self._points(squares[i : i + AT_ONCE], i) for i in range(0, len(squares), AT_ONCE)])
+    def points(self, squares: Tensor, mirror: tuple[int, ...] = ()) -> Tensor:
+        """What the finder finds in each square, in pixels of the picture; of a batch of pictures, each its own square. N 3 -> N K 2
 
-    def _points(self, squares: Tensor, first: int) -> Tensor:
+        `mirror` shows it the squares mirrored, and is the points' order then.
+        """
+        return torch.cat([self._points(squares[i : i + AT_ONCE], i, mirror) for i in range(0, len(squares), AT_ONCE)])
+
+    def _points(self, squares: Tensor, first: int, mirror: tuple[int, ...]) -> Tensor:
         shown = torch.cat([self.cut(square, first + i) for i, square in enumerate(squares)])
-        found = self.finder.detect(shown)
+        found = self.finder.detect(shown.flip(-1) if mirror else shown)
         if not isinstance(found, Keypoints):
             raise InputError(f"A subject is found by a model with keypoints, and {self.finder.family} has none; load another finder.")
         size = self.finder.size
         inside = ((found.position.cpu() + 1) / 2 * (size - 1) + 0.5) / size - 0.5  # -0.5..0.5, the square's edges
+        if mirror:
+            inside = inside[:, list(mirror)] * inside.new_tensor([-1.0, 1.0])
         return squares[:, None, :2] + inside * squares[:, None, 2:]
 
     def cut(self, square: Tensor, number: int) -> Tensor:

@@ -115,7 +115,11 @@ class DotFinder(MotionModel):
         weight = (strength - 0.45).clamp(min=0) * torch.exp((alike - 1) / 0.002)  # B K H W
         total = weight.sum((2, 3))[..., None]
         found = torch.einsum("bkhw,hwc->bkc", weight, identity_grid(*frames.shape[-2:], like=frames))
-        return Keypoints((found + 0.05 * self.rest / 4) / (total + 0.05))
+        position = (found + 0.005 * self.rest / 4) / (total + 0.005)
+        if len(self.rest) != len(FACE.mirror):
+            return Keypoints(position)
+        mirrored = position[:, 14, 0] > position[:, 15, 0]  # a face has its left ear on the left
+        return Keypoints(torch.where(mirrored[:, None, None], position[:, list(FACE.mirror)], position))
 
 
 def hues(count: int) -> Tensor:

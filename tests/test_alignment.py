@@ -134,7 +134,7 @@ def test_a_network_is_shown_both_faces_alike(face, clip, picture):
     model = Shown().eval()
     list(motion.animate(model, picture, clip, size="source", finder=face.finder()))
     seen = face.finder(64).detect(torch.cat([model.source, model.driving[0][:1]])).position
-    assert_close(seen[0, CORE], seen[1, CORE], atol=0.03, rtol=0)
+    assert_close(seen[0, CORE], seen[1, CORE], atol=0.05, rtol=0)
 
 
 def test_boxes_given_by_hand_win(face, clip, picture):

@@ -24,7 +24,7 @@ def smooth(height: int, width: int) -> torch.Tensor:
 def test_a_subject_is_found_wherever_it_lies(face, height, width, x, y, scale):
     wanted = face.points(x, y, scale)
     found = find_subject(face.finder(), face.draw(height, width, wanted))
-    assert found is not None and found.confidence > 0.7
+    assert found is not None and found.confidence > 0.5
     core = slice(0, 17)
     assert (found.points - wanted)[core].norm(dim=1).max() < 0.07 * scale
     left, top, right, bottom = found.box
