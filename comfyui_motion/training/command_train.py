@@ -73,7 +73,7 @@ class Training:
             vgg=options.vgg,
         )
         skipped = self.pairs.skipped if isinstance(self.pairs, Clips) else {}
-        lines = [f"{len(skipped)} videos could not be read and were left out"] * bool(skipped)
+        lines = [f"left out, as they cannot be read: {len(skipped)}"] * bool(skipped)
         lines += [f"  {Path(name).name}: {reason}" for name, reason in list(skipped.items())[:10]]
         return "\n".join([*lines, f"{path}: use it as --model {path}"])
 

@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .. import InputError
+from .. import InputError, inspect
 from .warps import Warp
 
 PRESETS = Path(__file__).parent / "presets"
@@ -180,7 +180,10 @@ class Recipe:
 
 
 def size_of(recipe: Recipe) -> int:
-    """The side of the pictures it trains on: as told, the model's own, or what was published."""
+    """The side of the pictures it trains on: as told, the model's own, that of the one it starts from, or what was published."""
+    if not recipe.data.size and recipe.start_from and "size" not in recipe.parameters:
+        before = inspect(recipe.start_from)
+        return before.parameters.size if before.family == recipe.family else PUBLISHED_SIZE
     return recipe.data.size or recipe.parameters.get("size", PUBLISHED_SIZE)
 
 

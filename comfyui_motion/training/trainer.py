@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -237,10 +237,11 @@ def without_vgg(recipe: Recipe, there: bool) -> Recipe:
 
 def starting_model(recipe: Recipe) -> MotionModel:
     """Untrained, or with what fits of the checkpoint that the recipe starts from. Raises InputError"""
-    model = build(recipe.family, **recipe.parameters)
     if not recipe.start_from:
-        return model
+        return build(recipe.family, **recipe.parameters)
     other = load(recipe.start_from, device="cpu")
+    own = asdict(other.spec) if other.family == recipe.family else {}  # what the recipe does not say is as it was
+    model = build(recipe.family, **{**own, **recipe.parameters})
     given = renamed(other.state_dict()) if (other.family, recipe.family) == ("fomm", "copart") else other.state_dict()
     wanted = model.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in wanted and wanted[name].shape == tensor.shape}

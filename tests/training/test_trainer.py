@@ -19,7 +19,7 @@ from comfyui_motion.training.clips import Clips
 from comfyui_motion.training.objective import TERMS
 from comfyui_motion.training.pairs import Pairs, Truth
 from comfyui_motion.training.plot import read_log
-from comfyui_motion.training.recipe import Recipe, recipe_of
+from comfyui_motion.training.recipe import Recipe, recipe_of, size_of
 from comfyui_motion.training.trainer import Progress, rate_at, set_dropout, train, without_vgg
 
 HOUR = {"width": 4, "limit": 8, "depth": 2}
@@ -289,6 +289,17 @@ def test_copart_starts_from_fomm(tmp_path):
     ours = weights(tmp_path / "copart")
     assert torch.equal(ours["segmentation_module.shift.weight"], donor.kp_detector.kp.weight)
     assert torch.equal(ours["reconstruction_module.first.conv.weight"], donor.generator.first.conv.weight)
+
+
+def test_a_model_goes_on_as_it_was_built(tmp_path):
+    small = {**SMALL["mraa"], "size": 32}
+    file = motion.save(motion.build("mraa", **small, temperature=0.2), tmp_path / "mraa.safetensors")
+    plan = recipe("mraa", steps=1, parameters={"avd": {"identity": 6, "pose": 4}}, start_from=str(file), losses={"avd": 1.0}, trains=["avd_network"])
+    assert size_of(plan) == 32
+    made = motion.load(train(plan, Squares(), tmp_path / "run", device="cpu"), device="cpu")
+    assert made.spec.temperature == 0.2 and (made.spec.avd.identity, made.spec.detector.width) == (6, 4)
+    before = motion.load(file, device="cpu").state_dict()
+    assert torch.equal(made.state_dict()["generator.first.conv.weight"], before["generator.first.conv.weight"])
 
 
 def test_rates_and_dropout_follow_the_clock():
