@@ -150,6 +150,7 @@ class Recipe:
     start_from: str = ""  # a checkpoint whose tensors are taken where they fit
     seed: int = 0
     ema: float = 0.999  # of the weights that are saved; 0: none
+    settle: int = 0  # batches, at the end, on which the norms of the averaged model are measured anew: those it learned with are not its own
     data: Data = field(default_factory=Data)
     save_every: int = 500
     sheet_every: int = 500

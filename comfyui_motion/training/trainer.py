@@ -73,6 +73,9 @@ def train(
             for first, stage in starts(recipe):
                 if run.step < first + stage.steps:
                     _train_stage(run, recipe, stage, first, pairs, folder, record, interrupts, progress, validation, judge)
+        if recipe.settle:
+            settle(run.average, recipe, pairs)
+            save(run.average, folder / "model.safetensors")
     return folder / "model.safetensors"
 
 
@@ -114,6 +117,27 @@ def _train_stage(
         except BaseException:
             keep(run, recipe, folder)
             raise
+
+
+@torch.no_grad()
+def settle(model: MotionModel, recipe: Recipe, pairs: PairSource) -> None:
+    """Batch norms' means and variances, measured anew with weights that no longer change (Izmailov et al., 2018, section 3.2).
+
+    Those from training lag behind averaged weights, and small batches make them unsteady.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # plain averages
+        norm.train()
+    last = recipe.stages[-1]
+    first = sum(stage.steps * stage.accumulate for stage in recipe.stages)
+    for _, batch in batches(pairs, range(first, first + recipe.settle), last.batch, recipe.data.workers):
+        _ = Attempt(model, placed(batch, model.device), last, torch.Generator()).prediction
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
 
 
 def keep(run: Run, recipe: Recipe, folder: Path) -> None:

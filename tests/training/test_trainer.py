@@ -240,6 +240,20 @@ def test_frozen_modules_stay_as_they_are(tmp_path):
     assert changed == {"avd_network"}
 
 
+def test_a_settled_model_has_the_norms_of_its_own_features(tmp_path):
+    """On the very batches they were measured on, a norm in use and one that measures agree."""
+    train(recipe(steps=2, settle=3), Squares(), tmp_path, device="cpu")
+    model = motion.load(tmp_path / "model.safetensors", device="cpu")
+    norm = model.kp_detector.predictor.encoder.down_blocks[0].norm
+    frames = [Squares().batch(step, 3) for step in range(2, 5)]
+    seen = []
+    norm.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].mean((0, 2, 3))))
+    for pairs in frames:
+        model.detect(pairs.source)
+        model.detect(pairs.driving)
+    torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(0), rtol=1e-4, atol=1e-6)
+
+
 def test_bfloat16_convolutions_come_near(tmp_path):
     ends = {}
     for precision in ("float32", "bfloat16"):
