@@ -178,7 +178,7 @@ class CoPart(MotionModel):
         assert isinstance(portrait, CoPartPortrait)
         points, heat = corrected(portrait.keypoints, keypoints), None
         if portrait.small is not None:
-            heat = gaussian_heatmap(points.position, *portrait.small.shape[-2:], self.spec.keypoint_variance)
+            heat = gaussian_heatmap(points.position, portrait.small.shape[2], portrait.small.shape[3], self.spec.keypoint_variance)
         return replace(portrait, keypoints=points, heat=heat)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:

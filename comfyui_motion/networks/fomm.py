@@ -137,7 +137,7 @@ class FOMM(MotionModel):
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> FOMMPortrait:
         assert isinstance(portrait, FOMMPortrait) and portrait.small is not None
         keypoints = corrected(portrait.keypoints, keypoints)
-        heat = gaussian_heatmap(keypoints.position, *portrait.small.shape[-2:], self.spec.keypoint_variance)
+        heat = gaussian_heatmap(keypoints.position, portrait.small.shape[2], portrait.small.shape[3], self.spec.keypoint_variance)
         return replace(portrait, keypoints=keypoints, heat=heat)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:

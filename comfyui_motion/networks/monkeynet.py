@@ -311,7 +311,7 @@ class MonkeyNet(MotionModel):
         points = corrected(portrait.keypoints, keypoints)
 
         def again(small: Tensor) -> tuple[Tensor, Tensor]:
-            return small, heatmap(points, *small.shape[-2:], self.spec.norm)
+            return small, heatmap(points, small.shape[2], small.shape[3], self.spec.norm)
 
         return replace(portrait, keypoints=points, dense=again(portrait.dense[0]), pose=again(portrait.pose[0]))
 

@@ -240,7 +240,7 @@ class TPSMM(MotionModel):
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> TPSMMPortrait:
         assert isinstance(portrait, TPSMMPortrait) and portrait.small is not None
         keypoints = corrected(portrait.keypoints, keypoints)
-        heat = gaussian_heatmap(keypoints.position, *portrait.small.shape[-2:], self.spec.keypoint_variance)
+        heat = gaussian_heatmap(keypoints.position, portrait.small.shape[2], portrait.small.shape[3], self.spec.keypoint_variance)
         return replace(portrait, keypoints=keypoints, heat=heat)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
