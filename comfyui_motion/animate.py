@@ -18,6 +18,7 @@ from .keypoints import Keypoints
 from .model import MotionModel, Placement, Portrait
 from .picture import to_rgb
 from .retarget import MODES, best_reference, check_strength, retarget
+from .subject import check_finder
 
 Progress = Callable[[int, int | None], None]
 Frames = Tensor | Iterable[Tensor]
@@ -93,6 +94,8 @@ def perform(
     if reference < BEST:
         raise InputError(f"reference must be a frame number, or {BEST} for the best one, and is {reference}.")
     check_strength(strength)
+    if finder is not None:
+        check_finder(finder)
     framing = Framing(fit, subject, driving_subject)
     return _perform(model, source, driving, mode, size, batch_size, progress, adapt_scale, strength, reference, framing, finder)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ SPEEDS = ("exact", *DTYPES)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = parser().parse_args(arguments)
+    logging.basicConfig(format="comfyui-motion: %(message)s")  # what the library warns of
     try:
         options.run(options)
     except MotionError as error:

@@ -189,8 +189,7 @@ class View:
     """Pictures of one size, halved as often as small squares of the finder's need it, and what the finder sees in squares of them."""
 
     def __init__(self, finder: MotionModel, pictures: Tensor) -> None:
-        if finder.any_size:
-            raise InputError(f"A subject is found by a model with keypoints of its own, such as puppets, and {finder.family} has none; load another finder.")
+        check_finder(finder)
         self.finder = finder
         self.height, self.width = pictures.shape[-2:]
         self.levels = [pictures.to(finder.device, torch.float32)]
@@ -231,6 +230,12 @@ class View:
 def subject_at(points: Tensor, belief: Tensor, confidence: float, height: int, width: int) -> Subject:
     """From points in pixels. K 2, K"""
     return Subject(from_pixels(points[None], height, width, belief[None]), layout_of(points).box(points[None]), confidence, height, width)
+
+
+def check_finder(finder: MotionModel) -> None:
+    """Raises InputError for a model that follows whatever points it is given."""
+    if finder.any_size:
+        raise InputError(f"A subject is found by a model with keypoints of its own, such as puppets, and {finder.family} has none; load another.")
 
 
 def in_pixels(keypoints: Keypoints, height: int, width: int) -> Tensor:
