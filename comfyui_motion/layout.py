@@ -7,12 +7,15 @@ with names, and these lie as on a face. Points here are in pixels, N K 2; what i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .fit import Box
+from .keypoints import Keypoints
+from .retarget import normalised
 
 TURN = math.radians(50)  # heads are not tilted further
 
@@ -28,6 +31,7 @@ class Layout:
     side: float  # of the square that frames the subject as the model saw it most in training, in distances of the core
     above: float  # how far that square's centre lies over the core's, likewise
     unlike: float  # distance from `rest` at which a layout is half believed, likewise
+    pose: Callable[[Tensor], Tensor]  # points as numbers that tell how the subject is posed, whoever it is; 1 is a clear difference. N K 2 -> N P
 
     def choose(self, points: Tensor) -> Tensor:
         """The core. N K 2 -> N C 2"""
@@ -58,7 +62,7 @@ class Layout:
         u, v = self.choose(points.new_tensor(self.rest)[None]).unbind(-1)  # 1 C
         along, across = (u * x + v * y).mean(1), (u * y - v * x).mean(1)
         angle = torch.atan2(across, along).clamp(-TURN, TURN)[:, None]
-        scale = (along[:, None] * angle.cos() + across[:, None] * angle.sin()).clamp(min=0)
+        scale = (along[:, None] * angle.cos() + across[:, None] * angle.sin()).clamp(min=0) / (u.square() + v.square()).mean()
         du = x - scale * (angle.cos() * u - angle.sin() * v)
         dv = y - scale * (angle.sin() * u + angle.cos() * v)
         return (du.square() + dv.square()).mean(1).sqrt()
@@ -74,6 +78,36 @@ class Layout:
         return left, top, right, bottom
 
 
+def any_pose(points: Tensor) -> Tensor:
+    """Where the points lie, place and size aside. N K 2 -> N 2K"""
+    return normalised(Keypoints(points)).flatten(1)
+
+
+def face_pose(points: Tensor) -> Tensor:
+    """Turn, nod and tilt of the head; how far mouth and eyes are open, how the mouth is drawn. In the face's own measure, so that proportions
+    tell little. N 20 2 -> N 8
+    """
+    eyes = (points[:, 2:4] + points[:, 4:6]) / 2  # N 2 2, left and right
+    across = eyes[:, 1] - eyes[:, 0]
+    wide = across.norm(dim=-1).clamp(min=1e-3)
+    x = across / wide[:, None]
+    y = torch.stack([-x[:, 1], x[:, 0]], dim=-1)
+    seen = points - eyes.mean(1, keepdim=True)
+    u, v = (seen * x[:, None]).sum(-1) / wide[:, None], (seen * y[:, None]).sum(-1) / wide[:, None]  # N 20, in distances of the eyes
+    mouth = v[:, 8:12].mean(1).clamp(min=0.2)
+    told = [
+        (u[:, 13], 0.12),  # the nose goes ahead when the head turns
+        (v[:, 13] / mouth, 0.2),  # and down when it nods
+        (torch.atan2(across[:, 1], across[:, 0]), 0.15),
+        ((v[:, 11] - v[:, 10]) / mouth, 0.2),
+        ((v[:, 4] - v[:, 2]) / mouth, 0.1),
+        ((v[:, 5] - v[:, 3]) / mouth, 0.1),
+        ((v[:, 8:10].mean(1) - v[:, 10:12].mean(1)) / mouth, 0.2),  # corners up: a smile
+        (u[:, 9] - u[:, 8], 0.35),
+    ]
+    return torch.stack([value / clear for value, clear in told], dim=1)
+
+
 FACE = Layout(
     core=(0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13),  # brows, lids, nose bridge, mouth, chin, nose tip
     body=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16),  # those, forehead, ears, crown; neck and shoulders are left out
@@ -86,8 +120,9 @@ FACE = Layout(
     side=6.4,
     above=0.2,
     unlike=0.4,
+    pose=face_pose,
 )  # fmt: skip
-ANY = Layout(core=(), body=(), rest=(), mirror=(), side=5.0, above=0.0, unlike=1.0)
+ANY = Layout(core=(), body=(), rest=(), mirror=(), side=5.0, above=0.0, unlike=1.0, pose=any_pose)
 
 
 def layout_of(points: Tensor) -> Layout:

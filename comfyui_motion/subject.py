@@ -23,7 +23,6 @@ from .keypoints import Keypoints
 from .layout import layout_of
 from .model import MotionModel
 from .picture import to_rgb
-from .retarget import best_reference
 
 SIDES = (1.3, 0.78, 0.47, 0.28)  # of the first squares, in shorter sides of the picture: a face may be a tenth of it
 STRIDE = 0.4  # of a square's side: from one to the next
@@ -32,6 +31,7 @@ SHAKES = ((0.0, 0.0, 1.0), (0.12, 0.0, 1.0), (-0.12, 0.0, 1.0), (0.0, 0.12, 1.0)
 STRAY = 0.3  # of the square's own motion: points that go along so far are half believed
 REACH = 1 / 3  # of the square's side: how far a subject may go from where it was found, and grow
 SHARP = 64  # pixels: what lies in smaller squares has no more than hints of features
+USUAL = 0.5  # how much it counts that a driver is posed as most of the time, against being posed like the source
 FOUND = 0.4  # confidence from which there is a subject
 SURE = 0.65  # confidence from which smaller ones are not looked for
 AT_ONCE = 8
@@ -101,8 +101,9 @@ def clip_box(finder: MotionModel, frames: Tensor) -> Box | None:
 def best_pose(poses: Keypoints, subject: Subject, height: int, width: int) -> int:
     """The frame of a followed clip, of height x width, in which its subject is posed most like one of another picture."""
     layout = layout_of(subject.points)
-    driving, source = in_pixels(poses, height, width), subject.points[None]
-    return best_reference(Keypoints(layout.choose(driving)), Keypoints(layout.choose(source)))
+    driving, source = layout.pose(in_pixels(poses, height, width)), layout.pose(subject.points[None])
+    unlike, unusual = ((driving - to).square().sum(1) for to in (source, driving.median(dim=0).values))
+    return int((unlike + USUAL * unusual).argmin())
 
 
 @dataclass(frozen=True, eq=False)
