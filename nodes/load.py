@@ -53,7 +53,7 @@ class LoadModel(io.ComfyNode):
                     options=[DEFAULT, *OURS, *host.model_files()],
                     default=DEFAULT,
                     tooltip="The default follows the driving clip by optical flow, on any subject, with nothing to download. "
-                    "puppets finds faces, with few parts to follow. "
+                    "puppets, small and learned from drawings, is what finds faces: connect it as a finder. "
                     "Checkpoints put in models/motion are listed after them, just as they are published (vox-cpk.pth.tar must not be unpacked).",
                 ),
                 host.advanced(
