@@ -65,7 +65,8 @@ class Layout:
         scale = (along[:, None] * angle.cos() + across[:, None] * angle.sin()).clamp(min=0) / (u.square() + v.square()).mean()
         du = x - scale * (angle.cos() * u - angle.sin() * v)
         dv = y - scale * (angle.sin() * u + angle.cos() * v)
-        return (du.square() + dv.square()).mean(1).sqrt()
+        collapsed = 1 - (x.square() + y.square()).mean(1)  # 0, but for points that all lie on one spot
+        return ((du.square() + dv.square()).mean(1) + collapsed).clamp(min=0).sqrt()
 
     def likeness(self, points: Tensor) -> Tensor:
         """How far the points can be believed for lying as they do. N K 2 -> N in 0..1"""

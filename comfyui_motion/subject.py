@@ -32,7 +32,7 @@ STRAY = 0.3  # of the square's own motion: points that go along so far are half 
 REACH = 1 / 3  # of the square's side: how far a subject may go from where it was found, and grow
 SHARP = 64  # pixels: what lies in smaller squares has no more than hints of features
 USUAL = 0.5  # how much it counts that a driver is posed as most of the time, against being posed like the source
-FOUND = 0.4  # confidence from which there is a subject
+FOUND = 0.38  # confidence from which there is a subject
 SURE = 0.65  # confidence from which smaller ones are not looked for
 AT_ONCE = 8
 

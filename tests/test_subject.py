@@ -76,7 +76,7 @@ def test_a_model_of_whose_points_nothing_is_known_finds_its_subject_too(dots):
     found = find_subject(thing.finder(), thing.draw(160, 320, wanted))
     assert found is not None
     assert_close(found.points, wanted, atol=1.0, rtol=0)
-    assert find_subject(thing.finder(), smooth(160, 320)) is None
+    assert find_subject(thing.finder(), torch.full((1, 3, 160, 320), 0.5)) is None
 
 
 def test_points_that_others_hide_are_not_believed(face):
