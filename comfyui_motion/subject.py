@@ -32,6 +32,7 @@ STRAY = 0.3  # of the square's own motion: points that go along so far are half 
 REACH = 1 / 3  # of the square's side: how far a subject may go from where it was found, and grow
 SHARP = 64  # pixels: what lies in smaller squares has no more than hints of features
 USUAL = 0.5  # how much it counts that a driver is posed as most of the time, against being posed like the source
+CLEARLY = 0.7  # of the first frame's unlikeness: a frame that is hardly better is not worth another beginning
 FOUND = 0.38  # confidence from which there is a subject
 SURE = 0.65  # confidence from which smaller ones are not looked for
 AT_ONCE = 8
@@ -99,11 +100,12 @@ def clip_box(finder: MotionModel, frames: Tensor) -> Box | None:
 
 
 def best_pose(poses: Keypoints, subject: Subject, height: int, width: int) -> int:
-    """The frame of a followed clip, of height x width, in which its subject is posed most like one of another picture."""
+    """The frame of a followed clip, of height x width, in which its subject is posed most like one of another picture; the first unless clearly less."""
     layout = layout_of(subject.points)
     driving, source = layout.pose(in_pixels(poses, height, width)), layout.pose(subject.points[None])
     unlike, unusual = ((driving - to).square().sum(1) for to in (source, driving.median(dim=0).values))
-    return int((unlike + USUAL * unusual).argmin())
+    cost = unlike + USUAL * unusual
+    return int(cost.argmin()) if cost.min() < CLEARLY * cost[0] else 0
 
 
 @dataclass(frozen=True, eq=False)
