@@ -127,3 +127,27 @@ def test_the_frame_posed_like_the_subject_is_found_whatever_place_and_size(face)
 def test_flow_has_no_points_to_find_a_subject_with():
     with pytest.raises(InputError, match="keypoints of its own"):
         find_subject(motion.load(), torch.rand(1, 3, 50, 50))
+
+
+def test_the_model_we_ship_finds_drawn_faces_it_never_saw_small_and_aside():
+    from comfyui_motion.layout import FACE
+    from comfyui_motion.training.puppets import UNSEEN, puppet_clip
+
+    finder, core = motion.load("puppets", device="cpu", speed="float32"), list(FACE.core)
+    errors, believed = [], []
+    for i, (left, top) in enumerate([(10, 150), (180, 20), (200, 180)]):
+        clip = puppet_clip(UNSEEN + 203 + 3 * i, frames=1, size=256, kind="face")
+        small = torch.nn.functional.interpolate(clip.frames, size=(180, 180), mode="bilinear", antialias=True)
+        picture = torch.full((1, 3, 380, 400), 0.4)
+        picture[..., top : top + 180, left : left + 180] = small
+        found = find_subject(finder, picture, least=0)
+        wanted = in_pixels(clip.joints, 256, 256)[0] * 180 / 256 + torch.tensor([left, top])
+        assert found is not None
+        errors.append(float((found.points - wanted)[core].norm(dim=1).mean() / (wanted[12] - wanted[16]).norm()))  # of the head's height
+        believed.append(found.confidence)
+    assert sorted(errors)[1] < 0.05 and sorted(believed)[1] > 0.6, (errors, believed)
+
+
+def test_the_model_we_ship_finds_nothing_in_scenery():
+    finder = motion.load("puppets", device="cpu", speed="float32")
+    assert find_subject(finder, smooth(120, 160)) is None
