@@ -124,7 +124,8 @@ class Shaken:
 def search(view: View) -> Shaken | None:
     """The best square of all sizes, large ones first; smaller ones are left out once one is sure."""
     best = None
-    for share in SIDES:
+    large = [share for share in SIDES if share * min(view.height, view.width) >= FOUND * SHARP]  # smaller ones could not be believed
+    for share in large or SIDES[:1]:
         for square in settle(view, first_squares(view.height, view.width, share)):
             found = shake(view, square)
             best = found if best is None or found.confidence > best.confidence else best

@@ -48,6 +48,13 @@ def test_where_there_is_no_subject_none_is_found(face, ground):
     assert (found := find_subject(face.finder(64), grounds[ground], least=0)) is not None and found.confidence < 0.4
 
 
+@pytest.mark.parametrize("size", [(1, 1), (4, 400), (30, 20)])
+def test_in_a_tiny_picture_nothing_is_found_and_not_for_long(face, size):
+    finder = face.finder(32)
+    assert find_subject(finder, torch.full((1, 1, *size), 0.6)) is None
+    assert finder.seen < 400
+
+
 def test_what_is_upside_down_is_no_face(face):
     picture = face.draw(200, 200, face.points(100, 100, 25)).flip(2)
     assert find_subject(face.finder(), picture) is None
