@@ -1,4 +1,4 @@
-"""The nodes in a real ComfyUI: they appear, explain themselves, and both workflows run."""
+"""The nodes in a real ComfyUI: they appear, explain themselves, and the workflows run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
+
+from comfyui_motion.training.puppets import UNSEEN, puppet_clip
 
 pytestmark = pytest.mark.host
 
@@ -210,6 +214,29 @@ def test_the_best_reference_frame_is_the_same_in_one_node_and_in_steps(host, of,
     assert one.success and many.success, one.error or many.error
     found, wanted = many.values[of.node(steps, "CM_Generate")][0], one.values[of.node(whole, "CM_Animate")][0]
     assert_close(found, wanted, atol=5e-5, rtol=0)  # the reference is detected alone here and in a batch there, which rounds differently
+
+
+def write_faces(folder: Path) -> None:
+    """aside.png, 384x192, a drawn face in its left half on a plain ground; face.mp4, another that fills its frames."""
+    from comfy_api.latest import InputImpl, Types
+
+    picture = torch.full((192, 384, 3), 0.5)
+    picture[:, :192] = puppet_clip(UNSEEN + 7, 1, 192, "face").frames[0].permute(1, 2, 0)
+    Image.fromarray((picture * 255).byte().numpy()).save(folder / "aside.png")
+    frames = puppet_clip(UNSEEN + 3, 6, 192, "face").frames.permute(0, 2, 3, 1)
+    clip = Types.VideoComponents(images=frames, frame_rate=Fraction(10))
+    InputImpl.VideoFromComponents(clip).save_to(str(folder / "face.mp4"))
+
+
+def test_a_face_that_is_found_moves_where_it_is_and_the_rest_stays(host, of, workflow: Workflow):
+    write_faces(host.base / "input")
+    prompt = workflow("animate_found_face", LoadImage={"image": "aside.png"}, LoadVideo={"file": "face.mp4"})
+    done = host.run(prompt)
+    assert done.success, done.error
+    images = done.values[of.node(prompt, "CM_Animate")][0]
+    changed = (images - done.values[of.node(prompt, "LoadImage")][0]).abs().amax((0, 1, 3))  # of each column
+    assert images.shape == (6, 192, 384, 3)
+    assert changed[:192].max() > 0.1 and changed[300:].max() < 1e-3
 
 
 def test_motion_stays_in_the_box_round_a_painted_subject(host, of, workflow: Workflow):
