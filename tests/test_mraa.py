@@ -41,6 +41,7 @@ VARIANTS = {
     "no occlusion": {"occlusion": False},
     "no occlusion, no skips": {"occlusion": False, "skips": False},
     "no avd": {"avd": NO_AVD},
+    "crowding": {"crowding": 6},
 }
 
 
@@ -264,6 +265,7 @@ def expected(parameters):
         "background_encoder": hourglass(background) if rows else NOWHERE,
         "body": (body["block_expansion"], body["num_down_blocks"], body["num_bottleneck_blocks"]),
         "avd": AVDShape(parameters["avd_network_params"]["id_bottle_size"], parameters["avd_network_params"]["pose_bottle_size"]),
+        "crowding": 0,
     }
 
 
@@ -288,3 +290,8 @@ def test_a_picture_too_small_for_an_unpadded_head_is_refused_in_a_sentence():
     with pytest.raises(motion.InputError, match="at least 32"):
         model.detect(torch.rand(1, 3, 16, 16))
     assert motion.build("mraa", **dataclasses.asdict(dataclasses.replace(SMALL, head_padding=3))).smallest == 16
+
+
+def test_crowding_is_about_occlusion_and_refused_without():
+    with pytest.raises(motion.InputError, match="occlusion"):
+        small(crowding=6, occlusion=False)

@@ -43,6 +43,7 @@ from .blocks import (
     start_at,
     together,
 )
+from .crowding import Crowding
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Parameters:
     background_encoder: HourglassShape  # all 0 where there is none
     body: BodyShape
     avd: AVDShape
+    crowding: int  # width of what looks at pixels that come from one place (ours; 0: published files have none)
 
     head_padding: int
     temperature: float
@@ -88,6 +90,7 @@ PUBLISHED = Parameters(
     background_encoder=HourglassShape(32, 1024, 5),
     body=BodyShape(64, 512, 2, 6),
     avd=AVDShape(64, 64),
+    crowding=0,
     head_padding=0,
     temperature=0.1,
     keypoint_variance=0.01,
@@ -153,6 +156,11 @@ class FlowPredictor(nn.Module):
         self.hourglass = Hourglass((spec.regions + 1) * (1 + spec.channels * spec.warped_source), spec.flow)
         self.mask = nn.Conv2d(self.hourglass.out_channels, spec.regions + 1, 7, padding=3)
         self.occlusion = nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3) if spec.occlusion else None
+        self.crowding = None
+        if spec.crowding:
+            if not spec.occlusion:
+                raise InputError(f"crowding, {spec.crowding} wide, refines occlusion, and this model has none: set crowding to 0 or occlusion to true.")
+            self.crowding = Crowding(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.crowding)
 
     def heatmaps(self, regions: Keypoints, height: int, width: int) -> Tensor:
         """Each region as the network sees it. B K h w"""
@@ -178,6 +186,8 @@ class FlowPredictor(nn.Module):
         logits, *hidden = together(features, self.mask, self.occlusion)
         mask = logits.float().softmax(dim=1)
         grid = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
+        if self.crowding is not None:
+            hidden = [hidden[0].float() + self.crowding(features, mask, grid, small, self.spec.align_corners).float()]
         occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.spec.align_corners)
 
@@ -319,6 +329,7 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     flow = "generator.pixelwise_flow_predictor."
     jacobian, background = tensors.get("region_predictor.jacobian.weight"), tensors.get("bg_predictor.fc.weight")
     regions = tensors["region_predictor.regions.weight"].shape[0]
+    crowding = tensors.get(f"{flow}crowding.look.weight")
     return {
         "channels": tensors["generator.first.conv.weight"].shape[1],
         "regions": regions,
@@ -333,6 +344,7 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "background_encoder": encoder_shape(tensors, "bg_predictor.encoder."),
         "body": body_shape(tensors, "generator."),
         "avd": avd_shape(tensors),
+        "crowding": 0 if crowding is None else crowding.shape[0],
     }
 
 
