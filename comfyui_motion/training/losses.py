@@ -147,6 +147,14 @@ def _read(maps: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(maps, points, mode="bilinear", padding_mode="border", align_corners=True)
 
 
+def near_joints_l1(prediction: Tensor, driving: Tensor, truth: Truth, sigma: float = 0.08) -> Tensor:
+    """Mean absolute difference round the joints that are there: most where many lie close, as on lips and lids, which are small and looked at."""
+    height, width = driving.shape[-2:]
+    offset = MotionField.identity(1, height, width, driving).grid[:, None] - truth.driving.position[:, :, None, None]  # B K H W 2
+    near = torch.exp(-0.5 * offset.square().sum(-1) / sigma**2) * truth.known[:, :, None, None]
+    return masked_mean((prediction - driving).abs(), near.sum(1, keepdim=True))
+
+
 def heatmap_cross_entropy(logits: Tensor, true: Keypoints, known: Tensor, sigma: float = 0.06) -> Tensor:
     """Of a softmax over pixels, against a Gaussian round each joint that is there. B K h w"""
     height, width = logits.shape[-2:]
@@ -157,13 +165,22 @@ def heatmap_cross_entropy(logits: Tensor, true: Keypoints, known: Tensor, sigma:
 
 
 def flow_l1(field: MotionField, truth: Truth) -> Tensor:
-    """The field's displacements against the true ones, where the source shows the pixel."""
-    true, visible = truth.grid, truth.visible
+    """The field's displacements against the true ones, where the source shows the pixel or would, were it larger."""
+    true, visible = truth.grid, followed(truth)
     still = MotionField.identity(1, *true.shape[1:3], like=true).grid
     moved = (true - still).permute(0, 3, 1, 2) * visible
     moved, seen = (F.interpolate(maps, field.size, mode="area") for maps in (moved, visible))
     ours = (field.grid - MotionField.identity(1, *field.size, like=true).grid).permute(0, 3, 1, 2)
     return masked_mean((ours - moved / seen.clamp(min=1e-6)).abs().mean(1, keepdim=True), seen * (seen > 0.5))
+
+
+def followed(truth: Truth) -> Tensor:
+    """Where a field should be true: what the source shows, and what comes from beyond its edges, so that it is known to. B 1 H W
+
+    Behind what hides it a field is better free to bring something else.
+    """
+    beyond = (truth.grid.abs() > 1).any(-1)[:, None]
+    return torch.where(beyond, torch.ones_like(truth.visible), truth.visible)
 
 
 def motions_likelihood(field: MotionField, source: Keypoints, driving: Keypoints, truth: Truth, spread: float = 0.02) -> Tensor:
@@ -183,7 +200,7 @@ def motions_likelihood(field: MotionField, source: Keypoints, driving: Keypoints
         worse = -(motions - true[:, None]).norm(dim=-1) / spread
         worse = worse - worse.amax(1, keepdim=True)
         moving = (true - grid).norm(dim=-1) > spread / 2
-        weight = F.interpolate(truth.visible, field.size, mode="area")[:, 0] * (0.15 + moving)
+        weight = F.interpolate(followed(truth), field.size, mode="area")[:, 0] * (0.15 + moving)
     return masked_mean(-torch.logsumexp(masks.clamp(min=1e-7).log() + worse, 1), weight)
 
 

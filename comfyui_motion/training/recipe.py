@@ -32,12 +32,13 @@ LOSSES = {
     "displacement": "needs truth: joints move as far as they should",
     "frames": "needs truth: surroundings turn and stretch as they should",
     "follow": "needs truth: keypoints follow the true flow",
+    "near_joints": "needs truth: round the joints, the prediction is the driving frame",
     "flow": "needs truth: the field is the true flow",
     "motions": "needs truth: each pixel belongs to the point that moves as it does",
     "occlusion": "needs truth: occlusion is the true visibility",
     "overlap": "needs truth: what is called hidden covers what is hidden, and no more",
 }
-SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "motions", "occlusion", "overlap")
+SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "near_joints", "flow", "motions", "occlusion", "overlap")
 PUBLISHED_SIZE = 256  # of every family
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("steps", "cosine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,12 +168,28 @@ def test_standing_still_costs_about_the_whole_motion():
     assert losses.displacement_error(true.source, true.source, true, floor=0.0) == pytest.approx(1.0)
 
 
+def test_a_picture_is_asked_to_be_right_where_joints_are():
+    true = truth()  # joints at (0, 0) and (0.5, 0)
+    driving, near, far = (torch.zeros(1, 3, 8, 8) for _ in range(3))
+    near[..., 3:5, 3:7], far[..., 0, :] = 1, 1
+    assert losses.near_joints_l1(driving, driving, true) == 0
+    assert losses.near_joints_l1(near, driving, true) > 0.8 and losses.near_joints_l1(far, driving, true) < 1e-6
+    absent = replace(true, known=torch.zeros(1, 3, dtype=torch.bool))
+    assert losses.near_joints_l1(near, driving, absent) == 0
+
+
 def test_a_field_that_does_not_move_is_off_by_the_motion_where_it_can_be_seen():
-    true = truth(0.5, hidden=4)
+    true = truth(-0.5, hidden=4)  # the hidden columns come from within the source
     assert losses.flow_l1(MotionField.identity(1, 4, 4), true) == pytest.approx(0.25, abs=1e-6)  # 0.5 in x, 0 in y
-    wrong = MotionField.identity(1, 8, 8).grid - torch.tensor([0.5, 0.0])
-    wrong = torch.where(true.visible.permute(0, 2, 3, 1) > 0, wrong, wrong + 3)
+    wrong = torch.where(true.visible.permute(0, 2, 3, 1) > 0, true.grid, true.grid + 3)
     assert losses.flow_l1(MotionField(wrong), true) < 1e-6
+
+
+def test_what_comes_from_beyond_the_edges_is_to_be_known_to():
+    true = truth(0.5, hidden=2)  # as it moved, two columns came into view
+    assert (true.grid[..., 0] < -1).sum() == 2 * 8
+    wrong = torch.where(true.visible.permute(0, 2, 3, 1) > 0, true.grid, true.grid + 0.4)
+    assert losses.flow_l1(MotionField(wrong), true) == pytest.approx(0.4 * 2 / 8, rel=1e-4)
 
 
 def test_few_hidden_pixels_count_as_much_as_many_visible_ones():
