@@ -144,7 +144,7 @@ def face_joints(face: FaceSet, posed: PosedFace) -> tuple[Array, Array, np.ndarr
     ear = np.zeros((1, 2), np.float32)
     groups += [(posed.ears[0], ear, (7.7, 5.0)), (posed.ears[1], ear, (7.7, 5.0))]
     groups += [(posed.hair, np.array([(0, -0.9)], np.float32), (1 / SPAN, 1.0))]
-    groups += [(posed.body, np.array([(0, -0.62), (-0.62, -0.2), (0.62, -0.2)], np.float32), (0.65, 0.65))]
+    groups += [(posed.body, np.array([(0, -0.3), (-0.62, -0.2), (0.62, -0.2)], np.float32), (0.65, 0.65))]
     found = [surroundings(layer, rest, unit) for layer, rest, unit in groups]
     position, matrix, facing = (np.concatenate(column) for column in zip(*found, strict=True))
     return position, matrix, facing

@@ -16,6 +16,7 @@ from .puppet_paint import Array
 from .puppet_stage import Frame, Texture, Touch
 
 SPAN = 1.8  # radians of longitude at u = 1
+HORIZON = -0.12  # a surface that turns away by less is hidden by less than a pixel of its own rim, and counts as facing
 SKIN, EYE, UPPER_MOUTH, LOWER_MOUTH = 0, 1, 3, 4  # parts of a head; the second eye is EYE + 1
 
 
@@ -111,7 +112,7 @@ class Head:
         x = normal[:, 0] * self.profile(y) * self.radius
         y = y * self.radius
         y = np.where(y > 0.4, 0.4 + (y - 0.4) * (1 + self.chin / 0.6), y)
-        return self.frame.place(np.stack([x, y], 1).astype(np.float32)), normal[:, 2] > 0
+        return self.frame.place(np.stack([x, y], 1).astype(np.float32)), normal[:, 2] > HORIZON
 
     def box(self) -> Array:
         reach = self.radius * (1 + self.chin)

@@ -34,16 +34,17 @@ class Build:
 
     @staticmethod
     def draw(random: Random) -> Build:
+        mouth = random.uniform(0.52, 0.7)
         return Build(
-            aspect=random.uniform(0.68, 0.88),
+            aspect=random.uniform(0.62, 0.88),
             jaw_width=random.uniform(0.05, 0.4),
             eye_u=random.uniform(0.2, 0.27),
             eye_v=random.uniform(-0.08, 0.1),
             eye_half=random.uniform(0.085, 0.14),
-            mouth_v=random.uniform(0.52, 0.66),
+            mouth_v=mouth,
             mouth_half=random.uniform(0.13, 0.24),
             brow_v=random.uniform(0.12, 0.22),
-            nose_v=random.uniform(0.26, 0.4),
+            nose_v=random.uniform(0.26, mouth - 0.16),
             nose_radius=random.uniform(1.08, 1.28),
             head=random.uniform(0.4, 0.84) if random.random() < 0.88 else random.uniform(0.2, 0.36),
             body_drop=random.uniform(0.8, 1.0),
@@ -76,8 +77,12 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
     """A face that nobody has."""
     build = Build.draw(random)
     cartoon = random.random() < 0.25
+    carved = not cartoon and random.random() < 0.1  # of one stuff, as statues are
     skin_colour, hair_colour = flesh(random), colour(random, 0.5) if random.random() < 0.4 else flesh(random) * random.uniform(0.1, 0.8)
     hair_colour = hair_colour.astype(np.float32)
+    if carved:
+        skin_colour = (grey_tone(random) * random.uniform(0.4, 0.95)).astype(np.float32)
+        hair_colour = skin_colour * np.float32(random.uniform(0.7, 1.1))
     eye = {"half": build.eye_half, "curve": random.uniform(-0.01, 0.03), "above": 0.13, "below": 0.1}
     slits = (
         Slit(u=-build.eye_u, v=build.eye_v, **eye),
@@ -91,18 +96,19 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
     light = Light(
         (direction / np.linalg.norm(direction)).astype(np.float32), ambient, 1.05 - ambient, random.uniform(0.5, 1) if cartoon else 0.0
     )
+    hair = paint_hair(random, build, hair_colour)
     length = random.choice([0.0, random.uniform(0.9, 1.1), random.uniform(1.2, 2.2)], p=[0.45, 0.25, 0.3])
     return FaceSet(
         build=build,
         slits=slits,
         skin=Texture(skin),
-        eyes=Texture(paint_eye(random, cartoon, slits[0])),
+        eyes=Texture(paint_eye(random, cartoon, slits[0], skin_colour if carved else None)),
         mouth=Texture(paint_mouth(random)),
-        hair=Texture(paint_hair(random, build, hair_colour)),
+        hair=Texture(hair),
         nose=Texture(paint_nose(random, build, skin, skin_colour)),
         back=Texture(paint_oval(random, hair_colour)),
         back_size=(random.uniform(0.95, 1.25), length),
-        hair_radius=random.uniform(1.03, 1.2),
+        hair_radius=random.uniform(1.03, 1.2) if hair[..., 3].any() else 1.0,
         spectacles=Texture(paint_spectacles(random, build)) if random.random() < 0.12 else None,
         ear=Texture(paint_oval(random, skin_colour * 0.92, 0.3)),
         body=Texture(paint_body(random, skin_colour, photographs)),
@@ -110,6 +116,11 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
         light=light,
         outline=random.uniform(0.4, 0.9) if cartoon else 0.0,
     )
+
+
+def grey_tone(random: Random) -> Array:
+    """Of stone, plaster, bronze or wood: a colour without much colour."""
+    return np.array([1.0, random.uniform(0.85, 1.0), random.uniform(0.65, 1.05)], np.float32)
 
 
 def paint_skin(random: Random, build: Build, slits: tuple[Slit, Slit, Slit], tone: Array, hair: Array, cartoon: bool) -> Array:
@@ -141,14 +152,19 @@ def paint_skin(random: Random, build: Build, slits: tuple[Slit, Slit, Slit], ton
     d = v - line
     lips = np.where(d < 0, soft(-d - plump[0] * bow, 0.015), soft(d - plump[1] * bow, 0.015)) * (np.abs(t) < 1.05)
     lip_colour = np.clip(tone * np.array([random.uniform(0.7, 1.1), random.uniform(0.35, 0.85), random.uniform(0.4, 0.9)]), 0, 1)
-    lay(surface, random.uniform(0.4, 1) * lips, lip_colour)
-    lay(surface, random.uniform(0.4, 1) * soft(np.abs(d) - 0.004, 0.014) * (np.abs(t) < 1), tone * 0.3)
+    lay(surface, random.uniform(0.15, 1) * lips, lip_colour)
+    lay(surface, random.uniform(0.25, 1) * soft(np.abs(d) - 0.004, 0.014) * (np.abs(t) < 1), tone * 0.3)
     chin_shade = np.exp(-((u / 0.15) ** 2) - ((v - mouth.v - plump[1] - 0.07) / 0.04) ** 2)
     lay(surface, random.uniform(0, 0.35) * chin_shade, tone * 0.6)
     if random.random() < 0.3:  # beard or stubble
         edge = mouth.v - random.uniform(0.05, 0.16)
         beard = soft(edge - v, 0.1) * (1 - lips) * np.clip(0.3 + grey(random, TEXTURE), 0, 1)
         lay(surface, random.uniform(0.2, 0.95) * beard, hair * 0.8)
+    if random.random() < 0.15:  # moustache
+        middle = random.uniform(build.nose_v + 0.04, mouth.v - 0.02)
+        droop = random.uniform(-0.1, 0.5) * np.abs(u) ** 1.5
+        hairs = soft(np.abs(v - middle - droop) - random.uniform(0.015, 0.04), 0.03) * soft(np.abs(u) - random.uniform(0.1, 0.3), 0.05)
+        lay(surface, random.uniform(0.4, 0.95) * hairs * np.clip(0.4 + grey(random, TEXTURE), 0, 1), hair * random.uniform(0.5, 1))
     if random.random() < 0.3:  # wrinkles from nose to mouth
         for side in (-1, 1):
             wrinkle = soft(np.abs(u - side * (0.1 + 0.35 * (v - 0.25))) - 0.006, 0.015) * ((v > 0.3) & (v < mouth.v))
@@ -156,7 +172,8 @@ def paint_skin(random: Random, build: Build, slits: tuple[Slit, Slit, Slit], ton
     return np.clip(surface, 0, 1)
 
 
-def paint_eye(random: Random, cartoon: bool, slit: Slit, size: int = 48) -> Array:
+def paint_eye(random: Random, cartoon: bool, slit: Slit, stuff: Array | None = None, size: int = 48) -> Array:
+    """White, iris and pupil; of a statue, all of its `stuff`."""
     u, v = coordinates(size)
     white = np.clip(random.uniform(0.65, 1.0) + random.normal(0, 0.04, 3), 0, 1).astype(np.float32)
     surface = np.broadcast_to(white, (size, size, 3)).copy()
@@ -166,7 +183,9 @@ def paint_eye(random: Random, cartoon: bool, slit: Slit, size: int = 48) -> Arra
     lay(surface, soft(np.abs(around - iris) - 0.02, 0.05), white * 0.25)
     lay(surface, soft(around - iris * random.uniform(0.35, 0.6), 0.04), np.full(3, 0.04, np.float32))
     lay(surface, soft(np.hypot(u - 0.1, v + 0.1) - 0.05, 0.04), np.ones(3, np.float32))
-    return surface
+    if stuff is not None:
+        surface = stuff * (1 + random.uniform(0, 0.6) * (surface.mean(-1, keepdims=True) - 0.6))
+    return np.clip(surface, 0, 1).astype(np.float32)
 
 
 def paint_mouth(random: Random, size: int = 64) -> Array:
@@ -216,10 +235,11 @@ def paint_nose(random: Random, build: Build, skin: Array, tone: Array) -> Array:
     lay(surface, bright * np.exp(-((u / 0.02) ** 2)) * (t > 0), np.clip(tone * 1.35, 0, 1))
     side = random.choice([-1, 1])
     lay(surface, random.uniform(0, 0.5) * soft(np.abs(u - side * half) - 0.01, 0.05), tone * 0.6)
+    high = random.uniform(0.01, 0.03)
     for sign in (-1, 1):
-        nostril = np.exp(-(((u - sign * 0.5 * wide) / (0.28 * wide)) ** 2) - ((v - tip - 0.01) / 0.015) ** 2)
+        nostril = np.exp(-(((u - sign * 0.5 * wide) / (0.28 * wide)) ** 2) - ((v - tip - 0.01) / high) ** 2)
         lay(surface, random.uniform(0.3, 0.95) * nostril, tone * 0.2)
-    lay(surface, random.uniform(0, 0.5) * np.exp(-((u / wide) ** 2) - ((v - tip - 0.045) / 0.02) ** 2), tone * 0.55)
+    lay(surface, random.uniform(0, 0.8) * np.exp(-((u / wide) ** 2) - ((v - tip - 0.045) / 0.02) ** 2), tone * 0.5)
     return np.concatenate([surface * alpha[..., None], alpha[..., None]], 2).astype(np.float32)
 
 

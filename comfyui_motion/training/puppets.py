@@ -86,12 +86,12 @@ class Puppet:
     def near(self, random: Random, pose: Array) -> Array:
         """A pose not far from that one: small motions matter, so how far is spread evenly over its logarithm, 0.06 to 1.
 
-        How a face holds itself and what it does on its face go separate ways: people speak without nodding.
+        How a face holds itself and what it does go separate ways, the latter always clearly: people speak without nodding.
         """
-        other, far = self.pose(random, 1.0), np.exp(random.uniform(np.log(0.06), 0, 2))
-        share = np.full(len(pose), far[0], np.float32)
+        other, far = self.pose(random, 1.0), np.exp(random.uniform(np.log(0.06), 0))
+        share = np.full(len(pose), far, np.float32)
         if self.body is None:
-            share[6:18] = max(far[1], 0.15)
+            share[6:18] = random.uniform(0.2, 1)
         return pose + share * (other - pose)
 
     def shoot(self, random: Random, pose: Array, size: int) -> Still:
