@@ -149,10 +149,11 @@ def _read(maps: Tensor, points: Tensor) -> Tensor:
 
 def near_joints_l1(prediction: Tensor, driving: Tensor, truth: Truth, sigma: float = 0.08) -> Tensor:
     """Mean absolute difference round the joints that are there: most where many lie close, as on lips and lids, which are small and looked at."""
-    height, width = driving.shape[-2:]
-    offset = MotionField.identity(1, height, width, driving).grid[:, None] - truth.driving.position[:, :, None, None]  # B K H W 2
-    near = torch.exp(-0.5 * offset.square().sum(-1) / sigma**2) * truth.known[:, :, None, None]
-    return masked_mean((prediction - driving).abs(), near.sum(1, keepdim=True))
+    x, y = truth.driving.position.unbind(-1)  # B K
+    columns, rows = (torch.linspace(-1, 1, side, device=driving.device) for side in (driving.shape[-1], driving.shape[-2]))
+    across, down = (torch.exp(-0.5 * ((line - at[..., None]) / sigma) ** 2) for line, at in ((columns, x), (rows, y)))  # B K W, B K H
+    near = torch.einsum("bkh,bkw->bhw", down * truth.known[..., None], across)
+    return masked_mean((prediction - driving).abs(), near[:, None])
 
 
 def heatmap_cross_entropy(logits: Tensor, true: Keypoints, known: Tensor, sigma: float = 0.06) -> Tensor:
