@@ -85,12 +85,15 @@ class Run:
 
     @torch.no_grad()
     def average_in(self, decay: float) -> None:
-        """The average moves towards the weights, faster at first; running statistics are taken as they are."""
+        """The average moves towards the weights, faster at first, and with it the norms' statistics: the last few batches' are not its own."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
         for ours, theirs in zip(self.average.parameters(), self.model.parameters(), strict=True):
             ours.lerp_(theirs, 1 - decay)
-        for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            ours.copy_(theirs)
+        for (name, ours), theirs in zip(self.average.named_buffers(), self.model.buffers(), strict=True):
+            if name.rpartition(".")[2] in ("running_mean", "running_var"):
+                ours.lerp_(theirs, 1 - decay)
+            else:
+                ours.copy_(theirs)
 
 
 def adam(groups: list[dict[str, Any]], stage: Stage, device: torch.device, weight_decay: float = 0.0) -> torch.optim.Adam:

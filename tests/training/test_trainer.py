@@ -20,6 +20,7 @@ from comfyui_motion.training.objective import TERMS
 from comfyui_motion.training.pairs import Pairs, Truth
 from comfyui_motion.training.plot import read_log
 from comfyui_motion.training.recipe import Recipe, recipe_of, size_of
+from comfyui_motion.training.state import Run
 from comfyui_motion.training.trainer import Progress, rate_at, set_dropout, train, without_vgg
 
 HOUR = {"width": 4, "limit": 8, "depth": 2}
@@ -120,6 +121,19 @@ def test_two_runs_of_one_seed_agree_and_of_two_differ(tmp_path):
         train(recipe(seed=seed, data={"workers": workers}), Squares(), tmp_path / name, device="cpu")
     assert alike(tmp_path / "a", tmp_path / "b")
     assert log(tmp_path / "a") != log(tmp_path / "c")
+
+
+def test_the_average_has_norms_of_its_own():
+    run = Run.start(recipe(), motion.build("fomm", **recipe().parameters), torch.device("cpu"))
+    run.step = 1000
+    name = "generator.first.norm.running_mean"
+    for value in (1.0, 3.0):
+        run.model.get_buffer(name).fill_(value)
+        run.average_in(0.75)
+    assert run.average.get_buffer(name).allclose(torch.tensor(0.75 * 0.25 * 1 + 0.25 * 3))
+    run.model.get_buffer("generator.first.norm.num_batches_tracked").fill_(7)
+    run.average_in(0.75)
+    assert run.average.get_buffer("generator.first.norm.num_batches_tracked") == 7
 
 
 def stopped(at: int) -> Callable[[Progress], None]:
