@@ -149,11 +149,15 @@ def _read(maps: Tensor, points: Tensor) -> Tensor:
 
 def near_joints_l1(prediction: Tensor, driving: Tensor, truth: Truth, sigma: float = 0.08) -> Tensor:
     """Mean absolute difference round the joints that are there: most where many lie close, as on lips and lids, which are small and looked at."""
+    return masked_mean((prediction - driving).abs(), near_joints(truth, driving.shape[-2], driving.shape[-1], sigma))
+
+
+def near_joints(truth: Truth, height: int, width: int, sigma: float) -> Tensor:
+    """How near the driving frame's joints are that are there: a bell round each, added up. B 1 H W"""
     x, y = truth.driving.position.unbind(-1)  # B K
-    columns, rows = (torch.linspace(-1, 1, side, device=driving.device) for side in (driving.shape[-1], driving.shape[-2]))
+    columns, rows = (torch.linspace(-1, 1, side, device=x.device) for side in (width, height))
     across, down = (torch.exp(-0.5 * ((line - at[..., None]) / sigma) ** 2) for line, at in ((columns, x), (rows, y)))  # B K W, B K H
-    near = torch.einsum("bkh,bkw->bhw", down * truth.known[..., None], across)
-    return masked_mean((prediction - driving).abs(), near[:, None])
+    return torch.einsum("bkh,bkw->bhw", down * truth.known[..., None], across)[:, None]
 
 
 def heatmap_cross_entropy(logits: Tensor, true: Keypoints, known: Tensor, sigma: float = 0.06) -> Tensor:
@@ -222,6 +226,20 @@ def hidden_overlap(field: MotionField, visible: Tensor) -> Tensor:
         true = 1 - F.interpolate(visible, level.shape[-2:], mode="area")
         both = ((1 - level) * true).sum()
         total = total + 1 - (both + 1) / (((1 - level) + true).sum() - both + 1)
+    return total / max(len(field.occlusion), 1)
+
+
+def near_hidden(field: MotionField, truth: Truth, sigma: float = 0.08) -> Tensor:
+    """The overlap again, and plain cross-entropy with it, both counting most near joints: what lips and lids uncover is a hundredth of all that
+    is hidden, and a generator never learns to paint what it is never asked for.
+    """
+    total = truth.visible.new_zeros(())
+    for level in field.occlusion:
+        near = near_joints(truth, *level.shape[-2:], sigma)
+        seen, level = F.interpolate(truth.visible, level.shape[-2:], mode="area"), level.clamp(1e-5, 1 - 1e-5)
+        entropy = masked_mean(-(seen * level.log() + (1 - seen) * (1 - level).log()), near)
+        both, either = ((1 - level) * (1 - seen) * near).sum(), ((2 - level - seen) * near).sum()
+        total = total + entropy + 1 - (both + 1) / (either - both + 1)
     return total / max(len(field.occlusion), 1)
 
 

@@ -35,6 +35,7 @@ WHOLE = (
     "motions",
     "occlusion",
     "overlap",
+    "near_hidden",
 )  # need more than keypoints
 
 
@@ -220,6 +221,7 @@ TERMS: dict[str, Callable[[Attempt], Tensor]] = {
     "motions": lambda a: losses.motions_likelihood(a.field, a.portrait.keypoints, a.pose, a.truth),
     "occlusion": lambda a: losses.occlusion_entropy(a.field, a.truth.visible),
     "overlap": lambda a: losses.hidden_overlap(a.field, a.truth.visible),
+    "near_hidden": lambda a: losses.near_hidden(a.field, a.truth),
 }
 
 
@@ -238,6 +240,7 @@ def check(model: MotionModel, stage: Stage) -> None:
         "heatmaps": model.family not in HEADS and "no heatmaps",
         "occlusion": model.family == "monkeynet" and "no occlusion",
         "overlap": model.family == "monkeynet" and "no occlusion",
+        "near_hidden": model.family == "monkeynet" and "no occlusion",
     }
     if not isinstance(points, Keypoints):
         missing |= dict.fromkeys(set(TERMS) - {"perceptual", "pyramid", "gradient", "adversarial", "matching"}, "no keypoints")

@@ -37,8 +37,9 @@ LOSSES = {
     "motions": "needs truth: each pixel belongs to the point that moves as it does",
     "occlusion": "needs truth: occlusion is the true visibility",
     "overlap": "needs truth: what is called hidden covers what is hidden, and no more",
+    "near_hidden": "needs truth: above all round the joints",
 }
-SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "near_joints", "flow", "motions", "occlusion", "overlap")
+SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "near_joints", "flow", "motions", "occlusion", "overlap", "near_hidden")
 PUBLISHED_SIZE = 256  # of every family
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("steps", "cosine")

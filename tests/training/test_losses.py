@@ -178,6 +178,15 @@ def test_a_picture_is_asked_to_be_right_where_joints_are():
     assert losses.near_joints_l1(near, driving, absent) == 0
 
 
+def test_what_is_hidden_counts_near_joints():
+    true = truth(size=32)  # joints at (0, 0) and (0.5, 0)
+    true.visible[..., 14:18, 14:18] = true.visible[..., 0, :] = 0  # round the first, and far from both
+    said = [true.visible.clone() for _ in range(3)]
+    said[1][..., 0, :], said[2][..., 14:18, 14:18] = 1, 1
+    costs = [losses.near_hidden(MotionField(true.grid, (each,)), true).item() for each in said]
+    assert costs[0] < 1e-3 and costs[1] < 0.01 and costs[2] > 1
+
+
 def test_a_field_that_does_not_move_is_off_by_the_motion_where_it_can_be_seen():
     true = truth(-0.5, hidden=4)  # the hidden columns come from within the source
     assert losses.flow_l1(MotionField.identity(1, 4, 4), true) == pytest.approx(0.25, abs=1e-6)  # 0.5 in x, 0 in y
