@@ -235,7 +235,7 @@ def near_hidden(field: MotionField, truth: Truth, sigma: float = 0.08) -> Tensor
     """
     total = truth.visible.new_zeros(())
     for level in field.occlusion:
-        near = near_joints(truth, *level.shape[-2:], sigma)
+        near = near_joints(truth, level.shape[-2], level.shape[-1], sigma)
         seen, level = F.interpolate(truth.visible, level.shape[-2:], mode="area"), level.clamp(1e-5, 1 - 1e-5)
         entropy = masked_mean(-(seen * level.log() + (1 - seen) * (1 - level).log()), near)
         both, either = ((1 - level) * (1 - seen) * near).sum(), ((2 - level - seen) * near).sum()
