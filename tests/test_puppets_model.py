@@ -42,12 +42,12 @@ def test_it_finds_the_joints_of_faces_it_never_saw(model, faces):
     found = model.detect(faces.driving)
     error = (found.position - faces.truth.driving.position).norm(dim=-1)[faces.truth.known] / 2  # as a share of the picture's side
     assert error.median() < 0.02
-    assert error.mean() < 0.04
+    assert error.mean() < 0.03
 
 
 def test_its_pictures_are_nearer_than_the_source(faces, fields):
     _, made = fields
-    assert (made - faces.driving).abs().mean() < 0.8 * (faces.source - faces.driving).abs().mean()
+    assert (made - faces.driving).abs().mean() < 0.7 * (faces.source - faces.driving).abs().mean()
 
 
 def test_its_field_is_nearer_to_the_truth_than_no_motion(faces, fields):
