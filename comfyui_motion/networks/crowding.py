@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..field import sample
+from .blocks import start_at
 
 MOST = 4.0  # beyond it, how often a place is claimed says no more
 
@@ -22,8 +23,7 @@ class Crowding(nn.Module):
         super().__init__()
         self.look = nn.Conv2d(features + motions + 2 * channels + 4, width, 3, padding=1)
         self.judge = nn.Conv2d(width, 1, 3, padding=1)
-        nn.init.zeros_(self.judge.weight)
-        nn.init.zeros_(self.judge.bias)  # type: ignore[arg-type]
+        start_at(self.judge, [0.0])
 
     def forward(self, features: Tensor, mask: Tensor, grid: Tensor, small: Tensor, align_corners: bool) -> Tensor:
         """Features B F h w, contributions B K+1 h w, field B h w 2, source B C h w -> B 1 h w"""
