@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from comfyui_motion.field import identity_grid
-from comfyui_motion.networks.crowding import Crowding, claimed, gather, splat
+from comfyui_motion.networks.crowding import Crowding, claimed, read, splat
 
 SIZE = 24
 PIXEL = 2 / (SIZE - 1)
@@ -75,9 +75,9 @@ def test_what_comes_from_far_outside_or_nowhere_breaks_nothing():
 def test_laying_down_loses_nothing_and_reading_is_its_transpose():
     random = torch.Generator().manual_seed(1)
     grid = torch.rand(2, 7, 9, 2, generator=random) * 2 - 1
-    ours, theirs = torch.rand(2, 3, 7, 9, generator=random), torch.rand(2, 3, 9 * 11, generator=random)
-    assert_close(splat(ours, grid).sum(-1), ours.sum((2, 3)))
-    assert_close((splat(ours, grid) * theirs).sum(), (ours * gather(theirs, grid)).sum())
+    ours, theirs = torch.rand(2, 3, 7, 9, generator=random), torch.rand(2, 3, 9, 11, generator=random)
+    assert_close(splat(ours, grid).sum((2, 3)), ours.sum((2, 3)))
+    assert_close((splat(ours, grid) * theirs).sum(), (ours * read(theirs, grid)).sum())
 
 
 def test_untrained_it_adds_nothing_and_trained_it_sees_all_it_is_given():

@@ -45,7 +45,7 @@ def claimed(grid: Tensor, moving: Tensor) -> Tensor:
     """
     grid = torch.nan_to_num(grid.detach().float())
     area = stretch(grid)
-    landed = gather(splat(torch.cat([torch.ones_like(moving), moving], dim=1).float(), grid), grid)
+    landed = read(splat(torch.cat([torch.ones_like(moving), moving], dim=1).float(), grid), grid)
     pixels = grid.new_tensor([grid.shape[2] - 1, grid.shape[1] - 1]) / 2
     outside = ((grid.abs() - 1).clamp(min=0) * pixels).amax(-1)[:, None]
     return torch.cat([landed * area, area, outside], dim=1).clamp(max=MOST)
@@ -59,31 +59,24 @@ def stretch(grid: Tensor) -> Tensor:
     return (across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]).abs()[:, None]
 
 
-def corners(grid: Tensor) -> tuple[Tensor, Tensor]:
-    """The four pixels round each place, as indices into a frame with a border of one, and their weights. B 4 h w twice"""
-    height, width = grid.shape[1:3]
+def splat(maps: Tensor, grid: Tensor) -> Tensor:
+    """Each pixel's values laid down where it comes from, shared among the four pixels there; round the source lies a border of one pixel,
+    which takes what comes from outside. B C h w -> B C h+2 w+2
+    """
+    batch, channels, height, width = maps.shape
     size = grid.new_tensor([width, height])
     place = torch.minimum(((grid + 1) * ((size - 1) / 2)).clamp(min=-1), size)
     low = torch.minimum(place.floor(), size - 1)
-    part = place - low
-    x, y = (low.long() + 1).unbind(-1)
-    right, lower = part.unbind(-1)
+    (right, lower), (x, y) = (place - low).unbind(-1), (low.long() + 1).unbind(-1)
     first = y * (width + 2) + x
-    index = torch.stack([first, first + 1, first + width + 2, first + width + 3], dim=1)
-    return index, torch.stack([(1 - right) * (1 - lower), right * (1 - lower), (1 - right) * lower, right * lower], dim=1)
-
-
-def splat(maps: Tensor, grid: Tensor) -> Tensor:
-    """Each pixel's values laid down where it comes from, shared among the four pixels there. B C h w -> B C (h+2)(w+2)"""
-    batch, channels, height, width = maps.shape
-    index, weight = corners(grid)
-    values = (maps[:, :, None] * weight[:, None]).flatten(2)
+    index = torch.stack([first, first + 1, first + width + 2, first + width + 3], dim=1)  # B 4 h w
+    weight = torch.stack([(1 - right) * (1 - lower), right * (1 - lower), (1 - right) * lower, right * lower], dim=1)
     laid = maps.new_zeros(batch, channels, (height + 2) * (width + 2))
-    return laid.scatter_add_(2, index.flatten(1)[:, None].expand(-1, channels, -1), values)
+    laid.scatter_add_(2, index.flatten(1)[:, None].expand(-1, channels, -1), (maps[:, :, None] * weight[:, None]).flatten(2))
+    return laid.unflatten(2, (height + 2, width + 2))
 
 
-def gather(laid: Tensor, grid: Tensor) -> Tensor:
-    """What lies where each pixel comes from. B C (h+2)(w+2) -> B C h w"""
-    index, weight = corners(grid)
-    read = laid.gather(2, index.flatten(1)[:, None].expand(-1, laid.shape[1], -1)).view(*laid.shape[:2], *index.shape[1:])
-    return (read * weight[:, None]).sum(2)
+def read(laid: Tensor, grid: Tensor) -> Tensor:
+    """What `splat` laid where each pixel comes from. B C h+2 w+2 -> B C h w"""
+    size = grid.new_tensor([grid.shape[2], grid.shape[1]])
+    return sample(laid, grid * ((size - 1) / (size + 1)), True, "border")

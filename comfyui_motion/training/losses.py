@@ -224,8 +224,7 @@ def hidden_overlap(field: MotionField, visible: Tensor) -> Tensor:
     total = visible.new_zeros(())
     for level in field.occlusion:
         true = 1 - F.interpolate(visible, level.shape[-2:], mode="area")
-        both = ((1 - level) * true).sum()
-        total = total + 1 - (both + 1) / (((1 - level) + true).sum() - both + 1)
+        total = total + apart(1 - level, true)
     return total / max(len(field.occlusion), 1)
 
 
@@ -238,9 +237,14 @@ def near_hidden(field: MotionField, truth: Truth, sigma: float = 0.08) -> Tensor
         near = near_joints(truth, level.shape[-2], level.shape[-1], sigma)
         seen, level = F.interpolate(truth.visible, level.shape[-2:], mode="area"), level.clamp(1e-5, 1 - 1e-5)
         entropy = masked_mean(-(seen * level.log() + (1 - seen) * (1 - level).log()), near)
-        both, either = ((1 - level) * (1 - seen) * near).sum(), ((2 - level - seen) * near).sum()
-        total = total + entropy + 1 - (both + 1) / (either - both + 1)
+        total = total + entropy + apart(1 - level, 1 - seen, near)
     return total / max(len(field.occlusion), 1)
+
+
+def apart(one: Tensor, other: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """1 - intersection over union of two soft masks, summed over the batch."""
+    both = (one * other * weight).sum()
+    return 1 - (both + 1) / (((one + other) * weight).sum() - both + 1)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
