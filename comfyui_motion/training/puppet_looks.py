@@ -44,7 +44,7 @@ class Build:
             mouth_v=mouth,
             mouth_half=random.uniform(0.13, 0.24),
             brow_v=random.uniform(0.12, 0.22),
-            nose_v=random.uniform(0.26, mouth - 0.16),
+            nose_v=random.uniform(0.26, mouth - 0.12),
             nose_radius=random.uniform(1.08, 1.28),
             head=random.uniform(0.4, 0.84) if random.random() < 0.88 else random.uniform(0.2, 0.36),
             body_drop=random.uniform(0.8, 1.0),
@@ -77,7 +77,7 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
     """A face that nobody has."""
     build = Build.draw(random)
     cartoon = random.random() < 0.25
-    carved = not cartoon and random.random() < 0.1  # of one stuff, as statues are
+    carved = not cartoon and random.random() < 0.15  # of one stuff, as statues are
     skin_colour, hair_colour = flesh(random), colour(random, 0.5) if random.random() < 0.4 else flesh(random) * random.uniform(0.1, 0.8)
     hair_colour = hair_colour.astype(np.float32)
     if carved:
@@ -154,14 +154,14 @@ def paint_skin(random: Random, build: Build, slits: tuple[Slit, Slit, Slit], ton
     lip_colour = np.clip(tone * np.array([random.uniform(0.7, 1.1), random.uniform(0.35, 0.85), random.uniform(0.4, 0.9)]), 0, 1)
     lay(surface, random.uniform(0.15, 1) * lips, lip_colour)
     lay(surface, random.uniform(0.25, 1) * soft(np.abs(d) - 0.004, 0.014) * (np.abs(t) < 1), tone * 0.3)
-    chin_shade = np.exp(-((u / 0.15) ** 2) - ((v - mouth.v - plump[1] - 0.07) / 0.04) ** 2)
-    lay(surface, random.uniform(0, 0.35) * chin_shade, tone * 0.6)
+    chin_shade = np.exp(-((u / random.uniform(0.1, 0.2)) ** 2) - ((v - mouth.v - plump[1] - random.uniform(0.05, 0.09)) / 0.035) ** 2)
+    lay(surface, random.uniform(0, 0.6) * chin_shade, tone * 0.6)
     if random.random() < 0.3:  # beard or stubble
         edge = mouth.v - random.uniform(0.05, 0.16)
         beard = soft(edge - v, 0.1) * (1 - lips) * np.clip(0.3 + grey(random, TEXTURE), 0, 1)
         lay(surface, random.uniform(0.2, 0.95) * beard, hair * 0.8)
-    if random.random() < 0.15:  # moustache
-        middle = random.uniform(build.nose_v + 0.04, mouth.v - 0.02)
+    if random.random() < 0.2:  # a moustache, which may hide the lip
+        middle = random.uniform(build.nose_v + 0.04, mouth.v + 0.01)
         droop = random.uniform(-0.1, 0.5) * np.abs(u) ** 1.5
         hairs = soft(np.abs(v - middle - droop) - random.uniform(0.015, 0.04), 0.03) * soft(np.abs(u) - random.uniform(0.1, 0.3), 0.05)
         lay(surface, random.uniform(0.4, 0.95) * hairs * np.clip(0.4 + grey(random, TEXTURE), 0, 1), hair * random.uniform(0.5, 1))
