@@ -7,9 +7,12 @@ import torch
 from torch.testing import assert_close
 
 import comfyui_motion as motion
+from comfyui_motion.affine import affine_motion
+from comfyui_motion.field import identity_grid, resize
 from comfyui_motion.networks import mraa
 from comfyui_motion.networks.avd import NO_AVD, AVDShape
 from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+from comfyui_motion.networks.finer import mixed
 
 PADDING = {"mraa": 3, "mraa-padding-0": 0}
 NOWHERE = HourglassShape(0, 0, 0)
@@ -42,6 +45,8 @@ VARIANTS = {
     "no occlusion, no skips": {"occlusion": False, "skips": False},
     "no avd": {"avd": NO_AVD},
     "crowding": {"crowding": 6},
+    "finer": {"finer": 6, "figure": 3},
+    "finer and crowding": {"crowding": 6, "finer": 6, "figure": 3, "flow_scale": 0.5},
 }
 
 
@@ -266,6 +271,8 @@ def expected(parameters):
         "body": (body["block_expansion"], body["num_down_blocks"], body["num_bottleneck_blocks"]),
         "avd": AVDShape(parameters["avd_network_params"]["id_bottle_size"], parameters["avd_network_params"]["pose_bottle_size"]),
         "crowding": 0,
+        "finer": 0,
+        "figure": 0,
     }
 
 
@@ -295,3 +302,40 @@ def test_a_picture_too_small_for_an_unpadded_head_is_refused_in_a_sentence():
 def test_crowding_is_about_occlusion_and_refused_without():
     with pytest.raises(motion.InputError, match="occlusion"):
         small(crowding=6, occlusion=False)
+
+
+def test_a_finer_field_is_twice_as_large_and_at_first_the_coarse_one():
+    coarse = small(regions=4)
+    fine = small(regions=4, finer=6, figure=3)
+    fine.load_state_dict(coarse.state_dict(), strict=False)
+    source, frames = torch.rand(1, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        before, after = (model.motion(model.encode(source), model.detect(frames), frames=frames) for model in (coarse, fine))
+    assert after.size == (2 * before.size[0], 2 * before.size[1])
+    logits = [field.occlusion[-1].logit() for field in (before, after)]
+    assert_close(resize(logits[0], *after.size, align_corners=True), logits[1], atol=1e-4, rtol=1e-4)
+    assert_close(after.contributions.sum(1), torch.ones(2, *after.size))
+    assert_close(before.grid[:, ::15, ::15], after.grid[:, ::31, ::31], atol=1e-5, rtol=0)  # in the corners nothing is between pixels
+
+
+def test_mixed_motions_are_the_sum_of_all_maps():
+    torch.manual_seed(1)
+    mask, matrix, behind = torch.rand(2, 4, 5, 6).softmax(1), torch.rand(2, 3, 2, 2), torch.rand(2, 5, 6, 2)
+    source, driving = torch.rand(2, 2, 3, 2).unbind(0)
+    motions = torch.cat([behind[:, None], affine_motion(matrix, source, driving, 5, 6)], dim=1)
+    expected = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
+    assert_close(mixed(mask, matrix, source, driving, behind, identity_grid(5, 6)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_finer_field_needs_occlusion_and_room():
+    for change in ({"occlusion": False}, {"flow_scale": 1.0}, {"figure": 0}):
+        with pytest.raises(motion.InputError, match="finer"):
+            small(**{"finer": 6, "figure": 3, **change})
+
+
+def test_a_figure_follows_regions_put_right_by_hand():
+    model = small(finer=6, figure=3)
+    portrait = model.encode(torch.rand(1, 3, 64, 64))
+    moved = model.repose(portrait, dataclasses.replace(portrait.keypoints, position=portrait.keypoints.position + 0.3))
+    assert_close(moved.fine[:, :3], portrait.fine[:, :3])
+    assert not torch.allclose(moved.fine[:, 3:], portrait.fine[:, 3:])

@@ -44,6 +44,8 @@ from .blocks import (
     together,
 )
 from .crowding import Crowding
+from .figure import Figure, figure_shape
+from .finer import Finer, mixed
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Parameters:
     body: BodyShape
     avd: AVDShape
     crowding: int  # width of what looks at pixels that come from one place (ours; 0: published files have none)
+    finer: int  # width of what brings field and occlusion to twice their size (ours; 0: published files have none)
+    figure: int  # width of what tells it the source's subject from its background; 0 where there is no `finer`
 
     head_padding: int
     temperature: float
@@ -91,6 +95,8 @@ PUBLISHED = Parameters(
     body=BodyShape(64, 512, 2, 6),
     avd=AVDShape(64, 64),
     crowding=0,
+    finer=0,
+    figure=0,
     head_padding=0,
     temperature=0.1,
     keypoint_variance=0.01,
@@ -161,6 +167,18 @@ class FlowPredictor(nn.Module):
             if not spec.occlusion:
                 raise InputError(f"crowding, {spec.crowding} wide, refines occlusion, and this model has none: set crowding to 0 or occlusion to true.")
             self.crowding = Crowding(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.crowding)
+        self.finer = None
+        if bool(spec.finer) != bool(spec.figure):
+            raise InputError(f"finer and figure come together or not at all, and are {spec.finer} and {spec.figure} wide.")
+        if spec.finer:
+            if not spec.occlusion or spec.flow_scale > 0.5:
+                raise InputError(
+                    f"finer, {spec.finer} wide, makes field and occlusion twice as large: it needs occlusion, which is {spec.occlusion}, and a flow_scale of "
+                    f"at most 0.5, which is {spec.flow_scale:g}."
+                )
+            self.finer_down = Antialias(spec.channels, 2 * spec.flow_scale)
+            self.figure = Figure(spec.channels, spec.regions, spec.figure)
+            self.finer = Finer(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.finer)
 
     def heatmaps(self, regions: Keypoints, height: int, width: int) -> Tensor:
         """Each region as the network sees it. B K h w"""
@@ -169,7 +187,16 @@ class FlowPredictor(nn.Module):
             return region_heatmap(regions.position, regions.covariance, height, width)
         return gaussian_heatmap(regions.position, height, width, self.spec.keypoint_variance)
 
-    def forward(self, small: Tensor, source_heat: Tensor, source: Keypoints, driving: Keypoints, background: Tensor | None) -> MotionField:
+    def finely(self, picture: Tensor, small: Tensor, heat: Tensor) -> Tensor | None:
+        """The source at twice the size of `small`, and its figure; None where the field is no finer. B C+2 2h 2w"""
+        if self.finer is None:
+            return None
+        fine = self.finer_down(picture)
+        return torch.cat([fine.float(), self.figure(small, heat, fine)], dim=1)
+
+    def forward(
+        self, small: Tensor, fine: Tensor | None, source_heat: Tensor, source: Keypoints, driving: Keypoints, background: Tensor | None
+    ) -> MotionField:
         assert source.jacobian is not None and driving.jacobian is not None
         height, width = small.shape[-2:]
         heat = self.heatmaps(driving, height, width) - source_heat
@@ -188,6 +215,14 @@ class FlowPredictor(nn.Module):
         grid = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
         if self.crowding is not None:
             hidden = [hidden[0].float() + self.crowding(features, mask, grid, small, self.spec.align_corners).float()]
+        if self.finer is not None and fine is not None:
+            logits, seen, subject = self.finer.contributions(features, logits, hidden[0], motions, fine, self.spec.align_corners)
+            height, width = fine.shape[-2:]
+            still = identity_grid(height, width, grid)
+            behind = still if background is None else homography_motion(background, height, width)
+            mask = logits.softmax(dim=1)
+            grid = mixed(mask, carried, source.position, driving.position, behind, still)
+            hidden = [self.finer.visibility(seen, subject, mask, hidden[0], grid, fine, self.spec.align_corners)]
         occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.spec.align_corners)
 
@@ -224,8 +259,9 @@ class Generator(Body):
 
 @dataclass(frozen=True, eq=False)
 class MRAAPortrait(Portrait):
-    small: Tensor | None = None  # B C h w: the picture at the field's size
+    small: Tensor | None = None  # B C h w: the picture at the hourglass's size
     heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
+    fine: Tensor | None = None  # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
 
 
 class MRAA(MotionModel):
@@ -245,7 +281,8 @@ class MRAA(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        return size_multiple(spec.body.downs, (spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow))
+        figure = [(spec.flow_scale, figure_shape(spec.figure))] if spec.figure else []
+        return size_multiple(spec.body.downs, (spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow), *figure)
 
     @property
     def smallest(self) -> int:
@@ -259,15 +296,17 @@ class MRAA(MotionModel):
         flow, narrow = self.generator.pixelwise_flow_predictor, picture.to(self.dtype)
         regions, small = self.region_predictor(picture), flow.down(narrow)
         heat = flow.heatmaps(regions, *small.shape[-2:])
-        return MRAAPortrait(picture, regions, self.kept(self.generator.encode(narrow)), small, heat)
+        features, fine = self.kept(self.generator.encode(narrow)), flow.finely(narrow, small, heat)
+        return MRAAPortrait(picture, regions, features, small, heat, fine)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
         """Regions given without a covariance extend as their frames say."""
         assert isinstance(portrait, MRAAPortrait) and portrait.small is not None
         given = keypoints if keypoints.jacobian is None else regions_of(keypoints)
         regions = corrected(portrait.keypoints, given)
-        heat = self.generator.pixelwise_flow_predictor.heatmaps(regions, *portrait.small.shape[-2:])
-        return replace(portrait, keypoints=regions, heat=heat)
+        flow = self.generator.pixelwise_flow_predictor
+        heat = flow.heatmaps(regions, *portrait.small.shape[-2:])
+        return replace(portrait, keypoints=regions, heat=heat, fine=flow.finely(portrait.picture.to(self.dtype), portrait.small, heat))
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
@@ -280,7 +319,7 @@ class MRAA(MotionModel):
         assert isinstance(portrait, MRAAPortrait) and portrait.small is not None and portrait.heat is not None
         background = None if frames is None else self.background(portrait, frames)
         driving = regions_of(pose.to(self.device))
-        return self.generator.pixelwise_flow_predictor(portrait.small, portrait.heat, portrait.keypoints, driving, background)
+        return self.generator.pixelwise_flow_predictor(portrait.small, portrait.fine, portrait.heat, portrait.keypoints, driving, background)
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         return self.generator(portrait.picture, portrait.features, field.to(self.device), self.spec.align_corners)
@@ -329,7 +368,7 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     flow = "generator.pixelwise_flow_predictor."
     jacobian, background = tensors.get("region_predictor.jacobian.weight"), tensors.get("bg_predictor.fc.weight")
     regions = tensors["region_predictor.regions.weight"].shape[0]
-    crowding = tensors.get(f"{flow}crowding.look.weight")
+    crowding, finer, figure = (tensors.get(f"{flow}{name}.look.weight") for name in ("crowding", "finer", "figure"))
     return {
         "channels": tensors["generator.first.conv.weight"].shape[1],
         "regions": regions,
@@ -345,6 +384,8 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "body": body_shape(tensors, "generator."),
         "avd": avd_shape(tensors),
         "crowding": 0 if crowding is None else crowding.shape[0],
+        "finer": 0 if finer is None else finer.shape[0],
+        "figure": 0 if figure is None else figure.shape[0],
     }
 
 

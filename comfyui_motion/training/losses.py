@@ -18,6 +18,7 @@ from .warps import Transform
 
 LEVELS = 4  # of pyramids: full size, 1/2, 1/4, 1/8
 SMALLEST = 4  # the least side of a level
+ENOUGH = 64  # rows and columns at which who moves a pixel is asked
 
 
 # Reconstruction ------------------------------------------------------------------------------------------------------------------
@@ -194,10 +195,12 @@ def motions_likelihood(field: MotionField, source: Keypoints, driving: Keypoints
     masks that are sure and wrong. Pixels that move count most.
     """
     assert field.contributions is not None
-    masks = field.contributions  # B K+1 h w
-    grid = MotionField.identity(1, *field.size, like=truth.grid).grid
-    true = F.interpolate(truth.grid.permute(0, 3, 1, 2), field.size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
+    step = max(1, min(field.size) // ENOUGH)  # of a fine field some rows and columns tell enough
+    masks = field.contributions[:, :, ::step, ::step]  # B K+1 h w
     with torch.no_grad():
+        grid = MotionField.identity(1, *field.size, like=truth.grid).grid[:, ::step, ::step]
+        true = F.interpolate(truth.grid.permute(0, 3, 1, 2), field.size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
+        true = true[:, ::step, ::step]
         offset = grid[:, None] - driving.position[:, :, None, None]  # B K h w 2
         if source.jacobian is not None and driving.jacobian is not None:
             offset = torch.einsum("bkij,bkhwj->bkhwi", source.jacobian @ inverse(driving.jacobian), offset)
@@ -205,7 +208,7 @@ def motions_likelihood(field: MotionField, source: Keypoints, driving: Keypoints
         worse = -(motions - true[:, None]).norm(dim=-1) / spread
         worse = worse - worse.amax(1, keepdim=True)
         moving = (true - grid).norm(dim=-1) > spread / 2
-        weight = F.interpolate(followed(truth), field.size, mode="area")[:, 0] * (0.15 + moving)
+        weight = F.interpolate(followed(truth), field.size, mode="area")[:, 0, ::step, ::step] * (0.15 + moving)
     return masked_mean(-torch.logsumexp(masks.clamp(min=1e-7).log() + worse, 1), weight)
 
 
@@ -239,6 +242,13 @@ def near_hidden(field: MotionField, truth: Truth, sigma: float = 0.08) -> Tensor
         entropy = masked_mean(-(seen * level.log() + (1 - seen) * (1 - level).log()), near)
         total = total + entropy + apart(1 - level, 1 - seen, near)
     return total / max(len(field.occlusion), 1)
+
+
+def figure_told(figure: Tensor, truth: Truth) -> Tensor:
+    """Cross-entropy of the source's subject and of its front, and how little each overlaps with the truth. Figure B 2 h w in 0..1"""
+    true, figure = F.interpolate(truth.figure, figure.shape[-2:], mode="area"), figure.clamp(1e-5, 1 - 1e-5)
+    overlaps = [apart(*(maps[:, i : i + 1] for maps in (figure, true))) for i in range(true.shape[1])]
+    return F.binary_cross_entropy(figure, true) + torch.stack(overlaps).mean()
 
 
 def apart(one: Tensor, other: Tensor, weight: Tensor | float = 1.0) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import InputError, Keypoints, MotionField, MotionModel, Portrait
+from ..networks.figure import MAPS
 from . import losses
 from .pairs import Pairs, Truth
 from .recipe import Stage
@@ -31,6 +32,7 @@ WHOLE = (
     "adversarial",
     "matching",
     "near_joints",
+    "figure",
     "flow",
     "motions",
     "occlusion",
@@ -196,6 +198,11 @@ def _warp(a: Attempt) -> Tensor:
     return losses.warp_loss(a.portrait.features, a.model.inpainting_network.encode(a.pairs.driving), a.field)
 
 
+def _figure(a: Attempt) -> Tensor:
+    portrait: Any = a.portrait
+    return losses.figure_told(portrait.fine[:, -MAPS:], a.truth)
+
+
 def _half_turns(a: Attempt) -> bool:
     return getattr(a.model.spec, "revert_axis_swap", False)
 
@@ -217,6 +224,7 @@ TERMS: dict[str, Callable[[Attempt], Tensor]] = {
     "frames": lambda a: losses.frames_l1(*a.detected(), a.truth),
     "follow": lambda a: losses.follows_flow(*a.detected(), a.truth),
     "near_joints": lambda a: losses.near_joints_l1(a.prediction, a.pairs.driving, a.truth),
+    "figure": _figure,
     "flow": lambda a: losses.flow_l1(a.field, a.truth),
     "motions": lambda a: losses.motions_likelihood(a.field, a.portrait.keypoints, a.pose, a.truth),
     "occlusion": lambda a: losses.occlusion_entropy(a.field, a.truth.visible),
@@ -237,6 +245,7 @@ def check(model: MotionModel, stage: Stage) -> None:
         "warp": model.family != "tpsmm" and "no features at several sizes",
         "background": getattr(network, "bg_predictor", None) is None and "no background predictor",
         "avd": getattr(network, "avd_network", None) is None and "no avd network",
+        "figure": not getattr(model.spec, "figure", 0) and "no figure",
         "heatmaps": model.family not in HEADS and "no heatmaps",
         "occlusion": model.family == "monkeynet" and "no occlusion",
         "overlap": model.family == "monkeynet" and "no occlusion",

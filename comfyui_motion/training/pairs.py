@@ -19,6 +19,7 @@ class Truth:
     source: Keypoints  # the true joints: position B K 2, jacobian B K 2 2
     driving: Keypoints
     known: Tensor  # B K bool: the joints this subject has, in view in both frames
+    figure: Tensor  # B 2 H W: 1 where the source shows the subject, and where it shows what is in front of the subject's trunk
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -71,6 +72,7 @@ def expression_of(face: FaceSet, pose: Pose) -> Expression:
 
 @dataclass(frozen=True, eq=False)
 class PosedFace:
+    trunk: ClassVar[int] = 2
     layers: list[Layer]
     order: list[int]
     face: Face

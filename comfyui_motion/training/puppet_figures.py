@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class Body:
 
 @dataclass(frozen=True, eq=False)
 class PosedBody:
+    trunk: ClassVar[int] = 1
     layers: list[Layer]
     order: list[int]
     turns: list[float]

@@ -16,6 +16,7 @@ import numpy as np
 from .puppet_paint import Array
 
 MARGIN = 2  # pixels round a layer's box
+ENOUGH = 0.2  # a surface's own outline, read between pixels, has at least so much of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,12 @@ class Shot:
     owner: np.ndarray  # S S int16: number of the layer times 16 plus its part
     rest: Array  # S S 2
 
+    def figure(self, order: list[int], trunk: int) -> np.ndarray:
+        """Where it shows anything but the first layer, the background; and where it shows what was drawn after the layer `trunk`. 2 S S bool"""
+        layer = self.owner // 16
+        front = order[order.index(trunk) + 1 :]
+        return np.stack([layer > 0, np.isin(layer, front)])
+
 
 def shoot(layers: list[Layer], order: list[int], size: int) -> Shot:
     """Draw `layers`, back to front as `order` names them. The first must cover the whole picture."""
@@ -163,17 +170,18 @@ def truth(driving: Shot, source: Shot, layers: list[Layer]) -> tuple[Array, np.n
 
 
 def shown(source: Shot, owner: int, points: Array) -> np.ndarray:
-    """Whether any of the four pixels round each point shows that owner; nothing outside the picture is shown. N bool"""
+    """Whether enough of what is read at each point, bilinearly, is that owner's; nothing outside the picture is shown. N bool"""
     size = len(source.owner)
     at = (points + 1) * (0.5 * (size - 1))
     inside = ((at > -0.5) & (at < size - 0.5)).all(1)
-    low = np.clip(np.nan_to_num(at), 0, size - 1).astype(np.int32)
-    high = np.minimum(low + 1, size - 1)
-    found = np.zeros(len(points), bool)
-    for x in (low[:, 0], high[:, 0]):
-        for y in (low[:, 1], high[:, 1]):
-            found |= source.owner[y, x] == owner
-    return inside & found
+    at = np.clip(np.nan_to_num(at), 0, size - 1)
+    low = at.astype(np.int32)
+    high, (right, lower) = np.minimum(low + 1, size - 1), (at - low).T
+    share = np.zeros(len(points), np.float32)
+    for x, across in ((low[:, 0], 1 - right), (high[:, 0], right)):
+        for y, down in ((low[:, 1], 1 - lower), (high[:, 1], lower)):
+            share += across * down * (source.owner[y, x] == owner)
+    return inside & (share > ENOUGH)
 
 
 def turned(angle: float) -> Array:

@@ -31,7 +31,8 @@ def truth(shift: float = 0.0, size: int = 8, hidden: int = 0) -> Truth:
     grid = MotionField.identity(1, size, size).grid - torch.tensor([shift, 0.0])
     frame = torch.eye(2)
     known = torch.tensor([[True, True, False]])
-    return Truth(grid, visible, points((0, 0), (0.5, 0), (0, 0), jacobian=frame), points((shift, 0), (0.5 + shift, 0), (9, 9), jacobian=frame), known)
+    source, driving = points((0, 0), (0.5, 0), (0, 0), jacobian=frame), points((shift, 0), (0.5 + shift, 0), (9, 9), jacobian=frame)
+    return Truth(grid, visible, source, driving, known, torch.zeros(1, 2, size, size))
 
 
 # Reconstruction
@@ -244,3 +245,25 @@ def test_pictures_shrink_as_the_networks_shrink_theirs():
     picture = torch.rand(2, 3, 32, 32)
     for step in (2, 4):
         assert torch.allclose(shrunk(picture, step), Antialias(3, 1 / step)(picture), atol=1e-6)
+
+
+def test_a_figure_is_told_map_by_map():
+    wanted = truth(size=16)
+    wanted.figure[:, 0, 4:12, 4:12] = 1
+    wanted.figure[:, 1, 4:12, 4:8] = 1
+    exact, swapped = (losses.figure_told(maps, wanted) for maps in (wanted.figure, wanted.figure.flip(1)))
+    assert exact < 0.01
+    # 32 of 64 pixels overlap, both ways, and half of the difference lies in each map
+    assert swapped == pytest.approx(1 - 33 / 65 + 64 / 512 * -math.log(1e-5), rel=1e-3)
+    small = wanted.figure[:, :, ::2, ::2]
+    assert losses.figure_told(small, wanted) < 0.1, "compared at its own size"
+
+
+def test_of_a_fine_field_some_pixels_tell_enough_who_moves_them():
+    """The likelihood of twice as fine a field is that of the field."""
+    values = []
+    for size in (64, 128):
+        wanted = truth(shift=0.1, size=size)
+        masks = torch.full((1, 4, size, size), 0.25)
+        values.append(losses.motions_likelihood(MotionField(wanted.grid, contributions=masks), wanted.source, wanted.driving, wanted))
+    assert values[0] == pytest.approx(float(values[1]), rel=0.02)

@@ -27,7 +27,7 @@ def at(maps, points):
 
 def tensors(pairs) -> list[torch.Tensor]:
     truth = pairs.truth
-    return [pairs.source, pairs.driving, truth.grid, truth.visible, truth.source.position, truth.driving.jacobian, truth.known]
+    return [pairs.source, pairs.driving, truth.grid, truth.visible, truth.figure, truth.source.position, truth.driving.jacobian, truth.known]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,6 +92,26 @@ def test_the_true_grid_and_what_is_visible_draw_the_driving_frame_from_the_sourc
     assert exact.max() < (0.04 if kind == "face" else 0.01)
     for shift in ((2, 0), (-2, 0), (0, 2), (0, -2)):
         assert (error(drawn.truth.grid + PIXEL * torch.tensor(shift)) > exact).all(), "no grid nearby draws it better"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_figure_is_what_hides_the_background(kind, pairs):
+    """Of the source: both frames of each two pairs are each other's. What the driving frame shows of the background is hidden where the source
+    has its subject.
+    """
+    truth = pairs(kind).truth
+    subject, front = truth.figure.unbind(1)
+    assert (front <= subject).all() and 0.02 < subject.mean() < 0.9
+    order = torch.arange(len(subject)) ^ 1
+    scenery = subject[order] == 0  # of the driving frame
+    inside = (truth.grid.abs() < 1 - PIXEL).all(-1)
+    covered = at(truth.figure[:, :1], truth.grid.flatten(1, 2)).view(len(truth.grid), SIZE, SIZE)
+    hidden = truth.visible[:, 0] == 0
+    assert not (hidden & scenery & inside & (covered == 0)).any()
+    assert hidden[scenery & inside & (covered == 1)].float().mean() > 0.99
+    if kind == "face":
+        chin = at(truth.figure, truth.source.position[:, [12]])[:, 0]
+        assert (chin[truth.known[:, 12]] > 0.4).all(), "a chin is in front"
 
 
 @pytest.mark.parametrize("kind", KINDS)
