@@ -338,4 +338,5 @@ def test_a_figure_follows_regions_put_right_by_hand():
     portrait = model.encode(torch.rand(1, 3, 64, 64))
     moved = model.repose(portrait, dataclasses.replace(portrait.keypoints, position=portrait.keypoints.position + 0.3))
     assert_close(moved.fine[:, :3], portrait.fine[:, :3])
-    assert not torch.allclose(moved.fine[:, 3:], portrait.fine[:, 3:])
+    assert portrait.figure.shape == (1, 2, 32, 32) and not torch.allclose(moved.figure, portrait.figure)
+    assert small().encode(torch.rand(1, 3, 64, 64)).figure is None

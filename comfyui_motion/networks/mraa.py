@@ -44,7 +44,7 @@ from .blocks import (
     together,
 )
 from .crowding import Crowding
-from .figure import Figure, figure_shape
+from .figure import MAPS, Figure, figure_shape
 from .finer import Finer, mixed
 
 
@@ -262,6 +262,11 @@ class MRAAPortrait(Portrait):
     small: Tensor | None = None  # B C h w: the picture at the hourglass's size
     heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
     fine: Tensor | None = None  # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
+
+    @property
+    def figure(self) -> Tensor | None:
+        """Where the subject is, and what of it is in front of the rest, in 0..1; None where the model does not tell. B 2 2h 2w"""
+        return None if self.fine is None else self.fine[:, -MAPS:]
 
 
 class MRAA(MotionModel):

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from .. import InputError, Keypoints, MotionField, MotionModel, Portrait
-from ..networks.figure import MAPS
 from . import losses
 from .pairs import Pairs, Truth
 from .recipe import Stage
@@ -200,7 +199,7 @@ def _warp(a: Attempt) -> Tensor:
 
 def _figure(a: Attempt) -> Tensor:
     portrait: Any = a.portrait
-    return losses.figure_told(portrait.fine[:, -MAPS:], a.truth)
+    return losses.figure_told(portrait.figure, a.truth)
 
 
 def _half_turns(a: Attempt) -> bool:
