@@ -35,27 +35,25 @@ class Finer(nn.Module):
         start_at(self.judge, [0.0])
 
     def contributions(
-        self, features: Tensor, mask: Tensor, hidden: Tensor, motions: Tensor, source: Tensor, align_corners: bool
+        self, features: Tensor, logits: Tensor, mask: Tensor, hidden: Tensor, grid: Tensor, motions: Tensor, source: Tensor, align_corners: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits at the source's size, and what was seen on the way to them: features, and where the subject alone goes.
 
-        Features B F h w, logits of contributions B K+1 h w and of visibility B 1 h w, motions B K+1 h w 2, source and figure B C+2 H W ->
-        B K+1 H W, B width H W, B 2 H W
+        Features B F h w, contributions B K+1 h w and their logits, logits of visibility B 1 h w, field B h w 2, motions B K+1 h w 2, source and
+        figure B C+2 H W -> B K+1 H W, B width H W, B 2 H W
         """
         height, width = source.shape[-2:]
         dtype = self.look.weight.dtype
         with torch.no_grad():
-            shares = mask.float().softmax(1)
-            grid = torch.einsum("bkhw,bkhwc->bhwc", shares, motions)
-            ahead = torch.einsum("bkhw,bkhwc->bhwc", mask[:, 1:].float().softmax(1), motions[:, 1:])
-            near = torch.cat([shares[:, :1], hidden.float().sigmoid()], dim=1)
+            ahead = torch.einsum("bkhw,bkhwc->bhwc", logits[:, 1:].float().softmax(1), motions[:, 1:])
+            near = torch.cat([mask[:, :1], hidden.float().sigmoid()], dim=1)
             grid, ahead = (resize_grid(places, height, width, align_corners=True) for places in (grid, ahead))
         moved = sample(source, grid, align_corners)
         subject = sample(source[:, -MAPS:], ahead, align_corners)
         known = [resize(maps.to(dtype), height, width, align_corners=True) for maps in (self.narrow(features.to(dtype)), near)]
         known += [maps.to(dtype) for maps in (moved, source.expand_as(moved), subject)]
         seen = F.relu(self.look(torch.cat(known, dim=1)))
-        return resize(mask.float(), height, width, align_corners=True) + self.mask(seen).float(), seen, subject
+        return resize(logits.float(), height, width, align_corners=True) + self.mask(seen).float(), seen, subject
 
     def visibility(self, seen: Tensor, subject: Tensor, mask: Tensor, hidden: Tensor, grid: Tensor, source: Tensor, align_corners: bool) -> Tensor:
         """Its logits at the source's size, from who claims each place now. Contributions B K+1 H W, field B H W 2 -> B 1 H W"""

@@ -216,7 +216,9 @@ class FlowPredictor(nn.Module):
         if self.crowding is not None:
             hidden = [hidden[0].float() + self.crowding(features, mask, grid, small, self.spec.align_corners).float()]
         if self.finer is not None and fine is not None:
-            logits, seen, subject = self.finer.contributions(features, logits, hidden[0], motions, fine, self.spec.align_corners)
+            logits, seen, subject = self.finer.contributions(
+                features, logits, mask, hidden[0], grid, motions, fine, self.spec.align_corners
+            )
             height, width = fine.shape[-2:]
             still = identity_grid(height, width, grid)
             behind = still if background is None else homography_motion(background, height, width)
