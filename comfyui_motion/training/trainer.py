@@ -177,7 +177,7 @@ def take_step(
         )
         for name, value in descend(run, stage, attempt, run.step + 1).items():
             sums[name] = sums.get(name, 0.0) + value / stage.accumulate
-    clip(run.optimiser, stage)
+    clip(run.optimiser, stage, run.step + 1)
     run.optimiser.step()
     if run.adversarial:
         run.critic.step()
@@ -210,10 +210,14 @@ def descend(run: Run, stage: Stage, attempt: Attempt, step: int) -> dict[str, fl
 def require_numbers(values: dict[str, float], step: int, stage: Stage) -> None:
     wrong = [name for name, value in values.items() if not math.isfinite(value)]
     if wrong:
-        raise TrainingError(
-            f"The loss {wrong[0]} was {values[wrong[0]]} at step {step} (stage {stage.name}), so training stopped; the last state saved is "
-            "sound. Try a lower lr or a clip, and go on from there."
-        )
+        raise unsound(f"loss {wrong[0]}", values[wrong[0]], step, stage)
+
+
+def unsound(what: str, value: float, step: int, stage: Stage) -> TrainingError:
+    return TrainingError(
+        f"The {what} was {value} at step {step} (stage {stage.name}), so training stopped; the last state saved is sound. Try a lower lr, a clip or "
+        "float32, and go on from there."
+    )
 
 
 def placed(pairs: Pairs, device: torch.device) -> Pairs:
@@ -227,10 +231,12 @@ def placed(pairs: Pairs, device: torch.device) -> Pairs:
     return Pairs(source, driving, truth)
 
 
-def clip(optimiser: torch.optim.Optimizer, stage: Stage) -> None:
-    if stage.clip:
-        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, stage.clip, stage.clip_norm)
+def clip(optimiser: torch.optim.Optimizer, stage: Stage, step: int) -> None:
+    """The gradient, no longer than the stage allows. Raises TrainingError where it is no number: a step with it would spoil every weight."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    length = float(nn.utils.clip_grad_norm_(parameters, stage.clip or math.inf, stage.clip_norm))
+    if not math.isfinite(length):
+        raise unsound("length of the gradient", length, step, stage)
 
 
 def rate_at(stage: Stage, time: int) -> float:

@@ -292,6 +292,23 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path, monkeypatch):
     assert motion.load(tmp_path / "model.safetensors").family == "fomm"
 
 
+@pytest.mark.parametrize("longest", [0.0, 5.0])
+def test_a_gradient_that_is_no_number_spoils_no_weight_and_no_file(tmp_path, monkeypatch, longest):
+    tries = []
+
+    def fine_at_first(attempt):
+        loss = attempt.prediction.mean()
+        tries.append(loss)
+        if len(tries) == 3:
+            loss.register_hook(lambda gradient: gradient * float("nan"))
+        return loss
+
+    monkeypatch.setitem(TERMS, "equivariance", fine_at_first)
+    with pytest.raises(motion.TrainingError, match="gradient was nan at step 3"):
+        train(recipe(steps=8, clip=longest, save_every=1), Squares(), tmp_path, device="cpu")
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path).values())
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     for plan, pairs, sentence in (
         (recipe("tpsmm", losses={"equivariance_frames": 1.0}), Squares(), "keypoints without frames"),
