@@ -12,6 +12,7 @@ from comfyui_motion.field import identity_grid, resize
 from comfyui_motion.networks import mraa
 from comfyui_motion.networks.avd import NO_AVD, AVDShape
 from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+from comfyui_motion.networks.figure import by_colour
 from comfyui_motion.networks.finer import mixed
 
 PADDING = {"mraa": 3, "mraa-padding-0": 0}
@@ -325,6 +326,35 @@ def test_mixed_motions_are_the_sum_of_all_maps():
     motions = torch.cat([behind[:, None], affine_motion(matrix, source, driving, 5, 6)], dim=1)
     expected = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
     assert_close(mixed(mask, matrix, source, driving, behind, identity_grid(5, 6)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_outlines_told_roughly_come_to_lie_where_colours_change():
+    picture, told = torch.full((1, 3, 64, 64), 0.3), torch.full((1, 2, 64, 64), -3.0)
+    picture[:, 1, :, 30:] = 0.6
+    told[:, 0, :, 26:] = 3.0  # four pixels too far to the left
+    told[:, 1, :, 35:] = 3.0  # five too far to the right
+    found = by_colour(told, picture) > 0
+    assert not found[..., :30].any() and found[..., 30:].all()
+    plain = by_colour(told, torch.full_like(picture, 0.3))
+    assert plain.isfinite().all() and plain[0, 0, 32, 0] < 0 < plain[0, 0, 32, -1]
+
+
+def test_every_layer_of_figure_and_finer_field_learns():
+    torch.manual_seed(2)
+    model = small(regions=4, finer=6, figure=3).train()
+    flow = model.generator.pixelwise_flow_predictor
+    learning = {name: value for name, value in flow.named_parameters() if name.startswith(("finer.", "figure.")) and "hourglass" not in name}
+    before = {name: value.detach().clone() for name, value in learning.items()}
+    steps = torch.optim.Adam(learning.values(), lr=1e-2)
+    source, frames, wanted = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64), torch.rand(2, 2, 32, 32).round()
+    for _ in range(3):  # what starts by adding nothing lets nothing through to the layers before it
+        portrait = model.encode(source)
+        field = model.motion(portrait, model.detect(frames), frames=frames)
+        loss = (portrait.figure - wanted).square().mean() + (field.occlusion[-1] - wanted[:, :1]).square().mean() + field.grid.square().mean()
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    assert [name for name, value in learning.items() if torch.equal(value, before[name])] == []
 
 
 def test_a_finer_field_needs_occlusion_and_room():

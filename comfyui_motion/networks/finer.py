@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..field import resize, resize_grid, sample
-from .blocks import start_at
+from .blocks import Onward, start_at
 from .crowding import claimed
 from .figure import MAPS
+
+STEPS = 2  # further convolutions, before masks and before visibility are told
 
 
 class Finer(nn.Module):
@@ -28,8 +30,10 @@ class Finer(nn.Module):
         seen = 2 * (channels + MAPS) + MAPS  # the source where it is and where it goes, and where its subject alone goes
         self.narrow = nn.Conv2d(features, width, 1)
         self.look = nn.Conv2d(width + seen + 2, width, 3, padding=1)
+        self.look_on = nn.Sequential(*(Onward(width) for _ in range(STEPS)))
         self.mask = nn.Conv2d(width, motions, 3, padding=1)
         self.weigh = nn.Conv2d(width + seen + 5, width, 3, padding=1)
+        self.weigh_on = nn.Sequential(*(Onward(width) for _ in range(STEPS)))
         self.judge = nn.Conv2d(width, 1, 3, padding=1)
         start_at(self.mask, [0.0] * motions)
         start_at(self.judge, [0.0])
@@ -52,7 +56,7 @@ class Finer(nn.Module):
         subject = sample(source[:, -MAPS:], ahead, align_corners)
         known = [resize(maps.to(dtype), height, width, align_corners=True) for maps in (self.narrow(features.to(dtype)), near)]
         known += [maps.to(dtype) for maps in (moved, source.expand_as(moved), subject)]
-        seen = F.relu(self.look(torch.cat(known, dim=1)))
+        seen = self.look_on(F.relu(self.look(torch.cat(known, dim=1))))
         return resize(logits.float(), height, width, align_corners=True) + self.mask(seen).float(), seen, subject
 
     def visibility(self, seen: Tensor, subject: Tensor, mask: Tensor, hidden: Tensor, grid: Tensor, source: Tensor, align_corners: bool) -> Tensor:
@@ -62,7 +66,8 @@ class Finer(nn.Module):
             claims = claimed(grid, 1 - mask[:, :1])
         known = [moved, source.expand_as(moved), subject, claims, mask[:, :1]]
         dtype = self.weigh.weight.dtype
-        found = self.judge(F.relu(self.weigh(torch.cat([seen, *(maps.to(dtype) for maps in known)], dim=1))))
+        found = self.weigh(torch.cat([seen, *(maps.to(dtype) for maps in known)], dim=1))
+        found = self.judge(self.weigh_on(F.relu(found)))
         return resize(hidden.float(), *source.shape[-2:], align_corners=True) + found.float()
 
 
