@@ -152,6 +152,11 @@ class BackgroundPredictor(Precise):
         return homography(self.fc(features.mean((2, 3))))
 
 
+def scenery(background: Tensor | None, height: int, width: int, like: Tensor) -> Tensor:
+    """Where the background's pixels come from: where they are, unless it moves. B 3 3 -> B H W 2, or H W 2"""
+    return identity_grid(height, width, like) if background is None else homography_motion(background, height, width)
+
+
 class FlowPredictor(nn.Module):
     """From K region motions to one field and its occlusion, at a quarter of the picture's size (eq. 7-8)."""
 
@@ -203,8 +208,7 @@ class FlowPredictor(nn.Module):
         heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1).to(small.dtype)  # B K+1 h w, the background first
         carried = between(source.jacobian, driving.jacobian, self.spec.revert_axis_swap)
         motions = affine_motion(carried, source.position, driving.position, height, width)  # B K h w 2
-        still = identity_grid(height, width, motions).expand(len(motions), -1, -1, -1)
-        behind = still if background is None else homography_motion(background, height, width)
+        behind = scenery(background, height, width, motions).expand(len(motions), -1, -1, -1)
         motions = torch.cat([behind[:, None], motions], dim=1)  # B K+1 h w 2
         if self.spec.warped_source:
             warped = sample(small, rearrange(motions, "b k h w c -> b (k h) w c"), self.spec.align_corners)
@@ -220,10 +224,8 @@ class FlowPredictor(nn.Module):
                 features, logits, mask, hidden[0], grid, motions, fine, self.spec.align_corners
             )
             height, width = fine.shape[-2:]
-            still = identity_grid(height, width, grid)
-            behind = still if background is None else homography_motion(background, height, width)
-            mask = logits.softmax(dim=1)
-            grid = mixed(mask, carried, source.position, driving.position, behind, still)
+            mask, behind = logits.softmax(dim=1), scenery(background, height, width, grid)
+            grid = mixed(mask, carried, source.position, driving.position, behind, identity_grid(height, width, grid))
             hidden = [self.finer.visibility(seen, subject, mask, hidden[0], grid, fine, self.spec.align_corners)]
         occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.spec.align_corners)
