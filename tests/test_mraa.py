@@ -14,6 +14,7 @@ from comfyui_motion.networks.avd import NO_AVD, AVDShape
 from comfyui_motion.networks.blocks import BodyShape, HourglassShape
 from comfyui_motion.networks.figure import by_colour
 from comfyui_motion.networks.finer import mixed
+from comfyui_motion.networks.plate import clean_plate
 
 PADDING = {"mraa": 3, "mraa-padding-0": 0}
 NOWHERE = HourglassShape(0, 0, 0)
@@ -47,6 +48,7 @@ VARIANTS = {
     "no avd": {"avd": NO_AVD},
     "crowding": {"crowding": 6},
     "finer": {"finer": 6, "figure": 3},
+    "finer, and deeper": {"finer": 6, "finer_depth": 2, "figure": 3, "figure_depth": 3},
     "finer and crowding": {"crowding": 6, "finer": 6, "figure": 3, "flow_scale": 0.5},
 }
 
@@ -273,7 +275,9 @@ def expected(parameters):
         "avd": AVDShape(parameters["avd_network_params"]["id_bottle_size"], parameters["avd_network_params"]["pose_bottle_size"]),
         "crowding": 0,
         "finer": 0,
+        "finer_depth": 0,
         "figure": 0,
+        "figure_depth": 0,
     }
 
 
@@ -307,7 +311,7 @@ def test_crowding_is_about_occlusion_and_refused_without():
 
 def test_a_finer_field_is_twice_as_large_and_at_first_the_coarse_one():
     coarse = small(regions=4)
-    fine = small(regions=4, finer=6, figure=3)
+    fine = small(regions=4, finer=6, finer_depth=2, figure=3, figure_depth=2)
     fine.load_state_dict(coarse.state_dict(), strict=False)
     source, frames = torch.rand(1, 3, 64, 64), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
@@ -341,7 +345,7 @@ def test_outlines_told_roughly_come_to_lie_where_colours_change():
 
 def test_every_layer_of_figure_and_finer_field_learns():
     torch.manual_seed(2)
-    model = small(regions=4, finer=6, figure=3).train()
+    model = small(regions=4, finer=6, finer_depth=2, figure=3, figure_depth=2).train()
     flow = model.generator.pixelwise_flow_predictor
     learning = {name: value for name, value in flow.named_parameters() if name.startswith(("finer.", "figure.")) and "hourglass" not in name}
     before = {name: value.detach().clone() for name, value in learning.items()}
@@ -370,3 +374,33 @@ def test_a_figure_follows_regions_put_right_by_hand():
     assert_close(moved.fine[:, :3], portrait.fine[:, :3])
     assert portrait.figure.shape == (1, 2, 32, 32) and not torch.allclose(moved.figure, portrait.figure)
     assert small().encode(torch.rand(1, 3, 64, 64)).figure is None
+
+
+def test_what_the_field_calls_background_and_hidden_shows_the_plate():
+    model = small(finer=6, figure=3)
+    portrait = model.encode(torch.rand(1, 3, 64, 64) / 4)
+    assert_close(portrait.plate, clean_plate(portrait.picture, portrait.figure[:, :1]))
+    still = model.motion(portrait, portrait.keypoints)
+    scenery = torch.zeros_like(still.contributions)
+    scenery[:, 0] = 1
+    hidden = (torch.zeros_like(still.occlusion[-1]),)
+    field = dataclasses.replace(still, occlusion=hidden, contributions=scenery)
+    assert_close(model.generate(portrait, field), portrait.plate)
+    subject = scenery.roll(1, dims=1)
+    made = model.generate(portrait, dataclasses.replace(field, contributions=subject))
+    assert_close(made, model.generate(portrait, dataclasses.replace(field, contributions=None)))
+    assert (made - portrait.plate).abs().mean() > 0.01, "behind the subject it is the network that paints"
+    shown = dataclasses.replace(field, occlusion=(torch.ones_like(hidden[0]),))
+    assert_close(model.generate(portrait, shown), shown.warp(portrait.picture), atol=1e-5, rtol=0)
+
+
+def test_a_figure_put_right_by_hand_brings_its_plate():
+    model = small(finer=6, figure=3)
+    portrait = model.encode(torch.rand(1, 3, 64, 64))
+    moved = model.repose(portrait, dataclasses.replace(portrait.keypoints, position=portrait.keypoints.position + 0.3))
+    assert_close(moved.plate, clean_plate(moved.picture, moved.figure[:, :1]))
+
+
+def test_without_a_figure_there_is_no_plate():
+    model = small()
+    assert model.encode(torch.rand(1, 3, 64, 64)).plate is None

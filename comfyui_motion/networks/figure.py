@@ -14,7 +14,6 @@ from ..field import resize
 from .blocks import Hourglass, HourglassShape, Onward
 
 DEPTH = 4  # halvings of its hourglass
-STEPS = 3  # further convolutions at the outlines' size
 REACH, COARSER, EVEN = 33, 4, 1e-4  # of the guided filter: its window, in pixels; the steps in which it is reckoned; variance of colour that counts as none
 SUREST = 5.0  # logits before it, so that no pixel outvotes all others of its colour
 MAPS = 2  # the subject; and its front: a head before hair and shoulders, an arm before a trunk
@@ -27,12 +26,12 @@ def figure_shape(width: int) -> HourglassShape:
 class Figure(nn.Module):
     """Features at the flow predictor's size, and a look at the picture at twice that for the outlines."""
 
-    def __init__(self, channels: int, regions: int, width: int) -> None:
+    def __init__(self, channels: int, regions: int, width: int, depth: int) -> None:
         super().__init__()
         self.hourglass = Hourglass(channels + regions, figure_shape(width))
         self.narrow = nn.Conv2d(self.hourglass.out_channels, width, 1)
         self.look = nn.Conv2d(width + channels, width, 3, padding=1)
-        self.look_on = nn.Sequential(*(Onward(width) for _ in range(STEPS)))
+        self.look_on = nn.Sequential(*(Onward(width) for _ in range(depth)))
         self.judge = nn.Conv2d(width, MAPS, 3, padding=1)
 
     def forward(self, small: Tensor, heat: Tensor, fine: Tensor) -> Tensor:

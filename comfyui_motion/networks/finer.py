@@ -19,21 +19,19 @@ from .blocks import Onward, start_at
 from .crowding import claimed
 from .figure import MAPS
 
-STEPS = 2  # further convolutions, before masks and before visibility are told
-
 
 class Finer(nn.Module):
     """What to add to the upsampled logits of contributions and of visibility. Untrained, it adds nothing."""
 
-    def __init__(self, features: int, motions: int, channels: int, width: int) -> None:
+    def __init__(self, features: int, motions: int, channels: int, width: int, depth: int) -> None:
         super().__init__()
         seen = 2 * (channels + MAPS) + MAPS  # the source where it is and where it goes, and where its subject alone goes
         self.narrow = nn.Conv2d(features, width, 1)
         self.look = nn.Conv2d(width + seen + 2, width, 3, padding=1)
-        self.look_on = nn.Sequential(*(Onward(width) for _ in range(STEPS)))
+        self.look_on = nn.Sequential(*(Onward(width) for _ in range(depth)))
         self.mask = nn.Conv2d(width, motions, 3, padding=1)
         self.weigh = nn.Conv2d(width + seen + 5, width, 3, padding=1)
-        self.weigh_on = nn.Sequential(*(Onward(width) for _ in range(STEPS)))
+        self.weigh_on = nn.Sequential(*(Onward(width) for _ in range(depth)))
         self.judge = nn.Conv2d(width, 1, 3, padding=1)
         start_at(self.mask, [0.0] * motions)
         start_at(self.judge, [0.0])

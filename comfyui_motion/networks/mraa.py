@@ -33,6 +33,7 @@ from .blocks import (
     Precise,
     blur_scale,
     body_shape,
+    count_blocks,
     encoder_shape,
     gaussian_heatmap,
     hourglass_shape,
@@ -46,6 +47,7 @@ from .blocks import (
 from .crowding import Crowding
 from .figure import MAPS, Figure, figure_shape
 from .finer import Finer, mixed
+from .plate import clean_plate
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Parameters:
     avd: AVDShape
     crowding: int  # width of what looks at pixels that come from one place (ours; 0: published files have none)
     finer: int  # width of what brings field and occlusion to twice their size (ours; 0: published files have none)
+    finer_depth: int  # further convolutions in it, before masks and before visibility are told
     figure: int  # width of what tells it the source's subject from its background; 0 where there is no `finer`
+    figure_depth: int  # further convolutions in it, at the outlines' size
 
     head_padding: int
     temperature: float
@@ -96,7 +100,9 @@ PUBLISHED = Parameters(
     avd=AVDShape(64, 64),
     crowding=0,
     finer=0,
+    finer_depth=0,
     figure=0,
+    figure_depth=0,
     head_padding=0,
     temperature=0.1,
     keypoint_variance=0.01,
@@ -182,8 +188,8 @@ class FlowPredictor(nn.Module):
                     f"at most 0.5, which is {spec.flow_scale:g}."
                 )
             self.finer_down = Antialias(spec.channels, 2 * spec.flow_scale)
-            self.figure = Figure(spec.channels, spec.regions, spec.figure)
-            self.finer = Finer(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.finer)
+            self.figure = Figure(spec.channels, spec.regions, spec.figure, spec.figure_depth)
+            self.finer = Finer(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.finer, spec.finer_depth)
 
     def heatmaps(self, regions: Keypoints, height: int, width: int) -> Tensor:
         """Each region as the network sees it. B K h w"""
@@ -244,8 +250,11 @@ class Generator(Body):
         maps = super().encode(picture)
         return maps if self.skips else maps[-1:]
 
-    def forward(self, picture: Tensor, features: tuple[Tensor, ...], field: MotionField, align_corners: bool) -> Tensor:
-        """What the source shows is warped, at every level; the rest is made up from coarser ones. Where nothing is hidden, all is shown."""
+    def forward(self, picture: Tensor, features: tuple[Tensor, ...], field: MotionField, align_corners: bool, plate: Tensor | None = None) -> Tensor:
+        """What the source shows is warped, at every level; the rest is made up from coarser ones. Where nothing is hidden, all is shown.
+
+        With a clean plate of the source, B C H W, background that comes out from behind the subject is read there instead.
+        """
         grids = [resize_grid(field.grid, level.shape[2], level.shape[3], align_corners=self.corner_grids) for level in features]
         moved = [sample(level, grid, align_corners) for level, grid in zip(features, grids, strict=True)]
         shown = [resize(occlusion, level.shape[2], level.shape[3]) for occlusion in field.occlusion[-1:] for level in features]
@@ -258,7 +267,10 @@ class Generator(Body):
         for i, block in enumerate(self.up_blocks, start=1):
             x = block(torch.lerp(x, moved[-i], shown[-i].to(x.dtype)))
         x = torch.lerp(x, moved[0], shown[0].to(x.dtype))
-        return torch.lerp(torch.sigmoid(self.final(x).float()), sample(picture, grids[0], align_corners), shown[0])
+        made = torch.sigmoid(self.final(x).float())
+        if plate is not None and field.contributions is not None:
+            made = torch.lerp(made, plate.expand_as(made), resize(field.contributions[:, :1], *made.shape[-2:]))
+        return torch.lerp(made, sample(picture, grids[0], align_corners), shown[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,11 +278,17 @@ class MRAAPortrait(Portrait):
     small: Tensor | None = None  # B C h w: the picture at the hourglass's size
     heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
     fine: Tensor | None = None  # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
+    plate: Tensor | None = None  # B C H W: the picture without its subject, where the figure tells that
 
     @property
     def figure(self) -> Tensor | None:
         """Where the subject is, and what of it is in front of the rest, in 0..1; None where the model does not tell. B 2 2h 2w"""
         return None if self.fine is None else self.fine[:, -MAPS:]
+
+
+def plate_of(picture: Tensor, fine: Tensor | None) -> Tensor | None:
+    """The clean plate of a picture whose figure is told. B C H W, B C+2 2h 2w -> B C H W"""
+    return None if fine is None else clean_plate(picture, fine[:, -MAPS:][:, :1])
 
 
 class MRAA(MotionModel):
@@ -306,7 +324,7 @@ class MRAA(MotionModel):
         regions, small = self.region_predictor(picture), flow.down(narrow)
         heat = flow.heatmaps(regions, *small.shape[-2:])
         features, fine = self.kept(self.generator.encode(narrow)), flow.finely(narrow, small, heat)
-        return MRAAPortrait(picture, regions, features, small, heat, fine)
+        return MRAAPortrait(picture, regions, features, small, heat, fine, plate_of(picture, fine))
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
         """Regions given without a covariance extend as their frames say."""
@@ -315,7 +333,8 @@ class MRAA(MotionModel):
         regions = corrected(portrait.keypoints, given)
         flow = self.generator.pixelwise_flow_predictor
         heat = flow.heatmaps(regions, *portrait.small.shape[-2:])
-        return replace(portrait, keypoints=regions, heat=heat, fine=flow.finely(portrait.picture.to(self.dtype), portrait.small, heat))
+        fine = flow.finely(portrait.picture.to(self.dtype), portrait.small, heat)
+        return replace(portrait, keypoints=regions, heat=heat, fine=fine, plate=plate_of(portrait.picture, fine))
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
@@ -331,7 +350,8 @@ class MRAA(MotionModel):
         return self.generator.pixelwise_flow_predictor(portrait.small, portrait.fine, portrait.heat, portrait.keypoints, driving, background)
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        return self.generator(portrait.picture, portrait.features, field.to(self.device), self.spec.align_corners)
+        assert isinstance(portrait, MRAAPortrait)
+        return self.generator(portrait.picture, portrait.features, field.to(self.device), self.spec.align_corners, portrait.plate)
 
     def segment(self, frames: Tensor) -> Tensor:
         """Regions as parts: each heatmap over its own peak, shared out where they overlap; the background is what they leave."""
@@ -394,7 +414,9 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "avd": avd_shape(tensors),
         "crowding": 0 if crowding is None else crowding.shape[0],
         "finer": 0 if finer is None else finer.shape[0],
+        "finer_depth": count_blocks(tensors, f"{flow}finer.look_on."),
         "figure": 0 if figure is None else figure.shape[0],
+        "figure_depth": count_blocks(tensors, f"{flow}figure.look_on."),
     }
 
 
