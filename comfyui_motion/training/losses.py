@@ -153,6 +153,11 @@ def near_joints_l1(prediction: Tensor, driving: Tensor, truth: Truth, sigma: flo
     return masked_mean((prediction - driving).abs(), near_joints(truth, driving.shape[-2], driving.shape[-1], sigma))
 
 
+def hidden_l1(prediction: Tensor, driving: Tensor, truth: Truth) -> Tensor:
+    """Mean absolute difference where the source hides what the driving frame shows: a twentieth of the picture, and most of what can be wrong there."""
+    return masked_mean((prediction - driving).abs(), 1 - truth.visible)
+
+
 def near_joints(truth: Truth, height: int, width: int, sigma: float) -> Tensor:
     """How near the driving frame's joints are that are there: a bell round each, added up. B 1 H W"""
     x, y = truth.driving.position.unbind(-1)  # B K
@@ -210,6 +215,17 @@ def motions_likelihood(field: MotionField, source: Keypoints, driving: Keypoints
         moving = (true - grid).norm(dim=-1) > spread / 2
         weight = F.interpolate(followed(truth), field.size, mode="area")[:, 0, ::step, ::step] * (0.15 + moving)
     return masked_mean(-torch.logsumexp(masks.clamp(min=1e-7).log() + worse, 1), weight)
+
+
+def subject_told(field: MotionField, truth: Truth) -> Tensor:
+    """Cross-entropy of the driving frame's subject, as the contributions of all points tell it, and how little it overlaps with the truth.
+
+    Also where the source hides what is there, and no flow says which of both it is: what goes there, background or more of the subject, depends on it.
+    """
+    assert field.contributions is not None
+    ours = (1 - field.contributions[:, :1]).clamp(1e-5, 1 - 1e-5)
+    true = F.interpolate(truth.subject, ours.shape[-2:], mode="area")
+    return F.binary_cross_entropy(ours, true) + apart(ours, true)
 
 
 def occlusion_entropy(field: MotionField, visible: Tensor) -> Tensor:

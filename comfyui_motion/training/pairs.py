@@ -20,6 +20,7 @@ class Truth:
     driving: Keypoints
     known: Tensor  # B K bool: the joints this subject has, in view in both frames
     figure: Tensor  # B 2 H W: 1 where the source shows the subject, and where it shows what is in front of the subject's trunk
+    subject: Tensor  # B 1 H W: 1 where the driving frame shows the subject, 0 where its background
 
 
 @dataclass(frozen=True, eq=False)

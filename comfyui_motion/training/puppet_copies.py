@@ -64,8 +64,10 @@ def seen_again(pairs: Pairs, random: Random, mirror: tuple[int, ...], mirrors: n
     one, other = (
         light(F.grid_sample(frame, view, padding_mode="reflection", align_corners=True)) for frame in (pairs.source, pairs.driving)
     )
-    figure = F.grid_sample(truth.figure, folded, mode="nearest", padding_mode="border", align_corners=True)
-    return Pairs(one, other, Truth(grid, visible, source, driving, known, figure))
+    figure, subject = (
+        F.grid_sample(maps, folded, mode="nearest", padding_mode="border", align_corners=True) for maps in (truth.figure, truth.subject)
+    )
+    return Pairs(one, other, Truth(grid, visible, source, driving, known, figure, subject))
 
 
 def fold(view: Tensor) -> tuple[Tensor, Tensor, Tensor]:

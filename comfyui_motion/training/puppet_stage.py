@@ -127,11 +127,15 @@ class Shot:
     owner: np.ndarray  # S S int16: number of the layer times 16 plus its part
     rest: Array  # S S 2
 
+    @property
+    def subject(self) -> np.ndarray:
+        """Where it shows anything but the first layer, the background. S S bool"""
+        return self.owner // 16 > 0
+
     def figure(self, order: list[int], trunk: int) -> np.ndarray:
-        """Where it shows anything but the first layer, the background; and where it shows what was drawn after the layer `trunk`. 2 S S bool"""
-        layer = self.owner // 16
+        """Its subject; and where it shows what was drawn after the layer `trunk`. 2 S S bool"""
         front = order[order.index(trunk) + 1 :]
-        return np.stack([layer > 0, np.isin(layer, front)])
+        return np.stack([self.subject, np.isin(self.owner // 16, front)])
 
 
 def shoot(layers: list[Layer], order: list[int], size: int) -> Shot:

@@ -198,6 +198,7 @@ def as_pairs(stills: list[tuple[Still, Still]]) -> Pairs:
             driving=keypoints(driving),
             known=torch.from_numpy(np.stack([a.known & b.known for a, b in stills])),
             figure=torch.from_numpy(np.stack([still.shot.figure(still.posed.order, still.posed.trunk) for still in source])).float(),
+            subject=torch.from_numpy(np.stack([still.shot.subject for still in driving])).float()[:, None],
         ),
     )
 

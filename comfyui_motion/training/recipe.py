@@ -33,14 +33,31 @@ LOSSES = {
     "frames": "needs truth: surroundings turn and stretch as they should",
     "follow": "needs truth: keypoints follow the true flow",
     "near_joints": "needs truth: round the joints, the prediction is the driving frame",
+    "hidden": "needs truth: so it is where the source hides what is there",
     "figure": "needs truth: the source's subject is told from its background, its front from the rest",
     "flow": "needs truth: the field is the true flow",
     "motions": "needs truth: each pixel belongs to the point that moves as it does",
+    "subject": "needs truth: what points claim is the subject, what they leave its background, hidden or not",
     "occlusion": "needs truth: occlusion is the true visibility",
     "overlap": "needs truth: what is called hidden covers what is hidden, and no more",
     "near_hidden": "needs truth: above all round the joints",
 }
-SUPERVISED = ("joints", "heatmaps", "displacement", "frames", "follow", "near_joints", "figure", "flow", "motions", "occlusion", "overlap", "near_hidden")
+SUPERVISED = (
+    "joints",
+    "heatmaps",
+    "displacement",
+    "frames",
+    "follow",
+    "near_joints",
+    "hidden",
+    "figure",
+    "flow",
+    "motions",
+    "subject",
+    "occlusion",
+    "overlap",
+    "near_hidden",
+)
 PUBLISHED_SIZE = 256  # of every family
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("steps", "cosine")

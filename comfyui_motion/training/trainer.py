@@ -224,9 +224,9 @@ def placed(pairs: Pairs, device: torch.device) -> Pairs:
     """On the device, pictures in the memory order that convolutions like best."""
     truth = pairs.truth
     if truth is not None:
-        maps = (truth.grid, truth.visible, truth.known, truth.figure)
-        grid, visible, known, figure = (value.to(device, non_blocking=True) for value in maps)
-        truth = Truth(grid, visible, truth.source.to(device), truth.driving.to(device), known, figure)
+        maps = (truth.grid, truth.visible, truth.known, truth.figure, truth.subject)
+        grid, visible, known, figure, subject = (value.to(device, non_blocking=True) for value in maps)
+        truth = Truth(grid, visible, truth.source.to(device), truth.driving.to(device), known, figure, subject)
     source, driving = (p.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last) for p in (pairs.source, pairs.driving))
     return Pairs(source, driving, truth)
 

@@ -32,7 +32,7 @@ def truth(shift: float = 0.0, size: int = 8, hidden: int = 0) -> Truth:
     frame = torch.eye(2)
     known = torch.tensor([[True, True, False]])
     source, driving = points((0, 0), (0.5, 0), (0, 0), jacobian=frame), points((shift, 0), (0.5 + shift, 0), (9, 9), jacobian=frame)
-    return Truth(grid, visible, source, driving, known, torch.zeros(1, 2, size, size))
+    return Truth(grid, visible, source, driving, known, torch.zeros(1, 2, size, size), torch.zeros(1, 1, size, size))
 
 
 # Reconstruction
@@ -257,6 +257,29 @@ def test_a_figure_is_told_map_by_map():
     assert swapped == pytest.approx(1 - 33 / 65 + 64 / 512 * -math.log(1e-5), rel=1e-3)
     small = wanted.figure[:, :, ::2, ::2]
     assert losses.figure_told(small, wanted) < 0.1, "compared at its own size"
+
+
+def test_where_the_source_hides_all_differences_count_elsewhere_none():
+    wanted, picture = truth(hidden=2), torch.rand(1, 3, 8, 8)
+    made = picture.clone()
+    made[..., 2:] += 1
+    assert losses.hidden_l1(made, picture, wanted) == 0
+    made[..., :4, 0] += 0.5  # of 16 hidden pixels four
+    assert losses.hidden_l1(made, picture, wanted) == pytest.approx(0.125, abs=1e-6)
+
+
+def test_the_subject_is_what_points_claim_hidden_or_not():
+    wanted = truth(size=16, hidden=8)
+    wanted.subject[..., :4, :4] = 1
+    scenery = 1 - wanted.subject
+    claims = torch.cat([scenery, wanted.subject / 2, wanted.subject / 2], dim=1)
+    field = replace(MotionField.identity(1, 16, 16), contributions=claims)
+    assert losses.subject_told(field, wanted) < 0.01
+    claims = claims.roll(2, dims=3)  # 8 of 24 pixels overlap, 16 are wrong
+    field = replace(field, contributions=claims)
+    assert losses.subject_told(field, wanted) == pytest.approx(1 - 9 / 25 + 16 / 256 * -math.log(1e-5), rel=1e-3)
+    small = replace(MotionField.identity(1, 8, 8), contributions=torch.cat([scenery, wanted.subject], dim=1)[..., ::2, ::2])
+    assert losses.subject_told(small, wanted) < 0.01, "compared at its own size"
 
 
 def test_of_a_fine_field_some_pixels_tell_enough_who_moves_them():

@@ -27,7 +27,7 @@ def at(maps, points):
 
 def tensors(pairs) -> list[torch.Tensor]:
     truth = pairs.truth
-    return [pairs.source, pairs.driving, truth.grid, truth.visible, truth.figure, truth.source.position, truth.driving.jacobian, truth.known]
+    return [pairs.source, pairs.driving, truth.grid, truth.visible, truth.figure, truth.subject, truth.source.position, truth.driving.jacobian, truth.known]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,7 +103,8 @@ def test_the_figure_is_what_hides_the_background(kind, pairs):
     subject, front = truth.figure.unbind(1)
     assert (front <= subject).all() and 0.02 < subject.mean() < 0.9
     order = torch.arange(len(subject)) ^ 1
-    scenery = subject[order] == 0  # of the driving frame
+    assert torch.equal(truth.subject[:, 0], subject[order]), "drawn once, they are each other's; seen again through one camera, too"
+    scenery = truth.subject[:, 0] == 0
     inside = (truth.grid.abs() < 1 - PIXEL).all(-1)
     covered = at(truth.figure[:, :1], truth.grid.flatten(1, 2)).view(len(truth.grid), SIZE, SIZE)
     hidden = truth.visible[:, 0] == 0

@@ -74,7 +74,8 @@ class Squares:
         joints = [Keypoints(centre[:, None].expand(-1, self.points, -1), frame) for centre in (source, driving)]
         visible = torch.ones(count, 1, self.size, self.size)
         visible[..., :4] = 0
-        return Truth(grid, visible, joints[0], joints[1], torch.ones(count, self.points, dtype=torch.bool), 1 - visible.expand(-1, 2, -1, -1))
+        known, outside = torch.ones(count, self.points, dtype=torch.bool), 1 - visible
+        return Truth(grid, visible, joints[0], joints[1], known, outside.expand(-1, 2, -1, -1), outside)
 
 
 def recipe(family: str = "fomm", **changes: object) -> Recipe:
