@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..field import resize
 
-SOME = 0.3  # from here on a pixel, or its neighbour, may show some of the subject, and tells nothing of the background
+SOME = 0.3  # from here on a pixel may show some of the subject, and tells nothing of the background
+NEAR = 2  # nor do pixels this near to it: outlines blur, and figures are told to a pixel or two
 LEAST = 1e-9  # what it weighs yet: where a picture is all subject, its mean is the plate
 TINY = 1e-30  # so that nothing is divided by nothing
 
@@ -20,7 +21,7 @@ TINY = 1e-30  # so that nothing is divided by nothing
 @torch.no_grad()
 def clean_plate(picture: Tensor, subject: Tensor) -> Tensor:
     """The picture where it shows no subject, and what goes on from there where it does. B C H W, B 1 h w in 0..1 -> B C H W in float32"""
-    near = F.max_pool2d(subject.float(), 3, stride=1, padding=1)
+    near = F.max_pool2d(subject.float(), 2 * NEAR + 1, stride=1, padding=NEAR)
     weight = (1 - subject.float()) * (near < SOME) + LEAST
     return pull_push(picture.float(), resize(weight, *picture.shape[-2:]))
 
