@@ -49,6 +49,7 @@ VARIANTS = {
     "crowding": {"crowding": 6},
     "finer": {"finer": 6, "figure": 3},
     "finer, and deeper": {"finer": 6, "finer_depth": 2, "figure": 3, "figure_depth": 3},
+    "shrunk": {"shrink": 2, "detector_scale": 0.5, "flow_scale": 0.5, "finer": 6, "figure": 3},
     "finer and crowding": {"crowding": 6, "finer": 6, "figure": 3, "flow_scale": 0.5},
 }
 
@@ -404,3 +405,21 @@ def test_a_figure_put_right_by_hand_brings_its_plate():
 def test_without_a_figure_there_is_no_plate():
     model = small()
     assert model.encode(torch.rand(1, 3, 64, 64)).plate is None
+
+
+@torch.no_grad()
+def test_a_shrunk_model_moves_what_it_is_given_as_it_would_move_it_half_as_large():
+    shape = {"detector_scale": 0.5, "flow_scale": 0.5, "finer": 6, "figure": 3}
+    plain, shrunk = small(**shape), small(shrink=2, **shape)
+    source, driving = pictures(1, size=128), pictures(2, size=128)
+    halves = [torch.nn.functional.avg_pool2d(frames, 2) for frames in (source, driving)]
+    portraits = shrunk.encode(source), plain.encode(halves[0])
+    points = [model.detect(frames) for model, frames in ((shrunk, driving), (plain, halves[1]))]
+    assert_close(points[0].position, points[1].position)
+    fields = [model.motion(*given) for model, *given in zip((shrunk, plain), portraits, points, strict=True)]
+    assert_close(fields[0].grid, fields[1].grid)
+    assert_close(fields[0].occlusion[-1], fields[1].occlusion[-1])
+    assert_close(shrunk.segment(driving), plain.segment(halves[1]))
+    moved = shrunk.repose(portraits[0], portraits[0].keypoints)
+    assert_close(moved.fine, portraits[1].fine)
+    assert shrunk.generate(portraits[0], fields[0]).shape == driving.shape, "it paints at full size"

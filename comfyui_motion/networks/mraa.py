@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -80,6 +81,7 @@ class Parameters:
     revert_axis_swap: bool
     skips: bool
     align_corners: bool
+    shrink: int  # detector and motion network see the mean of so many pixels squared as one; the generator sees them all
     corner_grids: bool  # a field brought to the features' sizes keeps its corners; the published resizing (half-pixel) moves them by up to half a cell
     size: int
 
@@ -110,6 +112,7 @@ PUBLISHED = Parameters(
     revert_axis_swap=True,
     skips=True,
     align_corners=False,
+    shrink=1,
     corner_grids=False,
     size=256,
 )
@@ -308,22 +311,27 @@ class MRAA(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        figure = [(spec.flow_scale, figure_shape(spec.figure))] if spec.figure else []
-        return size_multiple(spec.body.downs, (spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow), *figure)
+        seen = [(spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow)]
+        seen += [(spec.flow_scale, figure_shape(spec.figure))] if spec.figure else []
+        return size_multiple(spec.body.downs, *((scale / spec.shrink, shape) for scale, shape in seen))
 
     @property
     def smallest(self) -> int:
-        return smallest_size(self.multiple, self.spec.detector_scale, self.spec.head_padding)
+        return smallest_size(self.multiple, self.spec.detector_scale / self.spec.shrink, self.spec.head_padding)
+
+    def seen(self, picture: Tensor) -> Tensor:
+        """As detector and motion network see it. B C H W -> B C H/shrink W/shrink"""
+        return picture if self.spec.shrink == 1 else F.avg_pool2d(picture, self.spec.shrink)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
-        return self.region_predictor(self.accept(frames, dtype=torch.float32))
+        return self.region_predictor(self.seen(self.accept(frames, dtype=torch.float32)))
 
     def encode(self, source: Tensor) -> MRAAPortrait:
         picture = self.accept(source, "source", torch.float32)  # its own pixels are blended in last
-        flow, narrow = self.generator.pixelwise_flow_predictor, picture.to(self.dtype)
-        regions, small = self.region_predictor(picture), flow.down(narrow)
+        flow, seen = self.generator.pixelwise_flow_predictor, self.seen(picture)
+        regions, small = self.region_predictor(seen), flow.down(seen.to(self.dtype))
         heat = flow.heatmaps(regions, *small.shape[-2:])
-        features, fine = self.kept(self.generator.encode(narrow)), flow.finely(narrow, small, heat)
+        features, fine = self.kept(self.generator.encode(picture.to(self.dtype))), flow.finely(seen.to(self.dtype), small, heat)
         return MRAAPortrait(picture, regions, features, small, heat, fine, plate_of(picture, fine))
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
@@ -333,15 +341,15 @@ class MRAA(MotionModel):
         regions = corrected(portrait.keypoints, given)
         flow = self.generator.pixelwise_flow_predictor
         heat = flow.heatmaps(regions, *portrait.small.shape[-2:])
-        fine = flow.finely(portrait.picture.to(self.dtype), portrait.small, heat)
+        fine = flow.finely(self.seen(portrait.picture).to(self.dtype), portrait.small, heat)
         return replace(portrait, keypoints=regions, heat=heat, fine=fine, plate=plate_of(portrait.picture, fine))
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
         if self.bg_predictor is None:
             return None
-        driving = self.accept(frames, dtype=torch.float32)
-        return self.bg_predictor(portrait.picture.expand(len(driving), -1, -1, -1), driving)
+        driving = self.seen(self.accept(frames, dtype=torch.float32))
+        return self.bg_predictor(self.seen(portrait.picture).expand(len(driving), -1, -1, -1), driving)
 
     def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
         assert isinstance(portrait, MRAAPortrait) and portrait.small is not None and portrait.heat is not None
@@ -355,7 +363,7 @@ class MRAA(MotionModel):
 
     def segment(self, frames: Tensor) -> Tensor:
         """Regions as parts: each heatmap over its own peak, shared out where they overlap; the background is what they leave."""
-        frames = self.accept(frames, dtype=torch.float32)
+        frames = self.seen(self.accept(frames, dtype=torch.float32))
         heat = self.region_predictor.heatmaps(frames)
         size = [round(side * self.spec.detector_scale) for side in frames.shape[-2:]]
         heat = resize(heat / heat.amax((2, 3), keepdim=True), size[0], size[1], align_corners=True)  # the grid of heatmaps spans -1..1
@@ -434,6 +442,7 @@ FAMILY = Family(
         "revert_axis_swap",
         "skips",
         "align_corners",
+        "shrink",
         "corner_grids",
         "size",
     ),
