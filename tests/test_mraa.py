@@ -423,3 +423,8 @@ def test_a_shrunk_model_moves_what_it_is_given_as_it_would_move_it_half_as_large
     moved = shrunk.repose(portraits[0], portraits[0].keypoints)
     assert_close(moved.fine, portraits[1].fine)
     assert shrunk.generate(portraits[0], fields[0]).shape == driving.shape, "it paints at full size"
+
+
+def test_nothing_is_shrunk_to_less_than_itself():
+    with pytest.raises(motion.InputError, match="shrink is 1 pixel or more, and is 0"):
+        small(shrink=0)

@@ -303,6 +303,8 @@ class MRAA(MotionModel):
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__(spec)
+        if spec.shrink < 1:
+            raise InputError(f"shrink is 1 pixel or more, and is {spec.shrink}: detector and motion network see the mean of so many squared.")
         self.region_predictor = RegionPredictor(spec)
         self.generator = Generator(spec)
         self.bg_predictor = BackgroundPredictor(spec) if spec.background else None
