@@ -32,9 +32,7 @@ def pull_push(maps: Tensor, weight: Tensor) -> Tensor:
     """
     if max(maps.shape[-2:]) == 1:
         return maps
-    sides = [-(-side // 2) for side in maps.shape[-2:]]
     known = F.avg_pool2d(weight, 2, ceil_mode=True)
     mean = F.avg_pool2d(maps * weight, 2, ceil_mode=True) / known.clamp(min=TINY)
     coarse = pull_push(mean, (4 * known).clamp(max=1))  # one known pixel of four is enough
-    assert list(coarse.shape[-2:]) == sides
     return torch.lerp(resize(coarse, *maps.shape[-2:]), maps, weight)

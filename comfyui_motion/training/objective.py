@@ -22,24 +22,7 @@ HEADS = {
     "copart": "segmentation_module.shift",
     "monkeynet": "kp_detector.predictor.decoder.conv",
 }
-WHOLE = (
-    "perceptual",
-    "pyramid",
-    "gradient",
-    "warp",
-    "background",
-    "adversarial",
-    "matching",
-    "near_joints",
-    "hidden",
-    "figure",
-    "flow",
-    "motions",
-    "subject",
-    "occlusion",
-    "overlap",
-    "near_hidden",
-)  # need more than keypoints
+POINTS_ALONE = ("equivariance", "equivariance_frames", "avd", "joints", "heatmaps", "displacement", "frames", "follow")  # need no more than keypoints
 
 
 class Attempt:
@@ -58,7 +41,7 @@ class Attempt:
         self.model: Any = model
         self.pairs, self.stage, self.generator = pairs, stage, generator
         self.with_background, self.vgg, self.discriminator = background, vgg, discriminator
-        self.whole = any(name in stage.losses for name in WHOLE)
+        self.whole = any(name not in POINTS_ALONE for name in stage.losses)
         self.logits: dict[str, Tensor] = {}  # of heatmaps, of the source and the driving frame, where a loss needs them
 
     @cached_property
