@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -281,17 +282,16 @@ class MRAAPortrait(Portrait):
     small: Tensor | None = None  # B C h w: the picture at the hourglass's size
     heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
     fine: Tensor | None = None  # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
-    plate: Tensor | None = None  # B C H W: the picture without its subject, where the figure tells that
 
     @property
     def figure(self) -> Tensor | None:
         """Where the subject is, and what of it is in front of the rest, in 0..1; None where the model does not tell. B 2 2h 2w"""
         return None if self.fine is None else self.fine[:, -MAPS:]
 
-
-def plate_of(picture: Tensor, fine: Tensor | None) -> Tensor | None:
-    """The clean plate of a picture whose figure is told. B C H W, B C+2 2h 2w -> B C H W"""
-    return None if fine is None else clean_plate(picture, fine[:, -MAPS:][:, :1])
+    @cached_property
+    def plate(self) -> Tensor | None:
+        """The picture without its subject; None where the figure does not tell that. B C H W"""
+        return None if self.figure is None else clean_plate(self.picture, self.figure[:, :1])
 
 
 class MRAA(MotionModel):
@@ -334,7 +334,7 @@ class MRAA(MotionModel):
         regions, small = self.region_predictor(seen), flow.down(seen.to(self.dtype))
         heat = flow.heatmaps(regions, *small.shape[-2:])
         features, fine = self.kept(self.generator.encode(picture.to(self.dtype))), flow.finely(seen.to(self.dtype), small, heat)
-        return MRAAPortrait(picture, regions, features, small, heat, fine, plate_of(picture, fine))
+        return MRAAPortrait(picture, regions, features, small, heat, fine)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
         """Regions given without a covariance extend as their frames say."""
@@ -344,7 +344,7 @@ class MRAA(MotionModel):
         flow = self.generator.pixelwise_flow_predictor
         heat = flow.heatmaps(regions, *portrait.small.shape[-2:])
         fine = flow.finely(self.seen(portrait.picture).to(self.dtype), portrait.small, heat)
-        return replace(portrait, keypoints=regions, heat=heat, fine=fine, plate=plate_of(portrait.picture, fine))
+        return replace(portrait, keypoints=regions, heat=heat, fine=fine)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
