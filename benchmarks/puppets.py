@@ -1,7 +1,9 @@
-"""How many pairs of puppets a second are drawn, with their truth: `python benchmarks/puppets.py [--size 128] [--seconds 10]`.
+"""How many pairs of puppets a second are drawn, with their truth: `python benchmarks/puppets.py
+[--size 128] [--seconds 10]`.
 
-Each way of sharing the work draws for as long as it is told, the ways alternating; medians of the rounds are printed. Pairs a processor
-second are of the drawing alone, whoever does it: what a busy machine disturbs least.
+Each way of sharing the work draws for as long as it is told, the ways alternating; medians of the
+rounds are printed. Pairs a processor second are of the drawing alone, whoever does it: what a busy
+machine disturbs least.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from multiprocessing import get_context
 import cv2
 import torch
 
-from comfyui_motion.bench import machine
-from comfyui_motion.training.puppets import KINDS, Puppets
+from comfyui_motion.bench.measure import machine
+from comfyui_motion.data.puppets.clips import KINDS, Puppets
 
 BATCH = 16
 
@@ -27,15 +29,26 @@ def draw(kinds: tuple[str, ...], size: int, step: int) -> tuple[int, float]:
     """A batch: how many pairs, and the processor's seconds."""
     cv2.setNumThreads(1)  # workers share the cores, not what each of them calls
     start = time.thread_time()
-    return len(Puppets(size, seed=1, kinds=kinds).batch(step, BATCH).source), time.thread_time() - start
+    return (
+        len(Puppets(size, seed=1, kinds=kinds).batch(step, BATCH).source),
+        time.thread_time() - start,
+    )
 
 
-def rate(executor: Callable[[], Executor], workers: int, kinds: tuple[str, ...], size: int, seconds: float) -> tuple[float, float]:
+def rate(
+    executor: Callable[[], Executor],
+    workers: int,
+    kinds: tuple[str, ...],
+    size: int,
+    seconds: float,
+) -> tuple[float, float]:
     """Pairs a second, and a processor second."""
     with executor() as pool:
 
         def batches(first: int, count: int) -> list[tuple[int, float]]:
-            return list(pool.map(draw, [kinds] * count, [size] * count, range(first, first + count)))
+            return list(
+                pool.map(draw, [kinds] * count, [size] * count, range(first, first + count))
+            )
 
         batches(0, workers)  # textures that are made once
         start, drawn = time.perf_counter(), []
@@ -57,7 +70,11 @@ def main() -> None:
     ways: dict[str, tuple[Callable[[], Executor], int, tuple[str, ...]]] = {
         "all kinds, 1 thread": (lambda: ThreadPoolExecutor(1), 1, KINDS),
         f"all kinds, {workers} threads": (lambda: ThreadPoolExecutor(workers), workers, KINDS),
-        f"all kinds, {workers} processes": (lambda: ProcessPoolExecutor(workers, mp_context=get_context("spawn")), workers, KINDS),
+        f"all kinds, {workers} processes": (
+            lambda: ProcessPoolExecutor(workers, mp_context=get_context("spawn")),
+            workers,
+            KINDS,
+        ),
         **{f"{kind}, 1 thread": (lambda: ThreadPoolExecutor(1), 1, (kind,)) for kind in KINDS},
     }
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}

@@ -1,6 +1,8 @@
-"""The published checkpoints known by name: what they move, where they are, what no tensor of theirs tells.
+"""The published checkpoints known by name: what they move, where they are, what no tensor of theirs
+tells.
 
-The facts are in models/*.json, one manifest a family, and in words in the card beside it. Nothing is downloaded.
+The facts are in models/*.json, one manifest a family, and in words in the card beside it. Nothing
+is downloaded.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from .errors import InputError, MotionError
 
 ENVIRONMENT = "COMFYUI_MOTION_MODELS"
 _HERE = Path(__file__).parent
-DATA = _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"  # installed, or a checkout
+DATA = (
+    _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"
+)  # installed, or a checkout
 _registered: list[Path] = []
 
 
@@ -45,16 +49,28 @@ class Entry:
 
 @lru_cache
 def entries() -> tuple[Entry, ...]:
-    """Every checkpoint known by name, by family. Raises MotionError for a manifest that is not well formed."""
+    """Every checkpoint known by name, by family.
+
+    Raises MotionError for a manifest that is not well formed.
+    """
     found = [entry for path in sorted(DATA.glob("*.json")) for entry in read_manifest(path)]
     names = [entry.name for entry in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise MotionError(f"Two manifests in {DATA} name {', '.join(sorted(twice))}; each checkpoint has one.")
+        raise MotionError(
+            f"Two manifests in {DATA} name {', '.join(sorted(twice))}; each checkpoint has one."
+        )
     return tuple(found)
 
 
-_FAMILY = {"family": str, "page": str, "licence": str | None, "permits": str, "assumed": dict, "entries": list}
+_FAMILY = {
+    "family": str,
+    "page": str,
+    "licence": str | None,
+    "permits": str,
+    "assumed": dict,
+    "entries": list,
+}
 _ENTRY = {
     "name": str,
     "published": str,
@@ -69,7 +85,10 @@ _ENTRY = {
 
 
 def read_manifest(path: Path) -> list[Entry]:
-    """The checkpoints of one family. Every field is there, of its kind, and no other. Raises MotionError."""
+    """The checkpoints of one family.
+
+    Every field is there, of its kind, and no other. Raises MotionError.
+    """
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -81,16 +100,31 @@ def read_manifest(path: Path) -> list[Entry]:
         _check(path, "each entry", values, _ENTRY)
         size = {} if values["size"] is None else {"size": values["size"]}
         assumed = {**manifest["assumed"], **size, **values["assumed"]}
-        found.append(Entry(**{**shared, **values, "files": tuple(values["files"]), "card": f"{path.stem}.md", "assumed": assumed}))
+        found.append(
+            Entry(
+                **{
+                    **shared,
+                    **values,
+                    "files": tuple(values["files"]),
+                    "card": f"{path.stem}.md",
+                    "assumed": assumed,
+                }
+            )
+        )
     return found
 
 
 def _check(path: Path, what: str, values: Any, wanted: Mapping[str, Any]) -> None:
     if not isinstance(values, dict) or set(values) != set(wanted):
-        raise MotionError(f"{path.name}: {what} must have {', '.join(wanted)}, and has {', '.join(values)}.")
+        raise MotionError(
+            f"{path.name}: {what} must have {', '.join(wanted)}, and has {', '.join(values)}."
+        )
     for key, kind in wanted.items():
         if not isinstance(values[key], kind) or isinstance(values[key], bool):
-            raise MotionError(f"{path.name}: {key} of {what} must be {getattr(kind, '__name__', kind)}, and is {values[key]!r}.")
+            raise MotionError(
+                f"{path.name}: {key} of {what} must be {getattr(kind, '__name__', kind)}, and is"
+                f" {values[key]!r}."
+            )
 
 
 def by_sha256(digest: str) -> Entry | None:
@@ -99,11 +133,14 @@ def by_sha256(digest: str) -> Entry | None:
 
 
 def by_name(name: str) -> Entry | None:
-    """A checkpoint by its name ("fomm-vox-256"), or by what its authors call it where one family alone does ("vox-adv-256").
+    """A checkpoint by its name ("fomm-vox-256"), or by what its authors call it where one family
+    alone does ("vox-adv-256").
 
     Raises InputError for a short name that stands for several.
     """
-    found = [e for e in entries() if e.name == name.lower()] or [e for e in entries() if e.published == name.lower()]
+    found = [e for e in entries() if e.name == name.lower()] or [
+        e for e in entries() if e.published == name.lower()
+    ]
     if len(found) > 1:
         raise InputError(f"{name} may be {' or '.join(entry.name for entry in found)}; say which.")
     return found[0] if found else None
@@ -112,24 +149,37 @@ def by_name(name: str) -> Entry | None:
 def by_file_name(name: str, family: str | None = None) -> Entry | None:
     """The checkpoint that a file of this name most likely is. None where two are as likely.
 
-    Once the family is known from the tensors, part of a name is enough: "my-vox-full.pth" of monkeynet is vox-full, not vox.
+    Once the family is known from the tensors, part of a name is enough: "my-vox-full.pth" of
+    monkeynet is vox-full, not vox.
     """
-    likeness = {entry: _likeness(name, entry, partly=family is not None) for entry in entries() if family in (None, entry.family)}
+    likeness = {
+        entry: _likeness(name, entry, partly=family is not None)
+        for entry in entries()
+        if family in (None, entry.family)
+    }
     best = max(likeness.values(), default=())
     likely = [entry for entry, how in likeness.items() if how == best]
     return likely[0] if best and len(likely) == 1 else None
 
 
 def _likeness(name: str, entry: Entry, partly: bool) -> tuple[int, ...]:
-    """Greater is more alike, () is not alike: the very file name, then all words of a known name, then most of them."""
+    """Greater is more alike, () is not alike: the very file name, then all words of a known name,
+    then most of them.
+    """
     words = _words(name)
     names = [_words(alias) for alias in (entry.name, entry.published, *entry.files)]
-    alike = [(known == words, len(known)) for known in names if known == words or (partly and f" {known} " in f" {words} ")]
+    alike = [
+        (known == words, len(known))
+        for known in names
+        if known == words or (partly and f" {known} " in f" {words} ")
+    ]
     return (name.lower() in entry.files, *max(alike)) if alike else ()
 
 
 def _words(name: str) -> str:
-    """A file name without what follows it, its words apart by spaces: "vox cpk" of "vox-cpk.pth.tar" and of "Vox-cpk.pth (1).tar"."""
+    """A file name without what follows it, its words apart by spaces: "vox cpk" of
+    "vox-cpk.pth.tar" and of "Vox-cpk.pth (1).tar".
+    """
     stem = re.sub(r" ?\(\d+\)", "", Path(name).name.lower())
     while stem.endswith(EXTENSIONS):
         stem = stem.rpartition(".")[0]
@@ -137,9 +187,11 @@ def _words(name: str) -> str:
 
 
 def preset(path: str | Path, family: str | None = None) -> tuple[dict[str, Any], str | None]:
-    """What no tensor of this file tells, as published, and the name of the checkpoint it was taken for: by SHA-256, else by file name.
+    """What no tensor of this file tells, as published, and the name of the checkpoint it was taken
+    for: by SHA-256, else by file name.
 
-    Only a file of exactly a known size is hashed: 700 MB take seconds. `family`, once known, keeps a name from misleading.
+    Only a file of exactly a known size is hashed: 700 MB take seconds. `family`, once known, keeps
+    a name from misleading.
     """
     path = Path(path)
     entry = _by_content(path) or by_file_name(path.name, family)
@@ -152,8 +204,14 @@ def _by_content(path: Path) -> Entry | None:
 
 
 def search_paths() -> tuple[Path, ...]:
-    """Folders where checkpoints are looked for: those in COMFYUI_MOTION_MODELS, those a host added, the user's cache, and our own."""
-    named = [Path(folder).expanduser() for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if folder]
+    """Folders where checkpoints are looked for: those in COMFYUI_MOTION_MODELS, those a host added,
+    the user's cache, and our own.
+    """
+    named = [
+        Path(folder).expanduser()
+        for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep)
+        if folder
+    ]
     return (*named, *_registered, Path.home() / ".cache" / "comfyui_motion", DATA)
 
 
@@ -164,7 +222,8 @@ def add_search_path(path: str | Path) -> None:
 
 
 def find(name: str) -> Path | None:
-    """The installed file of a known name, or of a file name, wherever in the search paths it lies. Raises InputError as `by_name` does.
+    """The installed file of a known name, or of a file name, wherever in the search paths it lies.
+    Raises InputError as `by_name` does.
 
     The pack's own models come first: no other file may take their names.
     """
@@ -185,12 +244,16 @@ def bundled() -> dict[str, Path]:
 
 
 def installed() -> dict[Entry, Path]:
-    """The known checkpoints in the search paths, each with its first file: known by name, and by size where that is published."""
+    """The known checkpoints in the search paths, each with its first file: known by name, and by
+    size where that is published.
+    """
     found: dict[Entry, Path] = {}
     for path in checkpoints():
         words = _words(path.name)
         for entry in entries():
-            if words in map(_words, (entry.name, *entry.files)) and (entry.bytes in (None, path.stat().st_size) or _converted(path)):
+            if words in map(_words, (entry.name, *entry.files)) and (
+                entry.bytes in (None, path.stat().st_size) or _converted(path)
+            ):
                 found.setdefault(entry, path)
     return found
 

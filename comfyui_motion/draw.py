@@ -1,4 +1,7 @@
-"""Keypoints, fields and parts made visible. Pictures are B 3 H W, float32 in 0..1, and never written into."""
+"""Keypoints, fields and parts made visible.
+
+Pictures are B 3 H W, float32 in 0..1, and never written into.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,27 @@ SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
 
 def palette(count: int) -> Tensor:
     """`count` colours that differ, the same ones every time. count 3 in 0..1"""
-    colours = [colorsys.hsv_to_rgb((i * 0.618034) % 1, 0.75 if i % 2 else 0.55, 1.0 if i % 3 else 0.85) for i in range(count)]
+    colours = [
+        colorsys.hsv_to_rgb((i * 0.618034) % 1, 0.75 if i % 2 else 0.55, 1.0 if i % 3 else 0.85)
+        for i in range(count)
+    ]
     return torch.tensor(colours, dtype=torch.float32).view(count, 3)
 
 
 def draw_keypoints(pictures: Tensor, keypoints: Keypoints, axes: bool = True) -> Tensor:
-    """A dot on each point, one colour a point, and its local frame as two strokes where it has one. B 3 H W
+    """A dot on each point, one colour a point, and its local frame as two strokes where it has one.
+    B 3 H W
 
     One picture serves any number of frames. Points a model is unsure of are faint.
     """
     check_shape("pictures", pictures, "B 3 H W")
     count = max(len(keypoints), len(pictures))
-    drawn = [_draw_points(pictures[min(i, len(pictures) - 1)], keypoints[min(i, len(keypoints) - 1)], axes) for i in range(count)]
+    drawn = [
+        _draw_points(
+            pictures[min(i, len(pictures) - 1)], keypoints[min(i, len(keypoints) - 1)], axes
+        )
+        for i in range(count)
+    ]
     return torch.stack(drawn)
 
 
@@ -37,7 +49,9 @@ def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
     import cv2
     import numpy as np
 
-    canvas = np.ascontiguousarray((picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy())
+    canvas = np.ascontiguousarray(
+        (picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
+    )
     height, width = canvas.shape[:2]
     radius = max(0.75, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
     crowded = radius < 1.5  # a lattice: rims and strokes would hide the picture
@@ -45,7 +59,9 @@ def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
     centres = (points.position[0].cpu().numpy() + 1) * half
     colours = (palette(points.count).numpy() * 255).tolist()
     frames = None if points.jacobian is None or not axes else points.jacobian[0].cpu().numpy()
-    sure = np.ones(points.count) if points.confidence is None else points.confidence[0].cpu().numpy()
+    sure = (
+        np.ones(points.count) if points.confidence is None else points.confidence[0].cpu().numpy()
+    )
 
     def fixed(xy: np.ndarray) -> tuple[int, int]:
         x, y = np.clip(np.nan_to_num(xy), -4 * width, 5 * width) * 2**SUBPIXEL
@@ -55,17 +71,37 @@ def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
         colour = [value * (0.35 + 0.65 * float(sure[i])) for value in colours[i]]
         for axis in range(0 if frames is None or crowded else 2):
             tip = centre + frames[i][:, axis] * radius * 3 if frames is not None else centre
-            cv2.line(canvas, fixed(centre), fixed(tip), colour, max(1, round(radius / 3)), cv2.LINE_AA, SUBPIXEL)
+            cv2.line(
+                canvas,
+                fixed(centre),
+                fixed(tip),
+                colour,
+                max(1, round(radius / 3)),
+                cv2.LINE_AA,
+                SUBPIXEL,
+            )
         if not crowded:
-            cv2.circle(canvas, fixed(centre), round((radius + 1) * 2**SUBPIXEL), (0, 0, 0), -1, cv2.LINE_AA, SUBPIXEL)
-        cv2.circle(canvas, fixed(centre), round(radius * 2**SUBPIXEL), colour, -1, cv2.LINE_AA, SUBPIXEL)
+            cv2.circle(
+                canvas,
+                fixed(centre),
+                round((radius + 1) * 2**SUBPIXEL),
+                (0, 0, 0),
+                -1,
+                cv2.LINE_AA,
+                SUBPIXEL,
+            )
+        cv2.circle(
+            canvas, fixed(centre), round(radius * 2**SUBPIXEL), colour, -1, cv2.LINE_AA, SUBPIXEL
+        )
     return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
 
 
 def draw_field(field: MotionField, height: int, width: int, reach: float | None = None) -> Tensor:
-    """Where each pixel reads from: hue is the direction, saturation how far, what is hidden dark. B 3 height width
+    """Where each pixel reads from: hue is the direction, saturation how far, what is hidden dark. B
+    3 height width
 
-    `reach` is the displacement of full saturation, in half-pictures; None: the largest of the batch.
+    `reach` is the displacement of full saturation, in half-pictures; None: the largest of the
+    batch.
     """
     moved = (field.grid - identity_grid(*field.size, field.grid)).permute(0, 3, 1, 2)  # B 2 H W
     far = moved.square().sum(1).sqrt()
@@ -83,7 +119,9 @@ def _hsv_channel(hue: Tensor, saturation: Tensor, shift: int) -> Tensor:
 
 
 def draw_parts(parts: Tensor, pictures: Tensor | None = None, opacity: float = 0.6) -> Tensor:
-    """Each part in a colour of its own, over the pictures where they are given; the background stays. B K+1 h w -> B 3 H W"""
+    """Each part in a colour of its own, over the pictures where they are given; the background
+    stays. B K+1 h w -> B 3 H W
+    """
     check_shape("parts", parts, "B K H W")
     parts = parts.float().cpu()
     size = parts.shape[-2:] if pictures is None else pictures.shape[-2:]
@@ -95,7 +133,10 @@ def draw_parts(parts: Tensor, pictures: Tensor | None = None, opacity: float = 0
 
 
 def contact_sheet(rows: Sequence[Tensor], height: int = 192, gap: int = 4) -> Tensor:
-    """Rows of frames, one below the other, in columns; every frame `height` high. Each row N 3 H W -> 1 3 h w"""
+    """Rows of frames, one below the other, in columns; every frame `height` high.
+
+    Each row N 3 H W -> 1 3 h w
+    """
     shrunk = [_shrunk(row, height) for row in rows]
     widest = max(row.shape[-1] for row in shrunk)
     return torch.cat([_line(row, widest, gap) for row in shrunk], dim=2)
@@ -139,4 +180,6 @@ class Samples:
 
 def _shrunk(picture: Tensor, height: int) -> Tensor:
     width = max(1, round(picture.shape[-1] * height / picture.shape[-2]))
-    return F.interpolate(picture.float().cpu(), size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)
+    return F.interpolate(
+        picture.float().cpu(), size=(height, width), mode="bilinear", antialias=True
+    ).clamp(0, 1)

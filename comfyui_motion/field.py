@@ -1,9 +1,12 @@
-"""MotionField: for every pixel of a frame, where in the source to read. The sole home of align_corners.
+"""MotionField: for every pixel of a frame, where in the source to read. The sole home of
+align_corners.
 
-Coordinates are (x, y). A grid built here is corner-aligned: -1 is the centre of the first pixel, +1 of the last.
-`align_corners` says how the numbers of a grid are *read* when a picture is sampled. True is that same convention, and identity motion
-returns the source. Networks trained or run with False read -1 and +1 as the picture's outer edges; their grids only mean what they
-were trained to mean when read so. `straightened` reads such a grid in the convention it was built in, for use on pictures of any size.
+Coordinates are (x, y). A grid built here is corner-aligned: -1 is the centre of the first pixel, +1
+of the last. `align_corners` says how the numbers of a grid are *read* when a picture is sampled.
+True is that same convention, and identity motion returns the source. Networks trained or run with
+False read -1 and +1 as the picture's outer edges; their grids only mean what they were trained to
+mean when read so. `straightened` reads such a grid in the convention it was built in, for use on
+pictures of any size.
 """
 
 from __future__ import annotations
@@ -38,9 +41,16 @@ def _identity(height: int, width: int, device: torch.device, align_corners: bool
         return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # H W 2
 
 
-def identity_grid(height: int, width: int, like: Tensor | None = None, align_corners: bool = True) -> Tensor:
-    """The grid that reads every pixel from where it is. H W 2, float32, on the device of `like`; shared, never to be written into."""
-    return _identity(height, width, torch.device("cpu") if like is None else like.device, align_corners)
+def identity_grid(
+    height: int, width: int, like: Tensor | None = None, align_corners: bool = True
+) -> Tensor:
+    """The grid that reads every pixel from where it is.
+
+    H W 2, float32, on the device of `like`; shared, never to be written into.
+    """
+    return _identity(
+        height, width, torch.device("cpu") if like is None else like.device, align_corners
+    )
 
 
 def resize(maps: Tensor, height: int, width: int, *, align_corners: bool = False) -> Tensor:
@@ -51,44 +61,74 @@ def resize(maps: Tensor, height: int, width: int, *, align_corners: bool = False
 
 
 def resize_grid(grid: Tensor, height: int, width: int, *, align_corners: bool = False) -> Tensor:
-    """A grid's coordinates resized bilinearly, as the published generators do. B h w 2 -> B height width 2"""
+    """A grid's coordinates resized bilinearly, as the published generators do.
+
+    B h w 2 -> B height width 2
+    """
     if grid.shape[1:3] == (height, width):
         return grid
-    return resize(grid.permute(0, 3, 1, 2), height, width, align_corners=align_corners).permute(0, 2, 3, 1)
+    return resize(grid.permute(0, 3, 1, 2), height, width, align_corners=align_corners).permute(
+        0, 2, 3, 1
+    )
 
 
 def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
-    """Read `picture` where `grid` says, bilinearly, in float32. B C h w, B H W 2 -> B C H W in the picture's dtype
+    """Read `picture` where `grid` says, bilinearly, in float32. B C h w, B H W 2 -> B C H W in the
+    picture's dtype
 
     A batch of one picture serves any number of grids, without copies of it.
     """
     needs_gradient = torch.is_grad_enabled() and (picture.requires_grad or grid.requires_grad)
-    if picture.device.type == "cpu" and picture.shape[1] >= DEEP and padding == "zeros" and not needs_gradient:
+    if (
+        picture.device.type == "cpu"
+        and picture.shape[1] >= DEEP
+        and padding == "zeros"
+        and not needs_gradient
+    ):
         return _gather(picture, grid, align_corners)
     picture = picture.expand(grid.shape[0], -1, -1, -1)
-    read = F.grid_sample(picture.float(), grid.float(), mode="bilinear", padding_mode=padding, align_corners=align_corners)
+    read = F.grid_sample(
+        picture.float(),
+        grid.float(),
+        mode="bilinear",
+        padding_mode=padding,
+        align_corners=align_corners,
+    )
     return read.to(picture.dtype)
 
 
 def _gather(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
-    """The same for pictures of many channels on a CPU: each pixel a weighted sum of four rows of a table, so that channels are read together.
+    """The same for pictures of many channels on a CPU: each pixel a weighted sum of four rows of a
+    table, so that channels are read together.
 
-    Around the picture lie a row and a column of zeros before it and two after, for corners outside. -> B C H W, channels_last
+    Around the picture lie a row and a column of zeros before it and two after, for corners outside.
+    -> B C H W, channels_last
     """
     height, width = picture.shape[-2:]
     size = grid.new_tensor([width, height], dtype=torch.float32)
-    pixels = (grid.float() + 1) * ((size - 1) / 2) if align_corners else ((grid.float() + 1) * size - 1) / 2
+    pixels = (
+        (grid.float() + 1) * ((size - 1) / 2)
+        if align_corners
+        else ((grid.float() + 1) * size - 1) / 2
+    )
     pixels = torch.minimum(torch.nan_to_num(pixels, -1.0).clamp(min=-1), size)
     corner = pixels.floor()
     (right, down), (column, row) = (pixels - corner).unbind(-1), corner.int().unbind(-1)
     stride = width + 3
     first = (row + 1) * stride + column + 1
     if len(picture) > 1:
-        first = first + stride * (height + 3) * torch.arange(len(picture), dtype=torch.int32)[:, None, None]
+        first = (
+            first
+            + stride * (height + 3) * torch.arange(len(picture), dtype=torch.int32)[:, None, None]
+        )
     rows = torch.stack([first, first + 1, first + stride, first + stride + 1], dim=-1)
-    weights = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], dim=-1)
+    weights = torch.stack(
+        [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], dim=-1
+    )
     table = F.pad(picture, (1, 2, 1, 2)).permute(0, 2, 3, 1).reshape(-1, picture.shape[1])
-    read = F.embedding_bag(rows.view(-1, 4), table, mode="sum", per_sample_weights=weights.view(-1, 4).to(table.dtype))
+    read = F.embedding_bag(
+        rows.view(-1, 4), table, mode="sum", per_sample_weights=weights.view(-1, 4).to(table.dtype)
+    )
     return read.view(*grid.shape[:3], -1).permute(0, 3, 1, 2)
 
 
@@ -97,8 +137,13 @@ class MotionField:
     """A backward map for each of B frames, with what it leaves hidden."""
 
     grid: Tensor  # B H W 2, float32
-    occlusion: tuple[Tensor, ...] = ()  # each B 1 h w in 0..1, 1 = visible in the source, coarse to fine; empty: nothing is said to be hidden
-    contributions: Tensor | None = None  # B K+1 H W, sums to 1: which keypoint moves each pixel, the first being the background
+    occlusion: tuple[
+        Tensor, ...
+    ] = ()  # each B 1 h w in 0..1, 1 = visible in the source, coarse to fine; empty: nothing is said to be hidden
+    contributions: Tensor | None = (
+        # B K+1 H W, sums to 1: which keypoint moves each pixel, the first being the background
+        None
+    )
     align_corners: bool = True
 
     def __post_init__(self) -> None:
@@ -115,21 +160,34 @@ class MotionField:
 
     @staticmethod
     def from_pixels(pixels: Tensor, occlusion: tuple[Tensor, ...] = ()) -> MotionField:
-        """From absolute source positions in pixels of a source as large as the field. B H W 2, as `to_pixels` gives them."""
+        """From absolute source positions in pixels of a source as large as the field.
+
+        B H W 2, as `to_pixels` gives them.
+        """
         check_shape("pixels", pixels, "B H W 2")
-        return MotionField(2 * pixels / _spans(pixels.shape[1], pixels.shape[2], pixels) - 1, occlusion)
+        return MotionField(
+            2 * pixels / _spans(pixels.shape[1], pixels.shape[2], pixels) - 1, occlusion
+        )
 
     def __len__(self) -> int:
         return self.grid.shape[0]
 
     def tensors(self) -> dict[str, Any]:
-        """What the frames are made of, by name, a family's own additions included: tensors, and tuples of them."""
+        """What the frames are made of, by name, a family's own additions included: tensors, and
+        tuples of them.
+        """
         named = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in named.items() if isinstance(value, Tensor | tuple)}
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """The same field with `function` applied to every tensor of it."""
-        return replace(self, **{n: function(v) if isinstance(v, Tensor) else tuple(map(function, v)) for n, v in self.tensors().items()})
+        return replace(
+            self,
+            **{
+                n: function(v) if isinstance(v, Tensor) else tuple(map(function, v))
+                for n, v in self.tensors().items()
+            },
+        )
 
     def __getitem__(self, frames: int | slice | Tensor) -> Self:
         """Some of the frames: an integer keeps the batch dimension."""
@@ -143,9 +201,19 @@ class MotionField:
         parts = list(parts)
         named = [part.tensors() for part in parts]
         if not parts or any(n.keys() != named[0].keys() for n in named):
-            raise InputError("Fields can be joined when all of them carry the same maps, and there is at least one.")
+            raise InputError(
+                "Fields can be joined when all of them carry the same maps, and there is at least"
+                " one."
+            )
         alike = {name: [n[name] for n in named] for name in named[0]}
-        joined = {n: torch.cat(v) if isinstance(v[0], Tensor) else tuple(map(torch.cat, zip(*v, strict=True))) for n, v in alike.items()}
+        joined = {
+            n: (
+                torch.cat(v)
+                if isinstance(v[0], Tensor)
+                else tuple(map(torch.cat, zip(*v, strict=True)))
+            )
+            for n, v in alike.items()
+        }
         return replace(parts[0], **joined)
 
     @property
@@ -157,18 +225,27 @@ class MotionField:
         return self.map(lambda value: value.to(device))
 
     def straightened(self) -> Self:
-        """The same grid read corner-aligned, the convention it was built in: identity motion leaves a picture of any size as it is."""
+        """The same grid read corner-aligned, the convention it was built in: identity motion leaves
+        a picture of any size as it is.
+        """
         return replace(self, align_corners=True)
 
     def of_source(self) -> MotionField:
-        """The field that reads the source itself: this one, but in a family whose fields read what it made of the source."""
+        """The field that reads the source itself: this one, but in a family whose fields read what
+        it made of the source.
+        """
         return self
 
     def resize(self, height: int, width: int) -> Self:
-        """The same motion on a grid of another size. Corner-aligned grids keep identity exactly; others resize as the published code does."""
+        """The same motion on a grid of another size.
+
+        Corner-aligned grids keep identity exactly; others resize as the published code does.
+        """
         if self.size == (height, width):
             return self
-        contributions = None if self.contributions is None else resize(self.contributions, height, width)
+        contributions = (
+            None if self.contributions is None else resize(self.contributions, height, width)
+        )
         occlusion = tuple(resize(level, height, width) for level in self.occlusion[-1:])
         grid = resize_grid(self.grid, height, width, align_corners=self.align_corners)
         return replace(self, grid=grid, occlusion=occlusion, contributions=contributions)
@@ -180,25 +257,37 @@ class MotionField:
         """
         check_shape("picture", picture, "B C H W")
         if picture.shape[0] not in (1, len(self)):
-            raise InputError(f"A field of {len(self)} frames warps one picture or {len(self)} of them, not {picture.shape[0]}.")
-        grid = resize_grid(self.grid, picture.shape[2], picture.shape[3], align_corners=self.align_corners)
+            raise InputError(
+                f"A field of {len(self)} frames warps one picture or {len(self)} of them, not"
+                f" {picture.shape[0]}."
+            )
+        grid = resize_grid(
+            self.grid, picture.shape[2], picture.shape[3], align_corners=self.align_corners
+        )
         return sample(picture, grid.to(picture.device), self.align_corners, padding)
 
     def occlusion_mask(self, height: int, width: int) -> Tensor:
-        """What the source does not show. B 1 height width in 0..1, 1 = occluded, to inpaint (the finest map inverted)."""
+        """What the source does not show.
+
+        B 1 height width in 0..1, 1 = occluded, to inpaint (the finest map inverted).
+        """
         if not self.occlusion:
             return self.grid.new_zeros(len(self), 1, height, width)
         return 1 - resize(self.occlusion[-1], height, width).clamp(0, 1)
 
     def to_pixels(self, height: int, width: int) -> Tensor:
-        """Absolute positions (x, y) in pixels of a source of that size, 0 = centre of the first. B height width 2"""
+        """Absolute positions (x, y) in pixels of a source of that size, 0 = centre of the first.
+
+        B height width 2
+        """
         grid = resize_grid(self.grid, height, width, align_corners=self.align_corners)
         if self.align_corners:
             return (grid + 1) / 2 * _spans(height, width, grid)
         return ((grid + 1) * grid.new_tensor([width, height]) - 1) / 2
 
     def to_stmap(self, height: int, width: int) -> Tensor:
-        """The field as compositors read it. B 3 height width: red = x from the left edge, green = y from the bottom, in 0..1; blue 0
+        """The field as compositors read it. B 3 height width: red = x from the left edge, green = y
+        from the bottom, in 0..1; blue 0
 
         Pixel centres are at half pixels, so that x = (pixel + 0.5) / width.
         """
@@ -206,14 +295,21 @@ class MotionField:
         return torch.stack([x / width, 1 - y / height, torch.zeros_like(x)], dim=1)
 
     def compose(self, first: MotionField) -> MotionField:
-        """The field that moves a picture by `first`, and the result by this one. Both corner-aligned; the grid has this one's size.
+        """The field that moves a picture by `first`, and the result by this one. Both
+        corner-aligned; the grid has this one's size.
 
         A pixel is visible when it is visible to both.
         """
         if not (self.align_corners and first.align_corners):
-            raise InputError("Only corner-aligned fields compose; call straightened() on both first.")
-        carried = sample(first.grid.permute(0, 3, 1, 2), self.grid, True, "border").permute(0, 2, 3, 1)
-        outside = self.grid - self.grid.clamp(-1, 1)  # beyond the edge the first field goes on as it ended
+            raise InputError(
+                "Only corner-aligned fields compose; call straightened() on both first."
+            )
+        carried = sample(first.grid.permute(0, 3, 1, 2), self.grid, True, "border").permute(
+            0, 2, 3, 1
+        )
+        outside = self.grid - self.grid.clamp(
+            -1, 1
+        )  # beyond the edge the first field goes on as it ended
         visible = list(self.occlusion[-1:])
         for level in first.occlusion[-1:]:
             grid = resize_grid(self.grid, level.shape[2], level.shape[3], align_corners=True)
@@ -224,5 +320,7 @@ class MotionField:
 
 
 def _spans(height: int, width: int, like: Tensor) -> Tensor:
-    """From the centre of the first pixel to that of the last, (x, y); 1 where there is a single pixel."""
+    """From the centre of the first pixel to that of the last, (x, y); 1 where there is a single
+    pixel.
+    """
     return like.new_tensor([max(width - 1, 1), max(height - 1, 1)])

@@ -1,6 +1,7 @@
 """Keypoints: what every motion model says about a face, a body, a horse.
 
-Coordinates are (x, y): -1 is the centre of the first pixel, +1 of the last. So a keypoint does not depend on the picture's size.
+Coordinates are (x, y): -1 is the centre of the first pixel, +1 of the last. So a keypoint does not
+depend on the picture's size.
 """
 
 from __future__ import annotations
@@ -25,24 +26,40 @@ SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """K points on each of B pictures, each with what its model knows of its surroundings. Always float32."""
+    """K points on each of B pictures, each with what its model knows of its surroundings.
+
+    Always float32.
+    """
 
     position: Tensor  # B K 2, (x, y) in -1..1
-    jacobian: Tensor | None = None  # B K 2 2: how the surroundings turn and stretch (FOMM, eq. 5; MRAA's region axes)
-    covariance: Tensor | None = None  # B K 2 2: how far the region extends (MRAA, eq. 4; Monkey-Net, eq. 3)
-    confidence: Tensor | None = None  # B K in 0..1: how far the point can be believed, where a model can tell
+    jacobian: Tensor | None = (
+        None  # B K 2 2: how the surroundings turn and stretch (FOMM, eq. 5; MRAA's region axes)
+    )
+    covariance: Tensor | None = (
+        None  # B K 2 2: how far the region extends (MRAA, eq. 4; Monkey-Net, eq. 3)
+    )
+    confidence: Tensor | None = (
+        None  # B K in 0..1: how far the point can be believed, where a model can tell
+    )
 
     def __post_init__(self) -> None:
         for name, value in self.points():
             check_shape(name, value, SHAPES[name])
             if value.shape[:2] != self.position.shape[:2]:
-                raise InputError(f"{name} is for {tuple(value.shape[:2])} pictures and points, position for {tuple(self.position.shape[:2])}.")
+                raise InputError(
+                    f"{name} is for {tuple(value.shape[:2])} pictures and points, position for"
+                    f" {tuple(self.position.shape[:2])}."
+                )
             if value.dtype != torch.float32:
                 object.__setattr__(self, name, value.float())
 
     def present(self) -> list[tuple[str, Tensor]]:
         """The names and tensors of what is there, a family's own additions included."""
-        return [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) is not None]
+        return [
+            (f.name, getattr(self, f.name))
+            for f in fields(self)
+            if getattr(self, f.name) is not None
+        ]
 
     def points(self) -> list[tuple[str, Tensor]]:
         """Of those, what each point says of itself: what is checked, smoothed and written down."""
@@ -71,24 +88,49 @@ class Keypoints:
 
     @staticmethod
     def join(parts: Iterable[Keypoints]) -> Keypoints:
-        """One after another in time. All must carry the same tensors. Raises InputError otherwise."""
+        """One after another in time.
+
+        All must carry the same tensors. Raises InputError otherwise.
+        """
         parts = list(parts)
         names = [[name for name, _ in part.present()] for part in parts]
         if not parts or any(n != names[0] for n in names):
-            raise InputError("Keypoints can be joined when all of them carry the same tensors, and there is at least one.")
-        return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]})
+            raise InputError(
+                "Keypoints can be joined when all of them carry the same tensors, and there is at"
+                " least one."
+            )
+        return replace(
+            parts[0],
+            **{name: torch.cat([getattr(part, name) for part in parts]) for name in names[0]},
+        )
 
     def smooth(self, sigma: float) -> Self:
-        """Averaged over time with a Gaussian of `sigma` frames, the ends repeated; 0 changes nothing. Needs the whole clip in order."""
-        return self if sigma <= 0 else replace(self, **{name: gaussian_in_time(value, sigma) for name, value in self.points()})
+        """Averaged over time with a Gaussian of `sigma` frames, the ends repeated; 0 changes
+        nothing. Needs the whole clip in order.
+        """
+        return (
+            self
+            if sigma <= 0
+            else replace(
+                self, **{name: gaussian_in_time(value, sigma) for name, value in self.points()}
+            )
+        )
 
     def fainter(self, strength: float | Tensor) -> Self:
-        """As a performance of that strength: what a family's keypoints carry besides their points is for the family to scale."""
+        """As a performance of that strength: what a family's keypoints carry besides their points
+        is for the family to scale.
+        """
         return self
 
     def to_json(self) -> str:
         """A versioned document with all that the points say, as nested lists."""
-        return json.dumps({"format": "comfyui_motion.keypoints", "version": JSON_VERSION, **{n: v.tolist() for n, v in self.points()}})
+        return json.dumps(
+            {
+                "format": "comfyui_motion.keypoints",
+                "version": JSON_VERSION,
+                **{n: v.tolist() for n, v in self.points()},
+            }
+        )
 
     @staticmethod
     def from_json(text: str) -> Keypoints:
@@ -96,15 +138,32 @@ class Keypoints:
         try:
             document = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(f"This is not JSON ({error}): paste what Keypoints.to_json wrote.") from error
+            raise InputError(
+                f"This is not JSON ({error}): paste what Keypoints.to_json wrote."
+            ) from error
         if not isinstance(document, dict) or document.get("format") != "comfyui_motion.keypoints":
-            raise InputError('This JSON holds no keypoints: it must be an object whose "format" is "comfyui_motion.keypoints".')
+            raise InputError(
+                'This JSON holds no keypoints: it must be an object whose "format" is'
+                ' "comfyui_motion.keypoints".'
+            )
         if document.get("version") != JSON_VERSION:
-            raise InputError(f"These keypoints are of version {document.get('version')}; this library reads version {JSON_VERSION}.")
+            raise InputError(
+                f"These keypoints are of version {document.get('version')}; this library reads"
+                f" version {JSON_VERSION}."
+            )
         try:
-            return Keypoints(**{n: torch.tensor(document[n], dtype=torch.float32) for n in SHAPES if document.get(n) is not None})
+            return Keypoints(
+                **{
+                    n: torch.tensor(document[n], dtype=torch.float32)
+                    for n in SHAPES
+                    if document.get(n) is not None
+                }
+            )
         except (TypeError, ValueError) as error:
-            raise InputError(f"The keypoints in this JSON are not even lists of numbers, shaped {SHAPES['position']} and so on: {error}") from error
+            raise InputError(
+                "The keypoints in this JSON are not even lists of numbers, shaped"
+                f" {SHAPES['position']} and so on: {error}"
+            ) from error
 
 
 def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:
@@ -113,5 +172,7 @@ def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:
     offsets = torch.arange(-radius, radius + 1, device=values.device)
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
     weights = weights / weights.sum()
-    index = (torch.arange(len(values), device=values.device)[:, None] + offsets).clamp(0, len(values) - 1)  # T window
+    index = (torch.arange(len(values), device=values.device)[:, None] + offsets).clamp(
+        0, len(values) - 1
+    )  # T window
     return torch.einsum("tw...,w->t...", values[index], weights)

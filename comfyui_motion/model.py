@@ -1,8 +1,8 @@
 """MotionModel: the four verbs every family answers to, and Portrait, what the source alone decides.
 
-A family is an `nn.Module` of this kind with its tensors named as its authors name them. Its file in `networks/` also says how its
-checkpoints are recognised and configured; `registry` asks. Weights may be of any floating dtype: keypoints, fields, inverses and
-splines stay float32.
+A family is an `nn.Module` of this kind with its tensors named as its authors name them. Its file in
+`networks/` also says how its checkpoints are recognised and configured; `registry` asks. Weights
+may be of any floating dtype: keypoints, fields, inverses and splines stay float32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from .shapes import check_shape
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A source picture, encoded once for any number of frames. Families add what theirs needs by subclassing."""
+    """A source picture, encoded once for any number of frames.
+
+    Families add what theirs needs by subclassing.
+    """
 
     picture: Tensor  # B C H W in 0..1
     keypoints: Any  # Keypoints, but for families that have none
@@ -31,7 +34,8 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the driver's subject sits in the source: two boxes round the same thing, (left, top, right, bottom), -1..1 in each picture.
+    """Where the driver's subject sits in the source: two boxes round the same thing, (left, top,
+    right, bottom), -1..1 in each picture.
 
     For models of any size, which are shown whole pictures; others are shown the boxes (see `fit`).
     """
@@ -41,21 +45,42 @@ class Placement:
 
     def carry(self, position: Tensor) -> Tensor:
         """Points of the reference to points of the source. ... 2 -> ... 2"""
-        source, reference = (position.new_tensor(box).view(2, 2) for box in (self.source, self.reference))
-        return (position - reference[0]) / (reference[1] - reference[0]) * (source[1] - source[0]) + source[0]
+        source, reference = (
+            position.new_tensor(box).view(2, 2) for box in (self.source, self.reference)
+        )
+        return (position - reference[0]) / (reference[1] - reference[0]) * (
+            source[1] - source[0]
+        ) + source[0]
 
 
 class MotionModel(nn.Module):
-    """One motion-transfer network, whole. The verbs take batches and give values; see each family for its equations."""
+    """One motion-transfer network, whole.
+
+    The verbs take batches and give values; see each family for its equations.
+    """
 
     family: ClassVar[str]
-    any_size: ClassVar[bool] = False  # the verbs take pictures of any size and aspect, and encode takes a Placement
-    many_sources: ClassVar[bool] = False  # encode makes one portrait of several pictures of one subject
-    at_once: ClassVar[int] = 2  # frames at a time on a CPU: with more, maps outgrow what the allocator reuses, and TPSMM takes a quarter longer
-    finding: ClassVar[tuple[str, ...]] = ()  # the modules that find keypoints: float32 in every mode of `optimise`
-    painting: ClassVar[tuple[str, ...]] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
+    any_size: ClassVar[bool] = (
+        False  # the verbs take pictures of any size and aspect, and encode takes a Placement
+    )
+    many_sources: ClassVar[bool] = (
+        False  # encode makes one portrait of several pictures of one subject
+    )
+    at_once: ClassVar[int] = (
+        # frames at a time on a CPU: with more, maps outgrow what the allocator reuses, and TPSMM
+        # takes a quarter longer
+        2
+    )
+    finding: ClassVar[
+        tuple[str, ...]
+    ] = ()  # the modules that find keypoints: float32 in every mode of `optimise`
+    painting: ClassVar[
+        tuple[str, ...]
+    ] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
     spec: Any  # the family's frozen Parameters
-    takes: torch.dtype | None = None  # of pictures, where `optimise` left the networks in several dtypes
+    takes: torch.dtype | None = (
+        None  # of pictures, where `optimise` left the networks in several dtypes
+    )
     keeps: torch.dtype | None = None  # of encoded features there
     inspection: Any = None  # what registry recognised and assumed, when it came from a file
 
@@ -84,22 +109,36 @@ class MotionModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The narrowest of its weights': what finds keypoints may stay float32 in a narrower network."""
-        return self.takes or min((parameter.dtype for parameter in self.parameters()), key=lambda dtype: dtype.itemsize)
+        """The narrowest of its weights': what finds keypoints may stay float32 in a narrower
+        network.
+        """
+        return self.takes or min(
+            (parameter.dtype for parameter in self.parameters()), key=lambda dtype: dtype.itemsize
+        )
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
-        """Keypoints of each frame. B C H W in 0..1 -> B K. `reference` is used by models that follow points from it; others ignore it."""
+        """Keypoints of each frame.
+
+        B C H W in 0..1 -> B K. `reference` is used by models that follow points from it; others
+        ignore it.
+        """
         raise NotImplementedError
 
     def encode(self, source: Tensor, placement: Placement | None = None) -> Portrait:
-        """All that the source alone decides. 1 C H W in 0..1, or B C H W where every frame has a source of its own.
+        """All that the source alone decides. 1 C H W in 0..1, or B C H W where every frame has a
+        source of its own.
 
         `placement` says where the driver's subject sits in it, to models of any size.
         """
         raise NotImplementedError
 
-    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
-        """The field that poses the portrait's source so. `frames` (B C H W, the driving frames) adds a background predictor where there is one."""
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MotionField:
+        """The field that poses the portrait's source so.
+
+        `frames` (B C H W, the driving frames) adds a background predictor where there is one.
+        """
         raise NotImplementedError
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
@@ -107,59 +146,115 @@ class MotionModel(nn.Module):
         raise NotImplementedError
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> Portrait:
-        """The portrait with its keypoints put right by hand, or known from elsewhere. B K, like its own; what they lack stays as detected.
+        """The portrait with its keypoints put right by hand, or known from elsewhere. B K, like its
+        own; what they lack stays as detected.
 
         Raises InputError where the family has no keypoints, or has another number of them.
         """
-        raise InputError(f"The keypoints of a {self.family} portrait cannot be replaced; those of FOMM, MRAA, TPSMM, Monkey-Net and co-part models can.")
+        raise InputError(
+            f"The keypoints of a {self.family} portrait cannot be replaced; those of FOMM, MRAA,"
+            " TPSMM, Monkey-Net and co-part models can."
+        )
 
     def segment(self, frames: Tensor) -> Tensor:
-        """Soft part masks. B C H W -> B K+1 h w, summing to 1, part 0 the background. Raises InputError where the family has no parts."""
-        raise InputError(f"The {self.family} family knows no parts; co-part segmentation, MRAA and TPSMM checkpoints do.")
+        """Soft part masks. B C H W -> B K+1 h w, summing to 1, part 0 the background.
 
-    def swap(self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor) -> Tensor:
-        """The portrait's source, moved by the field, in place of the target where `mask` (B 1 h w) is 1. Raises InputError where a family cannot."""
-        raise InputError(f"The {self.family} family cannot swap parts; co-part segmentation and FOMM checkpoints do.")
+        Raises InputError where the family has no parts.
+        """
+        raise InputError(
+            f"The {self.family} family knows no parts; co-part segmentation, MRAA and TPSMM"
+            " checkpoints do."
+        )
+
+    def swap(
+        self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
+    ) -> Tensor:
+        """The portrait's source, moved by the field, in place of the target where `mask` (B 1 h w)
+        is 1. Raises InputError where a family cannot.
+        """
+        raise InputError(
+            f"The {self.family} family cannot swap parts; co-part segmentation and FOMM"
+            " checkpoints do."
+        )
 
     def avd(self, source: Keypoints, driving: Keypoints) -> Keypoints:
-        """Animation via disentanglement (MRAA, section 3.3). Raises InputError where the checkpoint has no such network."""
-        raise InputError(f"Mode avd needs a checkpoint with an avd_network, and this {self.family} model has none; use relative.")
+        """Animation via disentanglement (MRAA, section 3.3).
 
-    def accept(self, frames: Tensor, name: str = "frames", dtype: torch.dtype | None = None) -> Tensor:
-        """A boundary check: pictures this network can take, on its device, in its dtype or the one given. Raises InputError."""
+        Raises InputError where the checkpoint has no such network.
+        """
+        raise InputError(
+            f"Mode avd needs a checkpoint with an avd_network, and this {self.family} model has"
+            " none; use relative."
+        )
+
+    def accept(
+        self, frames: Tensor, name: str = "frames", dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """A boundary check: pictures this network can take, on its device, in its dtype or the one
+        given. Raises InputError.
+        """
         check_shape(name, frames, f"B {self.spec.channels} H W")
         if not frames.is_floating_point():
-            raise InputError(f"{name} must be floating point in 0..1, and is {frames.dtype}; divide by its largest value first.")
+            raise InputError(
+                f"{name} must be floating point in 0..1, and is {frames.dtype}; divide by its"
+                " largest value first."
+            )
         height, width = frames.shape[-2:]
         if height % self.multiple or width % self.multiple or min(height, width) < self.smallest:
             least = f", at least {self.smallest}" if self.smallest > self.multiple else ""
             raise InputError(
-                f"This {self.family} network takes heights and widths that are multiples of {self.multiple}{least}, and {name} is {width}x{height}; "
-                f"resize to {self.size}x{self.size}, its native size, or let animate() do it."
+                f"This {self.family} network takes heights and widths that are multiples of"
+                f" {self.multiple}{least}, and {name} is {width}x{height}; resize to"
+                f" {self.size}x{self.size}, its native size, or let animate() do it."
             )
         return frames.to(self.device, dtype or self.dtype)
 
     def kept(self, features: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Encoded features, as a portrait keeps them."""
-        return tuple(features) if self.keeps is None else tuple(level.to(self.keeps) for level in features)
+        return (
+            tuple(features)
+            if self.keeps is None
+            else tuple(level.to(self.keeps) for level in features)
+        )
 
 
 def corrected(own: Keypoints, given: Keypoints) -> Keypoints:
-    """The points of a portrait replaced by others: what those lack stays, what the model has no use for is left out. Raises InputError."""
+    """The points of a portrait replaced by others: what those lack stays, what the model has no use
+    for is left out. Raises InputError.
+    """
     if given.count != own.count or len(given) != len(own):
-        raise InputError(f"This portrait has {len(own)} x {own.count} keypoints, and {len(given)} x {given.count} were given in their place.")
+        raise InputError(
+            f"This portrait has {len(own)} x {own.count} keypoints, and {len(given)} x"
+            f" {given.count} were given in their place."
+        )
     given = given.to(own.position.device)
-    return replace(own, **{name: getattr(given, name) for name, _ in own.points() if getattr(given, name) is not None})
+    return replace(
+        own,
+        **{
+            name: getattr(given, name)
+            for name, _ in own.points()
+            if getattr(given, name) is not None
+        },
+    )
 
 
 @dataclass(frozen=True)
 class Family:
-    """What `registry` needs to know of a family. Tensor names are flattened ("generator.first.conv.weight"), `module.` stripped."""
+    """What `registry` needs to know of a family.
+
+    Tensor names are flattened ("generator.first.conv.weight"), `module.` stripped.
+    """
 
     name: str
     model: Callable[[Any], MotionModel]
     published: Any  # the family's Parameters, as most published checkpoints have them
     recognise: Callable[[Mapping[str, Tensor]], bool]
-    configure: Callable[[Mapping[str, Tensor]], dict[str, Any]]  # the values of Parameters that the shapes tell
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict  # to the names of the module here
-    assumed: tuple[str, ...] = ()  # names of Parameters that no tensor tells, each a keyword of load()
+    configure: Callable[
+        [Mapping[str, Tensor]], dict[str, Any]
+    ]  # the values of Parameters that the shapes tell
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = (
+        dict  # to the names of the module here
+    )
+    assumed: tuple[
+        str, ...
+    ] = ()  # names of Parameters that no tensor tells, each a keyword of load()

@@ -1,6 +1,7 @@
 """Parts: masks from them, and one picture's parts laid over another's.
 
-Part p is channel p of a segmentation (B K+1 h w, summing to 1); channel 0 is the background. A mask is B 1 h w in 0..1.
+Part p is channel p of a segmentation (B K+1 h w, summing to 1); channel 0 is the background. A mask
+is B 1 h w in 0..1.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ def part_numbers(text: str) -> list[int]:
 
 
 def part_mask(parts: Tensor, indices: Sequence[int], hard: bool = False) -> Tensor:
-    """Where any of the parts is. B K+1 h w -> B 1 h w; `hard` makes it 0 or 1. Raises InputError."""
+    """Where any of the parts is.
+
+    B K+1 h w -> B 1 h w; `hard` makes it 0 or 1. Raises InputError.
+    """
     check_shape("parts", parts, "B K h w")
     chosen = sorted(set(indices))
     last = parts.shape[1] - 1
     if not chosen or chosen[0] < 0 or chosen[-1] > last:
-        raise InputError(f"Parts are numbered 0 (the background) to {last}, and at least one must be chosen, not {list(indices)}.")
+        raise InputError(
+            f"Parts are numbered 0 (the background) to {last}, and at least one must be chosen, not"
+            f" {list(indices)}."
+        )
     mask = parts[:, chosen].sum(dim=1, keepdim=True).clamp(0, 1)
     return harden(mask) if hard else mask
 
@@ -51,7 +58,9 @@ def blend(under: Tensor, over: Tensor, mask: Tensor) -> Tensor:
 
 
 def decimate(mask: Tensor, height: int, width: int) -> Tensor:
-    """A mask of a picture at a smaller size: blurred first, as these networks blur the pictures they shrink. B 1 H W -> B 1 height width"""
+    """A mask of a picture at a smaller size: blurred first, as these networks blur the pictures
+    they shrink. B 1 H W -> B 1 height width
+    """
     step = mask.shape[-1] // width
     if step < 2 or mask.shape[-2:] != (height * step, width * step):
         return resize(mask, height, width)
@@ -59,7 +68,9 @@ def decimate(mask: Tensor, height: int, width: int) -> Tensor:
 
     sigma = (step - 1) / 2
     size = 2 * round(4 * sigma) + 1
-    return gaussian_blur2d(mask, (size, size), (sigma, sigma), border_type="replicate")[:, :, ::step, ::step]
+    return gaussian_blur2d(mask, (size, size), (sigma, sigma), border_type="replicate")[
+        :, :, ::step, ::step
+    ]
 
 
 @torch.no_grad()
@@ -75,21 +86,30 @@ def swap_parts(
 ) -> Tensor:
     """Parts of the source in place of the targets'. B C H W in 0..1, at the size of the targets
 
-    source    1 C H W, or what `model.encode` made of it (encoded once, for any number of batches of targets)
+    source    1 C H W, or what `model.encode` made of it (encoded once, for any number of batches of
+              targets)
     targets   B C H W, of a size the network takes
-    parts     numbers of the parts to swap, 1..K; 0 is the background. A mask from outside needs none
-    mask      "target": where the target has those parts. "source": where the source has them, moved to the target's pose.
-              Or a mask from any segmenter, 1 1 H W or B 1 H W in 0..1, 1 = from the source: the way for models without parts (FOMM)
-    hard      masks are 0 or 1 before they come to the features' size, where a source mask is moved and softens again
+    parts     numbers of the parts to swap, 1..K; 0 is the background. A mask from outside needs
+              none
+    mask      "target": where the target has those parts. "source": where the source has them, moved
+              to the target's pose.
+              Or a mask from any segmenter, 1 1 H W or B 1 H W in 0..1, 1 = from the source: the way
+              for models without parts (FOMM)
+    hard      masks are 0 or 1 before they come to the features' size, where a source mask is moved
+              and softens again
     strength  0 leaves the target as the network sees it, 1 swaps wholly
-    mask_of   whose pixels a mask from outside marks: "target", or "source", which is moved like the source's parts
+    mask_of   whose pixels a mask from outside marks: "target", or "source", which is moved like the
+              source's parts
 
     Raises InputError.
     """
     if not isinstance(mask, Tensor):
         mask_of = mask
     if mask_of not in WHOSE:
-        raise InputError(f'The mask must be the "target"\'s, the "source"\'s or a tensor B 1 H W, not {mask_of!r}.')
+        raise InputError(
+            'The mask must be the "target"\'s, the "source"\'s or a tensor B 1 H W, not'
+            f" {mask_of!r}."
+        )
     portrait = source if isinstance(source, Portrait) else model.encode(source)
     target = model.encode(targets)
     field = model.motion(portrait, target.keypoints)
@@ -106,7 +126,9 @@ def swap_parts(
 def _from_parts(portrait: Portrait, parts: Sequence[int], features: Tensor, hard: bool) -> Tensor:
     segmentation = getattr(portrait.keypoints, "parts", None)
     if segmentation is None:
-        raise InputError("This model knows no parts; give a mask from outside (any segmenter's), B 1 H W.")
+        raise InputError(
+            "This model knows no parts; give a mask from outside (any segmenter's), B 1 H W."
+        )
     return resize(part_mask(segmentation, parts, hard), *features.shape[-2:])
 
 

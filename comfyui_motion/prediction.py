@@ -1,7 +1,8 @@
-"""What comes next: keypoints of a whole clip from those of one picture, so that it moves without a driver (Monkey-Net's image-to-video).
+"""What comes next: keypoints of a whole clip from those of one picture, so that it moves without a
+driver (Monkey-Net's image-to-video).
 
-A recurrent network over keypoints, trained once on the keypoints of clips and saved; it draws nothing itself. What it predicts is a pose
-like any other, for `model.motion`.
+A recurrent network over keypoints, trained once on the keypoints of clips and saved; it draws
+nothing itself. What it predicts is a pose like any other, for `model.motion`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ FRAMES = 32  # as published
 class KeypointPredictor(nn.Module):
     """A GRU that is shown the first frame's keypoints, then nothing, and says where they go.
 
-    Each frame is a vector, K x (position, covariance row-major), or positions alone for models that know no covariance. Positions come
-    out of a tanh; covariances as A^T A, so that they are ones.
+    Each frame is a vector, K x (position, covariance row-major), or positions alone for models that
+    know no covariance. Positions come out of a tanh; covariances as A^T A, so that they are ones.
     """
 
     def __init__(self, points: int, covariance: bool = True, hidden: int = 1024) -> None:
@@ -38,7 +39,9 @@ class KeypointPredictor(nn.Module):
 
     def forward(self, first: Tensor, frames: int) -> Tensor:
         """From the first frame's vector. B V -> B frames V, the first of them a reconstruction"""
-        fed = F.pad(first[:, None], (0, 0, 0, frames - 1))  # every frame after the first is fed as zeros
+        fed = F.pad(
+            first[:, None], (0, 0, 0, frames - 1)
+        )  # every frame after the first is fed as zeros
         raw = self.head(self.recurrent(fed)[0]).unflatten(2, (self.points, -1))
         position = torch.tanh(raw[..., :2])
         if not self.covariance:
@@ -51,7 +54,8 @@ class KeypointPredictor(nn.Module):
         if keypoints.count != self.points or (self.covariance and keypoints.covariance is None):
             wanted = f"{self.points} points" + (" with covariances" if self.covariance else "")
             raise InputError(
-                f"This predictor takes {wanted}; these keypoints have {keypoints.count}, {', '.join(n for n, _ in keypoints.points())}."
+                f"This predictor takes {wanted}; these keypoints have {keypoints.count},"
+                f" {', '.join(n for n, _ in keypoints.points())}."
             )
         parts = [keypoints.position]
         if self.covariance and keypoints.covariance is not None:
@@ -59,17 +63,26 @@ class KeypointPredictor(nn.Module):
         return torch.cat(parts, dim=2).flatten(1).to(next(self.parameters()).device)
 
     @torch.no_grad()
-    def predict(self, keypoints: Keypoints, frames: int = FRAMES, covariance: bool = False) -> Keypoints:
+    def predict(
+        self, keypoints: Keypoints, frames: int = FRAMES, covariance: bool = False
+    ) -> Keypoints:
         """`frames` frames that begin with the first of `keypoints`.
 
-        Only positions are predicted, the rest stays the first frame's (the published behaviour), unless `covariance`.
+        Only positions are predicted, the rest stays the first frame's (the published behaviour),
+        unless `covariance`.
         """
         first = keypoints[:1]
-        told = self(self.vectors(first), frames)[0].unflatten(1, (self.points, -1)).to(first.position.device)  # T K 2 or 6
+        told = (
+            self(self.vectors(first), frames)[0]
+            .unflatten(1, (self.points, -1))
+            .to(first.position.device)
+        )  # T K 2 or 6
         clip = first.map(lambda value: value.expand(frames, *value.shape[1:]))
         changed = {"position": torch.cat([first.position, told[1:, :, :2]])}
         if covariance and self.covariance and first.covariance is not None:
-            changed["covariance"] = torch.cat([first.covariance, told[1:, :, 2:].unflatten(2, (2, 2))])
+            changed["covariance"] = torch.cat(
+                [first.covariance, told[1:, :, 2:].unflatten(2, (2, 2))]
+            )
         return replace(clip, **changed)
 
     def fit(
@@ -82,19 +95,25 @@ class KeypointPredictor(nn.Module):
         seed: int = 0,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> list[float]:
-        """Train on windows of `frames` frames drawn from the clips (each a clip's keypoints in order): L1 on the frames after the first.
+        """Train on windows of `frames` frames drawn from the clips (each a clip's keypoints in
+        order): L1 on the frames after the first.
 
-        `progress` is called with (steps done, steps, loss); what it raises ends the training, and what was learnt stays. Returns the
-        losses. Raises InputError when no clip is long enough.
+        `progress` is called with (steps done, steps, loss); what it raises ends the training, and
+        what was learnt stays. Returns the losses. Raises InputError when no clip is long enough.
         """
         long = [self.vectors(clip) for clip in clips if len(clip) >= frames]
         if not long or frames < 2:
-            raise InputError(f"Training needs clips of at least {max(frames, 2)} frames, and there is none among the {len(clips)} given.")
+            raise InputError(
+                f"Training needs clips of at least {max(frames, 2)} frames, and there is none among"
+                f" the {len(clips)} given."
+            )
         generator = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.Adam(self.parameters(), lr=learning_rate)
         losses = []
         for step in range(steps):
-            windows = torch.stack([_window(long, frames, generator) for _ in range(batch_size)])  # B T V
+            windows = torch.stack(
+                [_window(long, frames, generator) for _ in range(batch_size)]
+            )  # B T V
             with torch.enable_grad():
                 loss = F.l1_loss(self(windows[:, 0], frames)[:, 1:], windows[:, 1:])
                 optimizer.zero_grad()
@@ -121,13 +140,18 @@ class KeypointPredictor(nn.Module):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                names = list(file.keys())  # file is no mapping
+                tensors = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
-                f"{Path(path).name} is no safetensors file, or there is none ({error}); give what KeypointPredictor.save wrote."
+                f"{Path(path).name} is no safetensors file, or there is none ({error}); give what"
+                " KeypointPredictor.save wrote."
             ) from error
         if metadata.get("format") != FORMAT:
-            raise CheckpointError(f"{Path(path).name} holds no keypoint predictor; give what KeypointPredictor.save wrote.")
+            raise CheckpointError(
+                f"{Path(path).name} holds no keypoint predictor; give what KeypointPredictor.save"
+                " wrote."
+            )
         predictor = KeypointPredictor(**json.loads(metadata["parameters"]))
         predictor.load_state_dict(tensors)
         return predictor.eval()

@@ -1,4 +1,7 @@
-"""Tensors to model: recognise a checkpoint by content, configure it from shapes, load it strictly. The only importer of the families."""
+"""Tensors to model: recognise a checkpoint by content, configure it from shapes, load it strictly.
+
+The only importer of the families.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from . import catalogue
 from .checkpoint import Checkpoint, read
 from .errors import CheckpointError, InputError, UnknownCheckpoint
 from .model import Family, MotionModel
-from .optimise import MODES, optimise
+from .speed.optimise import MODES, optimise
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
@@ -55,10 +58,19 @@ class Inspection:
     def __str__(self) -> str:
         values = dataclasses.asdict(self.parameters)
         lines = [
-            f"{self.path.name}: {self.family}" + (f", known as {self.known_as}" if self.known_as else ""),
-            f"  {self.bytes / 1e6:.1f} MB, {self.tensors} tensors, {self.weights / 1e6:.2f} M weights in {self.dtype}",
-            "  from the tensors: " + ", ".join(f"{n} {_short(v)}" for n, v in values.items() if n not in self.assumed),
-            "  no tensor tells:  " + (", ".join(f"{n} {_short(values[n])} ({why})" for n, why in self.assumed.items()) or "nothing"),
+            f"{self.path.name}: {self.family}"
+            + (f", known as {self.known_as}" if self.known_as else ""),
+            (
+                f"  {self.bytes / 1e6:.1f} MB, {self.tensors} tensors, {self.weights / 1e6:.2f} M"
+                f" weights in {self.dtype}"
+            ),
+            "  from the tensors: "
+            + ", ".join(f"{n} {_short(v)}" for n, v in values.items() if n not in self.assumed),
+            "  no tensor tells:  "
+            + (
+                ", ".join(f"{n} {_short(values[n])} ({why})" for n, why in self.assumed.items())
+                or "nothing"
+            ),
         ]
         if self.dropped:
             lines.append("  left out, only training needs it: " + ", ".join(self.dropped))
@@ -66,7 +78,13 @@ class Inspection:
 
 
 def _short(value: Any) -> str:
-    return "/".join(_short(v) for v in value.values()) if isinstance(value, dict) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        "/".join(_short(v) for v in value.values())
+        if isinstance(value, dict)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def recognise(checkpoint: Checkpoint) -> Family:
@@ -78,21 +96,36 @@ def recognise(checkpoint: Checkpoint) -> Family:
             return family(name)
     first = ", ".join(list(checkpoint.tensors)[:3])
     raise UnknownCheckpoint(
-        f"{checkpoint.path.name} is not a checkpoint I know: it holds {len(checkpoint.tensors)} tensors, the first {first}. "
-        f"I know {', '.join(name for name in FAMILIES if name != DEFAULT)}."
+        f"{checkpoint.path.name} is not a checkpoint I know: it holds {len(checkpoint.tensors)}"
+        f" tensors, the first {first}. I know"
+        f" {', '.join(name for name in FAMILIES if name != DEFAULT)}."
     )
 
 
-def configure(checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
-    """The family's Parameters, and where each value that no tensor tells comes from: given, metadata, a preset, or the family's default."""
+def configure(
+    checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]
+) -> tuple[Any, dict[str, str]]:
+    """The family's Parameters, and where each value that no tensor tells comes from: given,
+    metadata, a preset, or the family's default.
+    """
     unknown = [name for name in overrides if name not in kind.assumed]
     if unknown:
-        raise InputError(f"{kind.name} takes no option {unknown[0]!r}; what its tensors do not tell is {', '.join(kind.assumed) or 'nothing'}.")
-    own = json.loads(checkpoint.metadata["parameters"]) if checkpoint.metadata.get("format") == FORMAT else {}
+        raise InputError(
+            f"{kind.name} takes no option {unknown[0]!r}; what its tensors do not tell is"
+            f" {', '.join(kind.assumed) or 'nothing'}."
+        )
+    own = (
+        json.loads(checkpoint.metadata["parameters"])
+        if checkpoint.metadata.get("format") == FORMAT
+        else {}
+    )
     try:
         shapes = {} if own else kind.configure(checkpoint.tensors)
     except (KeyError, IndexError, StopIteration, ValueError) as error:
-        raise CheckpointError(f"{checkpoint.path.name} looks like {kind.name} but lacks a tensor to configure it by ({error}); it is incomplete.") from error
+        raise CheckpointError(
+            f"{checkpoint.path.name} looks like {kind.name} but lacks a tensor to configure it by"
+            f" ({error}); it is incomplete."
+        ) from error
     preset, entry = ({}, None) if own else catalogue.preset(checkpoint.path, kind.name)
     preset = {name: value for name, value in preset.items() if name in kind.assumed}
     sources = dict.fromkeys(kind.assumed, "the family's default")
@@ -104,16 +137,23 @@ def configure(checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]
 
 
 def parameters(kind: Family, **values: Any) -> Any:
-    """The family's published Parameters with some replaced; nested shapes may be dictionaries, as JSON has them. Raises InputError."""
+    """The family's published Parameters with some replaced; nested shapes may be dictionaries, as
+    JSON has them. Raises InputError.
+    """
     hints = get_type_hints(type(kind.published))
     unknown = [name for name in values if name not in hints]
     if unknown:
         raise InputError(f"{kind.name} has no parameter {unknown[0]!r}; it has {', '.join(hints)}.")
-    return dataclasses.replace(kind.published, **{name: _as_kind(kind, name, value) for name, value in values.items()})
+    return dataclasses.replace(
+        kind.published, **{name: _as_kind(kind, name, value) for name, value in values.items()}
+    )
 
 
 def _as_kind(kind: Family, name: str, value: Any) -> Any:
-    """`value` of the kind the published one has: JSON's objects and lists become shapes and tuples, whole numbers floats."""
+    """`value` of the kind the published one has:
+
+    JSON's objects and lists become shapes and tuples, whole numbers floats.
+    """
     published = getattr(kind.published, name)
     hint = get_type_hints(type(kind.published))[name]
     if isinstance(value, Mapping):
@@ -123,13 +163,23 @@ def _as_kind(kind: Family, name: str, value: Any) -> Any:
     if isinstance(published, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = (bool, int, float, str)
-    if isinstance(published, plain) and isinstance(value, plain) and type(value) not in (type(published), *get_args(hint)):
-        raise InputError(f"{kind.name}'s {name} is {type(published).__name__}, such as {published}, and {value!r} was given.")
+    if (
+        isinstance(published, plain)
+        and isinstance(value, plain)
+        and type(value) not in (type(published), *get_args(hint))
+    ):
+        raise InputError(
+            f"{kind.name}'s {name} is {type(published).__name__}, such as {published}, and"
+            f" {value!r} was given."
+        )
     return value
 
 
 def build(name: str, **values: Any) -> MotionModel:
-    """An untrained model: the family's published parameters with `values` replaced. What training starts from."""
+    """An untrained model: the family's published parameters with `values` replaced.
+
+    What training starts from.
+    """
     kind = family(name)
     return kind.model(parameters(kind, **values)).eval()
 
@@ -151,7 +201,15 @@ def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection
         known_as=catalogue.preset(checkpoint.path, kind.name)[1],
         tensors=len(checkpoint.tensors),
         weights=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
-        dtype=", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in checkpoint.tensors.values() if t.is_floating_point()})),
+        dtype=", ".join(
+            sorted(
+                {
+                    str(t.dtype).removeprefix("torch.")
+                    for t in checkpoint.tensors.values()
+                    if t.is_floating_point()
+                }
+            )
+        ),
         dropped=checkpoint.dropped,
     )
 
@@ -170,14 +228,20 @@ def load(
     speed: str = "exact",
     **overrides: Any,
 ) -> MotionModel:
-    """A model ready to use: the default when `path` is None, else a checkpoint file or a known name ("fomm-vox-256").
+    """A model ready to use: the default when `path` is None, else a checkpoint file or a known name
+    ("fomm-vox-256").
 
-    `device` None takes a GPU where there is one, `dtype` None float32. `speed` "exact" is the network as published; "float32", "bfloat16" and
-    "float16" are `optimise`'s modes, which cast what may be cast (so no `dtype` with them). What no tensor tells (`align_corners`, `head_padding`, ...) can
-    be given over the preset. `model.inspection` says what was recognised and assumed. Raises CheckpointError, InputError.
+    `device` None takes a GPU where there is one, `dtype` None float32. `speed` "exact" is the
+    network as published; "float32", "bfloat16" and "float16" are `optimise`'s modes, which cast
+    what may be cast (so no `dtype` with them). What no tensor tells (`align_corners`,
+    `head_padding`, ...) can be given over the preset. `model.inspection` says what was recognised
+    and assumed. Raises CheckpointError, InputError.
     """
     if speed not in SPEEDS or (speed != EXACT and dtype not in (None, torch.float32)):
-        raise InputError(f"speed is one of {', '.join(SPEEDS)}, the others than {EXACT} with no dtype; it is {speed!r} with {dtype}.")
+        raise InputError(
+            f"speed is one of {', '.join(SPEEDS)}, the others than {EXACT} with no dtype; it is"
+            f" {speed!r} with {dtype}."
+        )
     device = best_device() if device is None else torch.device(device)
     if path is None or str(path) == DEFAULT:
         return build(DEFAULT, **overrides)
@@ -186,7 +250,11 @@ def load(
     kind = family(found.family)
     with torch.device("meta"):
         model = kind.model(found.parameters)
-    tensors = checkpoint.tensors if checkpoint.metadata.get("format") == FORMAT else kind.rename(checkpoint.tensors)
+    tensors = (
+        checkpoint.tensors
+        if checkpoint.metadata.get("format") == FORMAT
+        else kind.rename(checkpoint.tensors)
+    )
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
@@ -194,24 +262,38 @@ def load(
 
 
 def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Give a model built without storage its tensors, every one and no other. Raises CheckpointError."""
+    """Give a model built without storage its tensors, every one and no other.
+
+    Raises CheckpointError.
+    """
     wanted = model.state_dict()
-    counters = {key: torch.tensor(0) for key in wanted if key.endswith("num_batches_tracked") and key not in tensors}
+    counters = {
+        key: torch.tensor(0)
+        for key in wanted
+        if key.endswith("num_batches_tracked") and key not in tensors
+    }
     tensors = {**tensors, **counters}  # old files lack these counters, which only training reads
     missing = [key for key in wanted if key not in tensors]
     foreign = [key for key in tensors if key not in wanted]
     shaped = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
-    for what, keys in (("lacks", missing), ("has, besides what belongs there,", foreign), ("has, of an unexpected shape,", shaped)):
+    for what, keys in (
+        ("lacks", missing),
+        ("has, besides what belongs there,", foreign),
+        ("has, of an unexpected shape,", shaped),
+    ):
         if keys:
             raise CheckpointError(
-                f"{name} is a {model.family} checkpoint but {what} {len(keys)} tensors, the first {keys[0]}; "
-                "it is damaged, or of a variant that was never published."
+                f"{name} is a {model.family} checkpoint but {what} {len(keys)} tensors, the first"
+                f" {keys[0]}; it is damaged, or of a variant that was never published."
             )
     model.load_state_dict(dict(tensors), strict=True, assign=True)
 
 
 def resolve(path: str | Path) -> Path:
-    """A file as it is named, or the installed file of a known name. Raises CheckpointError, which says where it was looked for."""
+    """A file as it is named, or the installed file of a known name.
+
+    Raises CheckpointError, which says where it was looked for.
+    """
     if Path(path).exists():
         return Path(path)
     found = catalogue.find(str(path))
@@ -221,23 +303,33 @@ def resolve(path: str | Path) -> Path:
     if entry is None:
         return Path(path)  # read() says what is wrong with it
     looked = ", ".join(str(folder) for folder in catalogue.search_paths()) or "no folder"
-    raise CheckpointError(f"{entry.name} is known but not installed (looked for {entry.files[0]} in {looked}); its card in models/ says where it is published.")
+    raise CheckpointError(
+        f"{entry.name} is known but not installed (looked for {entry.files[0]} in {looked}); its"
+        " card in models/ says where it is published."
+    )
 
 
 def save(model: MotionModel, path: str | Path) -> Path:
-    """Write a model as safetensors that `load` takes, in the dtypes it has, with its family and configuration. Whole or not at all.
+    """Write a model as safetensors that `load` takes, in the dtypes it has, with its family and
+    configuration. Whole or not at all.
 
     Raises InputError: for another ending, and for a model that `optimise` rearranged.
     """
     target = Path(path)
     if target.suffix != ".safetensors":
-        raise InputError(f"save writes safetensors, and {target.name} does not end in .safetensors; name the target so.")
+        raise InputError(
+            f"save writes safetensors, and {target.name} does not end in .safetensors; name the"
+            " target so."
+        )
     kind = family(model.family)
     with torch.device("meta"):
         wanted = kind.model(model.spec).state_dict()
     tensors = model.state_dict()
     if tensors.keys() != wanted.keys():
-        raise InputError("save writes models as they were built or loaded, and this one was optimised for speed; save the one it was made from.")
+        raise InputError(
+            "save writes models as they were built or loaded, and this one was optimised for speed;"
+            " save the one it was made from."
+        )
     _write(tensors, target, metadata(kind.name, model.spec))
     return target
 
@@ -247,20 +339,30 @@ def _write(tensors: Mapping[str, Tensor], target: Path, about: dict[str, str]) -
 
     partial = target.with_name(f".{target.name}.partial")
     try:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial, metadata=about)
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
+            partial,
+            metadata=about,
+        )
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def convert(source: str | Path, target: str | Path, dtype: torch.dtype | None = None, **overrides: Any) -> Inspection:
-    """Write a checkpoint as safetensors with its family and configuration in the metadata: smaller, safe, opened by memory map.
+def convert(
+    source: str | Path, target: str | Path, dtype: torch.dtype | None = None, **overrides: Any
+) -> Inspection:
+    """Write a checkpoint as safetensors with its family and configuration in the metadata: smaller,
+    safe, opened by memory map.
 
     Whole or not at all. Raises CheckpointError, InputError.
     """
     target = Path(target)
     if target.suffix != ".safetensors":
-        raise InputError(f"convert writes safetensors, and {target.name} does not end in .safetensors; name the target so.")
+        raise InputError(
+            f"convert writes safetensors, and {target.name} does not end in .safetensors; name the"
+            " target so."
+        )
     checkpoint = read(resolve(source))
     found = _inspect(checkpoint, overrides)
     own = checkpoint.metadata.get("format") == FORMAT

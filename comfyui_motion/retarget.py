@@ -1,7 +1,8 @@
 """A performance onto other proportions.
 
 absolute    the driving frame's keypoints as they are (reconstruction; a driver who is the source)
-relative    the source's keypoints, moved as the driver moved since the reference frame (FOMM, section 3.3 and eq. 12)
+relative    the source's keypoints, moved as the driver moved since the reference frame (FOMM,
+            section 3.3 and eq. 12)
 avd         a network's guess at the driver's pose in the source's shape (MRAA, section 3.3)
 """
 
@@ -33,11 +34,14 @@ def retarget(
     driving      one set of points per frame, B
     reference    the driver at rest, 1: relative motion is measured from it; other modes need none
     source       the still picture's, 1 or B
-    adapt_scale  relative motion grows by sqrt(hull(source) / hull(reference)), hull being the area of the points' convex hull
-    strength     1 moves as far as the driver does, 0 not at all; one number, or K of them, one per point
+    adapt_scale  relative motion grows by sqrt(hull(source) / hull(reference)), hull being the area
+                 of the points' convex hull
+    strength     1 moves as far as the driver does, 0 not at all; one number, or K of them, one per
+                 point
     model        what mode "avd" asks
 
-    Values that are no Keypoints (a family driven by frames) come back as they are. Raises InputError.
+    Values that are no Keypoints (a family driven by frames) come back as they are. Raises
+    InputError.
     """
     if mode not in MODES:
         raise InputError(f"mode must be {', '.join(MODES)}, and is {mode!r}.")
@@ -45,7 +49,10 @@ def retarget(
     if not isinstance(driving, Keypoints):
         return driving
     if driving.count != source.count:
-        raise InputError(f"The driver has {driving.count} points and the source {source.count}; both must come from the same model.")
+        raise InputError(
+            f"The driver has {driving.count} points and the source {source.count}; both must come"
+            " from the same model."
+        )
     if mode == "avd":
         if model is None:
             raise InputError("Mode avd is a network's: connect the model that has one.")
@@ -53,34 +60,65 @@ def retarget(
     elif mode == "absolute":
         reference, adapt_scale = source, False
     if reference is None:
-        raise InputError("Relative motion needs a reference: the driver's keypoints at rest, such as driving[:1].")
+        raise InputError(
+            "Relative motion needs a reference: the driver's keypoints at rest, such as"
+            " driving[:1]."
+        )
     if mode != "relative" and not isinstance(strength, Tensor) and strength == 1:
         return driving
-    return _relative(driving, reference, source, hull_scale(source, reference) if adapt_scale else 1.0, strength)
+    return _relative(
+        driving, reference, source, hull_scale(source, reference) if adapt_scale else 1.0, strength
+    )
 
 
 def check_strength(strength: float | Tensor) -> None:
     """Raises InputError unless it is a number, or numbers."""
     if not bool(torch.as_tensor(strength).isfinite().all()):
-        raise InputError(f"strength must be a number, such as 1 for as far as the driver moves, and is {strength}.")
+        raise InputError(
+            "strength must be a number, such as 1 for as far as the driver moves, and is"
+            f" {strength}."
+        )
 
 
-def _relative(driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float | Tensor, strength: float | Tensor) -> Keypoints:
-    """p = source + s (driving - reference), J = J_driving J_reference^-1 J_source (FOMM, eq. 12). Covariance stays the driver's."""
-    per_point = strength[:, None].to(source.position) if isinstance(strength, Tensor) and strength.ndim else strength
+def _relative(
+    driving: Keypoints,
+    reference: Keypoints,
+    source: Keypoints,
+    scale: float | Tensor,
+    strength: float | Tensor,
+) -> Keypoints:
+    """p = source + s (driving - reference), J = J_driving J_reference^-1 J_source (FOMM, eq.
+
+    12). Covariance stays the driver's.
+    """
+    per_point = (
+        strength[:, None].to(source.position)
+        if isinstance(strength, Tensor) and strength.ndim
+        else strength
+    )
     position = source.position + per_point * scale * (driving.position - reference.position)
     jacobian = driving.jacobian
-    if driving.jacobian is not None and reference.jacobian is not None and source.jacobian is not None:
+    if (
+        driving.jacobian is not None
+        and reference.jacobian is not None
+        and source.jacobian is not None
+    ):
         turn = driving.jacobian @ torch.linalg.inv_ex(reference.jacobian)[0]
         if isinstance(strength, Tensor) or strength != 1:
             still = torch.eye(2, device=turn.device)
-            turn = still + (per_point[..., None] if isinstance(per_point, Tensor) and per_point.ndim else per_point) * (turn - still)
+            turn = still + (
+                per_point[..., None]
+                if isinstance(per_point, Tensor) and per_point.ndim
+                else per_point
+            ) * (turn - still)
         jacobian = turn @ source.jacobian
     return dataclasses.replace(driving.fainter(strength), position=position, jacobian=jacobian)
 
 
 def hull_area(points: Tensor) -> float:
-    """Of the convex hull of K points (K 2), in the square of their units; 0 for fewer than three, or collinear ones."""
+    """Of the convex hull of K points (K 2), in the square of their units; 0 for fewer than three,
+    or collinear ones.
+    """
     import cv2
 
     flat = points.detach().float().cpu().contiguous().numpy()
@@ -88,18 +126,24 @@ def hull_area(points: Tensor) -> float:
 
 
 def hull_scale(source: Keypoints, reference: Keypoints) -> float:
-    """sqrt(hull(source) / hull(reference)): how much larger the source's subject is drawn. 1 where either has no hull."""
+    """sqrt(hull(source) / hull(reference)): how much larger the source's subject is drawn. 1 where
+    either has no hull.
+    """
     ours, theirs = hull_area(source.position[0]), hull_area(reference.position[0])
     return (ours / theirs) ** 0.5 if min(ours, theirs) > 1e-8 else 1.0
 
 
 def normalised(points: Keypoints) -> Tensor:
-    """Positions with their place and size taken out: centred, and at distance 1 from the centre in the root mean square. B K 2"""
+    """Positions with their place and size taken out: centred, and at distance 1 from the centre in
+    the root mean square. B K 2
+    """
     centred = points.position - points.position.mean(dim=1, keepdim=True)
     return centred / centred.square().sum(-1).mean(dim=1).sqrt().clamp(min=1e-6)[:, None, None]
 
 
 def best_reference(driving: Keypoints, source: Keypoints) -> int:
-    """The driving frame whose keypoints lie most as the source's do, place and size aside: the rest to measure relative motion from."""
+    """The driving frame whose keypoints lie most as the source's do, place and size aside: the rest
+    to measure relative motion from.
+    """
     distance = (normalised(driving) - normalised(source)).square().sum(-1).mean(-1)
     return int(distance.argmin())

@@ -1,6 +1,7 @@
 """The host's side: a thin skin of ComfyUI nodes over the library.
 
-One file a step, each with a list NODES. A file or node that fails is left out, with its traceback in the log; the others go on.
+One file a step, each with a list NODES. A file or node that fails is left out, with its traceback
+in the log; the others go on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,18 @@ import importlib
 import logging
 from typing import Any
 
-STEPS = ("load", "animate", "keypoints", "motion", "generate", "occlusion", "warp", "parts", "preview", "crop")
+STEPS = (
+    "load",
+    "animate",
+    "keypoints",
+    "motion",
+    "generate",
+    "occlusion",
+    "warp",
+    "parts",
+    "preview",
+    "crop",
+)
 log = logging.getLogger("comfyui_motion")
 
 
@@ -30,7 +42,9 @@ def _is_sound(node: Any) -> bool:
     try:
         node.GET_SCHEMA()
     except Exception:
-        log.exception("The node %s is left out: this ComfyUI does not take its schema.", node.__name__)
+        log.exception(
+            "The node %s is left out: this ComfyUI does not take its schema.", node.__name__
+        )
         return False
     return True
 

@@ -1,7 +1,7 @@
 """The host's values and the library's.
 
-IMAGE is B H W C, ours B C H W, both in 0..1. MASK is B H W, 1 = to inpaint or transparent, where visibility is 1 = seen. Nothing given is
-written into.
+IMAGE is B H W C, ours B C H W, both in 0..1. MASK is B H W, 1 = to inpaint or transparent, where
+visibility is 1 = seen. Nothing given is written into.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..comfyui_motion import InputError
-from ..comfyui_motion.fit import Box, box_of
+from ..comfyui_motion.framing.canvas import Box, box_of
 
 
 def one_of(options: Iterable[str], value: str, name: str) -> str:
@@ -28,7 +28,8 @@ def to_pictures(images: Tensor, name: str = "images") -> Tensor:
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or not 1 <= images.shape[-1] <= 4 or not images.numel():
         raise InputError(
-            f"{name} must be B H W C with 1 to 4 channels and at least one picture, and is {' '.join(map(str, images.shape))}."
+            f"{name} must be B H W C with 1 to 4 channels and at least one picture, and is"
+            f" {' '.join(map(str, images.shape))}."
         )
     return images.movedim(-1, 1)
 
@@ -42,7 +43,10 @@ def to_maps(mask: Tensor, name: str = "mask") -> Tensor:
     """B H W or H W -> B 1 H W, a view. Raises InputError."""
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or not mask.numel():
-        raise InputError(f"{name} must be B H W with at least one picture, and is {' '.join(map(str, mask.shape))}.")
+        raise InputError(
+            f"{name} must be B H W with at least one picture, and is"
+            f" {' '.join(map(str, mask.shape))}."
+        )
     return mask[:, None]
 
 
@@ -52,12 +56,16 @@ def to_mask(maps: Tensor) -> Tensor:
 
 
 def to_box(mask: Tensor | None, pictures: Tensor) -> Box | None:
-    """The box round what the first mask of a batch marks in pictures B C H W; None without a mask, or with an empty one."""
+    """The box round what the first mask of a batch marks in pictures B C H W; None without a mask,
+    or with an empty one.
+    """
     return None if mask is None else box_of(to_maps(mask)[:1], *pictures.shape[-2:])
 
 
 def evened(pictures: Tensor, wanted: bool = True) -> Tensor:
-    """Less the last row or column where there is an odd number of them: video needs even sizes. B C H W, a view"""
+    """Less the last row or column where there is an odd number of them: video needs even sizes. B C
+    H W, a view
+    """
     height, width = pictures.shape[-2:]
     if not wanted:
         return pictures
@@ -68,7 +76,9 @@ def resized(maps: Tensor, height: int, width: int) -> Tensor:
     """Bilinear, antialiased where smaller. B C h w -> B C height width"""
     if maps.shape[-2:] == (height, width):
         return maps
-    return F.interpolate(maps.float(), size=(height, width), mode="bilinear", antialias=True).clamp(0, 1)
+    return F.interpolate(maps.float(), size=(height, width), mode="bilinear", antialias=True).clamp(
+        0, 1
+    )
 
 
 class Gathered:

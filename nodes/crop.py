@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..comfyui_motion import InputError, clip_box, crop_subject, paste_back, square_box
-from ..comfyui_motion.crop import Place, edge_share
+from ..comfyui_motion import (
+    InputError,
+    clip_box,
+    crop_subject,
+    paste_back,
+    square_box,
+)
+from ..comfyui_motion.framing.crop import Place, edge_share
 from . import host, sockets
 from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
 from .host import io
@@ -20,42 +26,98 @@ class CropSubject(io.ComfyNode):
             node_id="CM_CropSubject",
             display_name="Crop Subject",
             category="motion/crop",
-            description="Cuts the square round the subject out of a picture or a clip, the same square in all frames: for models that want a face to fill it.",
+            description=(
+                "Cuts the square round the subject out of a picture or a clip, the same square in"
+                " all frames: for models that want a face to fill it."
+            ),
             search_aliases=["face crop", "crop face", "head crop", "bounding box"],
             inputs=[
-                io.Image.Input("images", tooltip="A picture, or the frames of a clip, of any size."),
+                io.Image.Input(
+                    "images", tooltip="A picture, or the frames of a clip, of any size."
+                ),
                 io.Float.Input(
-                    "margin", default=0.4, min=-0.4, max=4.0, step=0.05, tooltip="How much more than the subject, all round: a share of its longer side."
+                    "margin",
+                    default=0.4,
+                    min=-0.4,
+                    max=4.0,
+                    step=0.05,
+                    tooltip=(
+                        "How much more than the subject, all round: a share of its longer side."
+                    ),
                 ),
-                io.Int.Input("size", default=512, min=0, max=8192, step=8, tooltip="Side of the crops in pixels. 0: the pixels as they are."),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="Side of the crops in pixels. 0: the pixels as they are.",
+                ),
                 sockets.Model.Input(
-                    "finder", optional=True, tooltip="A model whose keypoints find the subject, such as puppets. Not needed with a mask."
+                    "finder",
+                    optional=True,
+                    tooltip=(
+                        "A model whose keypoints find the subject, such as puppets. Not needed with"
+                        " a mask."
+                    ),
                 ),
-                io.Mask.Input("subject", optional=True, tooltip="Where the subject is instead: the box round what the mask marks, the same in all frames."),
+                io.Mask.Input(
+                    "subject",
+                    optional=True,
+                    tooltip=(
+                        "Where the subject is instead: the box round what the mask marks, the same"
+                        " in all frames."
+                    ),
+                ),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="The crops, square, one per picture."),
-                sockets.Place.Output(display_name="place", tooltip="Where they were cut, for Paste Back."),
-                io.Mask.Output(display_name="mask", tooltip="The same as a mask over the whole picture, 1 = cut out: also a subject for Animate Picture."),
+                io.Image.Output(
+                    display_name="images", tooltip="The crops, square, one per picture."
+                ),
+                sockets.Place.Output(
+                    display_name="place", tooltip="Where they were cut, for Paste Back."
+                ),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip=(
+                        "The same as a mask over the whole picture, 1 = cut out: also a subject for"
+                        " Animate Picture."
+                    ),
+                ),
             ],
         )
 
     @classmethod
     def execute(
-        cls, images: Tensor, margin: float, size: int, finder: host.HostedModel | None = None, subject: Tensor | None = None
+        cls,
+        images: Tensor,
+        margin: float,
+        size: int,
+        finder: host.HostedModel | None = None,
+        subject: Tensor | None = None,
     ) -> io.NodeOutput:
         pictures = to_pictures(images)
         box = to_box(subject, pictures)
         if box is None and finder is None:
-            raise InputError("Where the subject is, a finder or a mask must tell: connect a model such as puppets, or paint over the subject.")
+            raise InputError(
+                "Where the subject is, a finder or a mask must tell: connect a model such as"
+                " puppets, or paint over the subject."
+            )
         if box is None and finder is not None:
             box = clip_box(finder.ready(AT_ONCE), pictures)
         if box is None:
-            raise InputError("The finder sees no subject it knows in the first picture; paint over it, and connect the mask.")
+            raise InputError(
+                "The finder sees no subject it knows in the first picture; paint over it, and"
+                " connect the mask."
+            )
         height, width = pictures.shape[-2:]
         place = Place(square_box(box, margin), height, width)
         crops = Gathered(len(pictures), host.result_device())
-        for part in host.batches(lambda part: crop_subject(pictures[part], box, size or None, margin), len(pictures), AT_ONCE):
+        for part in host.batches(
+            lambda part: crop_subject(pictures[part], box, size or None, margin),
+            len(pictures),
+            AT_ONCE,
+        ):
             crops.add(to_images(part))
         return io.NodeOutput(crops.whole, place, to_mask(edge_share(place.box, height, width)))
 
@@ -67,19 +129,43 @@ class PasteBack(io.ComfyNode):
             node_id="CM_PasteBack",
             display_name="Paste Back",
             category="motion/crop",
-            description="Puts crops, moved or painted, back where they were cut from, with a soft edge.",
+            description=(
+                "Puts crops, moved or painted, back where they were cut from, with a soft edge."
+            ),
             search_aliases=["uncrop", "composite", "stitch"],
             inputs=[
-                io.Image.Input("images", tooltip="What they were cut from: one picture for all crops, or one per crop. It may have been enlarged since."),
-                io.Image.Input("crops", tooltip="Square pictures of any size: the crops, animated. One for all images, or one per image."),
+                io.Image.Input(
+                    "images",
+                    tooltip=(
+                        "What they were cut from: one picture for all crops, or one per crop. It"
+                        " may have been enlarged since."
+                    ),
+                ),
+                io.Image.Input(
+                    "crops",
+                    tooltip=(
+                        "Square pictures of any size: the crops, animated. One for all images, or"
+                        " one per image."
+                    ),
+                ),
                 sockets.Place.Input("place", tooltip="From Crop Subject."),
-                io.Float.Input("feather", default=16.0, min=0.0, max=1024.0, step=1.0, tooltip="Pixels over which the crops fade in at their edges."),
+                io.Float.Input(
+                    "feather",
+                    default=16.0,
+                    min=0.0,
+                    max=1024.0,
+                    step=1.0,
+                    tooltip="Pixels over which the crops fade in at their edges.",
+                ),
                 host.advanced(
                     io.Boolean.Input(
                         "even_size",
                         default=True,
                         optional=True,
-                        tooltip="A picture with an odd width or height loses its last column or row, for video can only be saved in even sizes.",
+                        tooltip=(
+                            "A picture with an odd width or height loses its last column or row,"
+                            " for video can only be saved in even sizes."
+                        ),
                     )
                 ),
             ],
@@ -90,22 +176,31 @@ class PasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images: Tensor, crops: Tensor, place: Place, feather: float, even_size: bool = True) -> io.NodeOutput:
+    def execute(
+        cls, images: Tensor, crops: Tensor, place: Place, feather: float, even_size: bool = True
+    ) -> io.NodeOutput:
         whole, pieces = to_pictures(images), to_pictures(crops, "crops")
         total = max(len(whole), len(pieces))
         if len(whole) not in (1, total) or len(pieces) not in (1, total):
-            raise InputError(f"There are {len(whole)} images and {len(pieces)} crops; there must be as many, or one of either.")
+            raise InputError(
+                f"There are {len(whole)} images and {len(pieces)} crops; there must be as many, or"
+                " one of either."
+            )
         height, width = whole.shape[-2:]
         box = place.on(height, width)
         pasted = Gathered(total, host.result_device())
 
         def paste(part: slice) -> Tensor:
-            under, over = (pictures if len(pictures) == 1 else pictures[part] for pictures in (whole, pieces))
+            under, over = (
+                pictures if len(pictures) == 1 else pictures[part] for pictures in (whole, pieces)
+            )
             return paste_back(under, over, box, feather).expand(part.stop - part.start, -1, -1, -1)
 
         for made in host.batches(paste, total, AT_ONCE):
             pasted.add(to_images(evened(made, even_size)))
-        return io.NodeOutput(pasted.whole, to_mask(evened(edge_share(box, height, width, feather), even_size)))
+        return io.NodeOutput(
+            pasted.whole, to_mask(evened(edge_share(box, height, width, feather), even_size))
+        )
 
 
 NODES = [CropSubject, PasteBack]

@@ -22,26 +22,47 @@ class Generate(io.ComfyNode):
             description="The source moved by a motion field, with what it hides made up.",
             inputs=[
                 sockets.Model.Input("model", tooltip="The model that estimated the field."),
-                io.Image.Input("source_image", tooltip="The still picture the field was estimated for."),
+                io.Image.Input(
+                    "source_image", tooltip="The still picture the field was estimated for."
+                ),
                 sockets.Field.Input("field", tooltip="From Estimate Motion, one per frame."),
                 io.Combo.Input("size", options=SIZES, default="source", tooltip=SIZE),
-                host.advanced(io.Boolean.Input("even_size", default=True, optional=True, tooltip=EVEN)),
+                host.advanced(
+                    io.Boolean.Input("even_size", default=True, optional=True, tooltip=EVEN)
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, one per field."),
                 io.Mask.Output(
                     display_name="occlusion",
-                    tooltip="What in them the source does not show and had to be made up, 1 = made up: to inpaint.",
+                    tooltip=(
+                        "What in them the source does not show and had to be made up, 1 = made up:"
+                        " to inpaint."
+                    ),
                 ),
             ],
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, source_image: Tensor, field: MotionField, size: str, even_size: bool = True) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: host.HostedModel,
+        source_image: Tensor,
+        field: MotionField,
+        size: str,
+        even_size: bool = True,
+    ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), one_of(SIZES, size, "size"))
-        work = host.batches(lambda part: stage.render(field[part].to(network.device)), len(field), at_once, lambda made: made[0][0])
+        stage = Stage.prepare(
+            network, to_pictures(source_image, "source_image"), one_of(SIZES, size, "size")
+        )
+        work = host.batches(
+            lambda part: stage.render(field[part].to(network.device)),
+            len(field),
+            at_once,
+            lambda made: made[0][0],
+        )
         images, masks = (Gathered(len(field), host.result_device()) for _ in range(2))
         for frames, occlusion in work:
             images.add(to_images(evened(frames, even_size)))

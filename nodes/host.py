@@ -1,4 +1,5 @@
-"""ComfyUI: the only file that touches it. Schemas, models in its memory, batches with progress, folders.
+"""ComfyUI: the only file that touches it. Schemas, models in its memory, batches with progress,
+folders.
 
 Facts of the host that the code leans on are told where they are used; the least version is 0.3.48.
 """
@@ -35,8 +36,15 @@ if TYPE_CHECKING:  # where there is no host to read, what comes from it may be a
 
 T = TypeVar("T")
 FOLDER = "motion"
-EXTENSIONS = {".safetensors", ".pth", ".pt", ".ckpt", ".tar"}  # the host sees vox-cpk.pth.tar as .tar
-BYTES_PER_PIXEL = 2500  # of one frame at the model's size, float32: what the widest layers of published networks need
+EXTENSIONS = {
+    ".safetensors",
+    ".pth",
+    ".pt",
+    ".ckpt",
+    ".tar",
+}  # the host sees vox-cpk.pth.tar as .tar
+# of one frame at the model's size, float32: what the widest layers of published networks need
+BYTES_PER_PIXEL = 2500
 log = logging.getLogger("comfyui_motion")
 
 
@@ -44,7 +52,9 @@ log = logging.getLogger("comfyui_motion")
 
 
 def schema(**fields: Any) -> io.Schema:
-    """A node's schema, less what this host's does not have (search_aliases, ...): an unknown name would take the whole pack down."""
+    """A node's schema, less what this host's does not have (search_aliases, ...): an unknown name
+    would take the whole pack down.
+    """
     known = {field.name for field in dataclasses.fields(io.Schema)}
     return io.Schema(**{name: value for name, value in fields.items() if name in known})
 
@@ -82,7 +92,10 @@ def told(node_id: str | None) -> Iterator[None]:
 
 
 class Holder(nn.Module):
-    """What the host moves from device to device. It sets `device` on it, which a MotionModel only tells."""
+    """What the host moves from device to device.
+
+    It sets `device` on it, which a MotionModel only tells.
+    """
 
     def __init__(self, model: MotionModel) -> None:
         super().__init__()
@@ -95,20 +108,33 @@ class Holder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HostedModel:
-    """A model in the host's care: what CM_MODEL carries. `model` may lie on any device; `ready` brings it."""
+    """A model in the host's care: what CM_MODEL carries. `model` may lie on any device; `ready`
+    brings it.
+    """
 
     model: MotionModel
     patcher: ModelPatcher
 
     @staticmethod
     def of(model: MotionModel) -> HostedModel:
-        return HostedModel(model, ModelPatcher(Holder(model), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()))
+        return HostedModel(
+            model,
+            ModelPatcher(
+                Holder(model),
+                load_device=mm.get_torch_device(),
+                offload_device=mm.unet_offload_device(),
+            ),
+        )
 
     def ready(self, frames: int = 1) -> MotionModel:
-        """The model on the device it runs on, with room made for so many frames at once: what lies there may have to go."""
+        """The model on the device it runs on, with room made for so many frames at once: what lies
+        there may have to go.
+        """
         room = frames * BYTES_PER_PIXEL * self.model.size**2 * self.model.dtype.itemsize // 4
         mm.load_models_gpu([self.patcher], memory_required=room, force_full_load=True)
-        return self.model.to(self.patcher.load_device)  # --novram loads part by part, which plain layers cannot run with
+        return self.model.to(
+            self.patcher.load_device
+        )  # --novram loads part by part, which plain layers cannot run with
 
 
 def result_device() -> torch.device:
@@ -128,13 +154,17 @@ class Progress:
     def __call__(self, done: int, picture: Tensor | None = None) -> None:
         """`picture`, C H W in 0..1, is shown while the work goes on."""
         mm.throw_exception_if_processing_interrupted()
-        self.bar.update_absolute(done, self.total, None if picture is None else ("JPEG", _thumbnail(picture), 512))
+        self.bar.update_absolute(
+            done, self.total, None if picture is None else ("JPEG", _thumbnail(picture), 512)
+        )
 
 
 def _thumbnail(picture: Tensor) -> Any:
     from PIL import Image
 
-    return Image.fromarray((picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy())
+    return Image.fromarray(
+        (picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
+    )
 
 
 def with_less(work: Callable[[int], T], size: int) -> T:
@@ -142,7 +172,10 @@ def with_less(work: Callable[[int], T], size: int) -> T:
     while True:
         try:
             return work(size)
-        except (mm.InterruptProcessingException, MotionError):  # first, for on some hosts OOM_EXCEPTION is Exception itself
+        except (
+            mm.InterruptProcessingException,
+            MotionError,
+        ):  # first, for on some hosts OOM_EXCEPTION is Exception itself
             raise
         except mm.OOM_EXCEPTION:
             if size <= 1:
@@ -152,8 +185,13 @@ def with_less(work: Callable[[int], T], size: int) -> T:
         mm.soft_empty_cache()
 
 
-def batches(work: Callable[[slice], T], total: int, size: int, show: Callable[[T], Tensor] | None = None) -> Iterator[T]:
-    """work(slice) for `total` frames, `size` at a time and fewer when memory runs out, in order. `show` picks a picture C H W to look at."""
+def batches(
+    work: Callable[[slice], T], total: int, size: int, show: Callable[[T], Tensor] | None = None
+) -> Iterator[T]:
+    """work(slice) for `total` frames, `size` at a time and fewer when memory runs out, in order.
+
+    `show` picks a picture C H W to look at.
+    """
     progress = Progress(total)
     done = 0
     while done < total:
@@ -177,7 +215,9 @@ def add_model_folder() -> None:
     with suppress(OSError):
         os.makedirs(folder, exist_ok=True)
     folder_paths.add_model_folder_path(FOLDER, folder)
-    folder_paths.folder_names_and_paths[FOLDER][1].update(EXTENSIONS)  # an empty set would list every file
+    folder_paths.folder_names_and_paths[FOLDER][1].update(
+        EXTENSIONS
+    )  # an empty set would list every file
 
 
 def model_files() -> list[str]:

@@ -6,7 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..comfyui_motion import InputError, Keypoints, best_reference, retarget
+from ..comfyui_motion import (
+    InputError,
+    Keypoints,
+    best_reference,
+    retarget,
+)
 from ..comfyui_motion.animate import fitted, frames_at_once
 from ..comfyui_motion.retarget import MODES
 from . import host, sockets
@@ -19,7 +24,9 @@ CATEGORY = "motion/keypoints"
 def real(keypoints: Any) -> Keypoints:
     """Keypoints, and no other thing that a model is driven by. Raises InputError."""
     if not isinstance(keypoints, Keypoints):
-        raise InputError("This model is driven by frames and has no keypoints to draw, smooth or save.")
+        raise InputError(
+            "This model is driven by frames and has no keypoints to draw, smooth or save."
+        )
     return keypoints
 
 
@@ -30,28 +37,59 @@ class ExtractKeypoints(io.ComfyNode):
             node_id="CM_ExtractKeypoints",
             display_name="Extract Keypoints",
             category=CATEGORY,
-            description="What the model says of each picture: its points, and how their surroundings turn and stretch.",
+            description=(
+                "What the model says of each picture: its points, and how their surroundings turn"
+                " and stretch."
+            ),
             search_aliases=["detect", "landmarks", "pose"],
             inputs=[
-                sockets.Model.Input("model", tooltip="From Load Motion Model. Keypoints mean something only to the model they come from."),
-                io.Image.Input("images", tooltip="Pictures of any size: the driving clip, or the still source."),
+                sockets.Model.Input(
+                    "model",
+                    tooltip=(
+                        "From Load Motion Model. Keypoints mean something only to the model they"
+                        " come from."
+                    ),
+                ),
+                io.Image.Input(
+                    "images", tooltip="Pictures of any size: the driving clip, or the still source."
+                ),
                 io.Image.Input(
                     "reference_image",
                     optional=True,
-                    tooltip="For models that follow points (flow): the picture in which they start. Left open, the first of the images; "
-                    "connect the source for mode absolute. Other models do without.",
+                    tooltip=(
+                        "For models that follow points (flow): the picture in which they start."
+                        " Left open, the first of the images; connect the source for mode absolute."
+                        " Other models do without."
+                    ),
                 ),
             ],
-            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="One set of points per picture.")],
+            outputs=[
+                sockets.Keypoints.Output(
+                    display_name="keypoints", tooltip="One set of points per picture."
+                )
+            ],
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, images: Tensor, reference_image: Tensor | None = None) -> io.NodeOutput:
+    def execute(
+        cls, model: host.HostedModel, images: Tensor, reference_image: Tensor | None = None
+    ) -> io.NodeOutput:
         frames = to_pictures(images)
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        reference = fitted(network, frames[:1] if reference_image is None else to_pictures(reference_image, "reference_image")[:1])
-        work = host.batches(lambda part: network.detect(fitted(network, frames[part]), reference=reference), len(frames), at_once)
+        reference = fitted(
+            network,
+            (
+                frames[:1]
+                if reference_image is None
+                else to_pictures(reference_image, "reference_image")[:1]
+            ),
+        )
+        work = host.batches(
+            lambda part: network.detect(fitted(network, frames[part]), reference=reference),
+            len(frames),
+            at_once,
+        )
         found = [keypoints.to(host.result_device()) for keypoints in work]
         return io.NodeOutput(found[0].join(found))
 
@@ -65,31 +103,60 @@ class RetargetKeypoints(io.ComfyNode):
             category=CATEGORY,
             description="Carries a performance over to a source with other proportions.",
             inputs=[
-                sockets.Keypoints.Input("driving_keypoints", tooltip="The performance: one set of points per frame."),
-                sockets.Keypoints.Input("source_keypoints", tooltip="The still picture's points, of the same model."),
+                sockets.Keypoints.Input(
+                    "driving_keypoints", tooltip="The performance: one set of points per frame."
+                ),
+                sockets.Keypoints.Input(
+                    "source_keypoints", tooltip="The still picture's points, of the same model."
+                ),
                 io.Combo.Input(
                     "mode",
                     options=list(MODES),
                     default="relative",
-                    tooltip="relative: the source's points, moved as the driver's have moved since the reference frame. "
-                    "absolute: the driver's points as they are. avd: a network's guess; connect the model.",
+                    tooltip=(
+                        "relative: the source's points, moved as the driver's have moved since the"
+                        " reference frame. absolute: the driver's points as they are. avd: a"
+                        " network's guess; connect the model."
+                    ),
                 ),
                 io.Boolean.Input(
-                    "adapt_scale", default=True, tooltip="Relative motion grows or shrinks with the size of the subject in the source."
+                    "adapt_scale",
+                    default=True,
+                    tooltip=(
+                        "Relative motion grows or shrinks with the size of the subject in the"
+                        " source."
+                    ),
                 ),
                 io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=3.0, step=0.05, tooltip="1 moves as far as the driver does, 0 not at all."
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="1 moves as far as the driver does, 0 not at all.",
                 ),
                 io.Int.Input(
                     "reference_frame",
                     default=0,
                     min=-1,
                     max=1_000_000,
-                    tooltip="The driving frame that relative motion is measured from: where the driver is posed most like the source. -1 finds it.",
+                    tooltip=(
+                        "The driving frame that relative motion is measured from: where the driver"
+                        " is posed most like the source. -1 finds it."
+                    ),
                 ),
-                sockets.Model.Input("model", optional=True, tooltip="Needed for mode avd alone: a checkpoint with an avd network."),
+                sockets.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Needed for mode avd alone: a checkpoint with an avd network.",
+                ),
             ],
-            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="The source's points, posed, one set per driving frame.")],
+            outputs=[
+                sockets.Keypoints.Output(
+                    display_name="keypoints",
+                    tooltip="The source's points, posed, one set per driving frame.",
+                )
+            ],
         )
 
     @classmethod
@@ -106,9 +173,19 @@ class RetargetKeypoints(io.ComfyNode):
         source = source_keypoints[:1]
         rest = resting(driving_keypoints, source, reference_frame)
         if mode != "avd" or model is None:
-            return io.NodeOutput(retarget(driving_keypoints, rest, source, mode, adapt_scale, strength))
+            return io.NodeOutput(
+                retarget(driving_keypoints, rest, source, mode, adapt_scale, strength)
+            )
         network = model.ready()
-        pose = retarget(driving_keypoints.to(network.device), None, source.to(network.device), mode, adapt_scale, strength, network)
+        pose = retarget(
+            driving_keypoints.to(network.device),
+            None,
+            source.to(network.device),
+            mode,
+            adapt_scale,
+            strength,
+            network,
+        )
         return io.NodeOutput(pose.to(host.result_device()))
 
 
@@ -118,7 +195,8 @@ def resting(driving: Any, source: Any, frame: int) -> Any:
         frame = best_reference(driving, source)
     if frame >= len(driving):
         raise InputError(
-            f"The reference frame {frame} lies beyond the end of the driving clip, which has {len(driving)}; frames count from 0."
+            f"The reference frame {frame} lies beyond the end of the driving clip, which has"
+            f" {len(driving)}; frames count from 0."
         )
     return driving[max(frame, 0)]
 
@@ -134,10 +212,19 @@ class SmoothKeypoints(io.ComfyNode):
             inputs=[
                 sockets.Keypoints.Input("keypoints", tooltip="A whole clip's points, in order."),
                 io.Float.Input(
-                    "sigma", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Width of the Gaussian, in frames. 0 changes nothing."
+                    "sigma",
+                    default=1.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.1,
+                    tooltip="Width of the Gaussian, in frames. 0 changes nothing.",
                 ),
             ],
-            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="As many sets of points, moving more calmly.")],
+            outputs=[
+                sockets.Keypoints.Output(
+                    display_name="keypoints", tooltip="As many sets of points, moving more calmly."
+                )
+            ],
         )
 
     @classmethod
@@ -157,7 +244,10 @@ class KeypointsToJSON(io.ComfyNode):
             outputs=[
                 io.String.Output(
                     display_name="json",
-                    tooltip="A versioned JSON document; positions are (x, y), -1 to 1 from the first pixel's centre to the last's.",
+                    tooltip=(
+                        "A versioned JSON document; positions are (x, y), -1 to 1 from the first"
+                        " pixel's centre to the last's."
+                    ),
                 )
             ],
         )
@@ -175,8 +265,15 @@ class KeypointsFromJSON(io.ComfyNode):
             display_name="Keypoints from JSON",
             category=CATEGORY,
             description="Keypoints out of text that Keypoints to JSON made.",
-            inputs=[io.String.Input("json", multiline=True, default="", tooltip="The JSON document.")],
-            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="The keypoints in it, for the model they came from.")],
+            inputs=[
+                io.String.Input("json", multiline=True, default="", tooltip="The JSON document.")
+            ],
+            outputs=[
+                sockets.Keypoints.Output(
+                    display_name="keypoints",
+                    tooltip="The keypoints in it, for the model they came from.",
+                )
+            ],
         )
 
     @classmethod

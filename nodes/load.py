@@ -11,19 +11,33 @@ from .convert import one_of
 from .host import io
 
 DEFAULT = "flow (needs no weights)"
-OURS = {"puppets (learned, comes with the pack)": "puppets"}  # as the list shows them, and as load() knows them
+OURS = {
+    "puppets (learned, comes with the pack)": "puppets"
+}  # as the list shows them, and as load() knows them
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 def switch(name: str, tooltip: str) -> Any:
-    return host.advanced(io.Combo.Input(name, options=[PUBLISHED, *SWITCH], default=PUBLISHED, optional=True, tooltip=tooltip))
+    return host.advanced(
+        io.Combo.Input(
+            name, options=[PUBLISHED, *SWITCH], default=PUBLISHED, optional=True, tooltip=tooltip
+        )
+    )
 
 
 def number(name: str, tooltip: str, unset: float = 0.0) -> Any:
     return host.advanced(
-        io.Float.Input(name, default=unset, min=unset, max=1000.0, step=0.001, optional=True, tooltip=f"{tooltip} {unset:g}: as published.")
+        io.Float.Input(
+            name,
+            default=unset,
+            min=unset,
+            max=1000.0,
+            step=0.001,
+            optional=True,
+            tooltip=f"{tooltip} {unset:g}: as published.",
+        )
     )
 
 
@@ -34,7 +48,10 @@ class LoadModel(io.ComfyNode):
             node_id="CM_LoadModel",
             display_name="Load Motion Model",
             category="motion",
-            description="Loads a motion-transfer checkpoint from models/motion, of any family that is known, or the default, which needs none.",
+            description=(
+                "Loads a motion-transfer checkpoint from models/motion, of any family that is"
+                " known, or the default, which needs none."
+            ),
             search_aliases=[
                 "fomm",
                 "first order motion",
@@ -52,9 +69,13 @@ class LoadModel(io.ComfyNode):
                     "model_name",
                     options=[DEFAULT, *OURS, *host.model_files()],
                     default=DEFAULT,
-                    tooltip="The default follows the driving clip by optical flow, on any subject, with nothing to download. "
-                    "puppets, small and learned from drawings, is what finds faces: connect it as a finder. "
-                    "Checkpoints put in models/motion are listed after them, just as they are published (vox-cpk.pth.tar must not be unpacked).",
+                    tooltip=(
+                        "The default follows the driving clip by optical flow, on any subject, with"
+                        " nothing to download. puppets, small and learned from drawings, is what"
+                        " finds faces: connect it as a finder. Checkpoints put in models/motion are"
+                        " listed after them, just as they are published (vox-cpk.pth.tar must not"
+                        " be unpacked)."
+                    ),
                 ),
                 host.advanced(
                     io.Combo.Input(
@@ -62,13 +83,16 @@ class LoadModel(io.ComfyNode):
                         options=list(PRECISIONS),
                         default="float32",
                         optional=True,
-                        tooltip="Of what paints pictures; keypoints stay float32. The half sizes are faster: float16 on a GPU, "
-                        "bfloat16 on recent processors.",
+                        tooltip=(
+                            "Of what paints pictures; keypoints stay float32. The half sizes are"
+                            " faster: float16 on a GPU, bfloat16 on recent processors."
+                        ),
                     )
                 ),
                 switch(
                     "align_corners",
-                    "How pictures are sampled. No tensor tells; change it when everything seems shifted or slightly swollen.",
+                    "How pictures are sampled. No tensor tells; change it when everything seems"
+                    " shifted or slightly swollen.",
                 ),
                 host.advanced(
                     io.Combo.Input(
@@ -76,25 +100,53 @@ class LoadModel(io.ComfyNode):
                         options=[PUBLISHED, "0", "3"],
                         default=PUBLISHED,
                         optional=True,
-                        tooltip="Padding of the layer that finds keypoints. No tensor tells; change it when keypoints lie too near the centre.",
+                        tooltip=(
+                            "Padding of the layer that finds keypoints. No tensor tells; change it"
+                            " when keypoints lie too near the centre."
+                        ),
                     )
                 ),
-                number("temperature", "How sharply keypoints are located on their heatmaps (published: 0.1)."),
-                number("keypoint_variance", "How wide each keypoint is drawn for the motion network (published: 0.01)."),
+                number(
+                    "temperature",
+                    "How sharply keypoints are located on their heatmaps (published: 0.1).",
+                ),
+                number(
+                    "keypoint_variance",
+                    "How wide each keypoint is drawn for the motion network (published: 0.01).",
+                ),
                 switch("skips", "MRAA: whether the generator has skip connections."),
-                switch("revert_axis_swap", "MRAA: whether a region that seems to turn by half a turn is turned back."),
-                switch("covariance_heatmaps", "MRAA: whether each region is drawn as wide as it is, not as wide as all others."),
-                switch("visibility", "Co-part: whether what a part leaves behind counts as hidden."),
+                switch(
+                    "revert_axis_swap",
+                    "MRAA: whether a region that seems to turn by half a turn is turned back.",
+                ),
+                switch(
+                    "covariance_heatmaps",
+                    "MRAA: whether each region is drawn as wide as it is, not as wide as all"
+                    " others.",
+                ),
+                switch(
+                    "visibility", "Co-part: whether what a part leaves behind counts as hidden."
+                ),
                 host.advanced(
                     io.String.Input(
                         "norm",
                         default=PUBLISHED,
                         optional=True,
-                        tooltip="Monkey-Net: what heatmaps are divided by, a number or the word sum.",
+                        tooltip=(
+                            "Monkey-Net: what heatmaps are divided by, a number or the word sum."
+                        ),
                     )
                 ),
-                number("clip_variance", "Monkey-Net: no covariance is narrower than this, and with 0 any may be.", -1.0),
-                number("scale", "Monkey-Net: by how much pictures shrink for the detector and the motion network."),
+                number(
+                    "clip_variance",
+                    "Monkey-Net: no covariance is narrower than this, and with 0 any may be.",
+                    -1.0,
+                ),
+                number(
+                    "scale",
+                    "Monkey-Net: by how much pictures shrink for the detector and the motion"
+                    " network.",
+                ),
                 host.advanced(
                     io.Int.Input(
                         "size",
@@ -102,14 +154,23 @@ class LoadModel(io.ComfyNode):
                         min=0,
                         max=4096,
                         optional=True,
-                        tooltip="Side of the square pictures it was trained on, in pixels. 0: as published.",
+                        tooltip=(
+                            "Side of the square pictures it was trained on, in pixels. 0: as"
+                            " published."
+                        ),
                     )
                 ),
             ],
             outputs=[
-                sockets.Model.Output(display_name="model", tooltip="The model, for every node that asks for one."),
+                sockets.Model.Output(
+                    display_name="model", tooltip="The model, for every node that asks for one."
+                ),
                 io.String.Output(
-                    display_name="report", tooltip="What the file was recognised as, and what had to be assumed because no tensor tells."
+                    display_name="report",
+                    tooltip=(
+                        "What the file was recognised as, and what had to be assumed because no"
+                        " tensor tells."
+                    ),
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -117,7 +178,11 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
-        return True if model_name in (None, DEFAULT, *OURS) or host.model_path(model_name) else missing(model_name)
+        return (
+            True
+            if model_name in (None, DEFAULT, *OURS) or host.model_path(model_name)
+            else missing(model_name)
+        )
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **_: Any) -> Any:
@@ -149,7 +214,9 @@ def missing(name: str) -> str:
 def chosen(options: dict[str, Any]) -> dict[str, Any]:
     """Of the advanced inputs, those that are not left as published, as keywords of `load`."""
     unset = {"clip_variance": -1, "temperature": 0, "keypoint_variance": 0, "scale": 0, "size": 0}
-    changed = {name: value for name, value in options.items() if value != unset.get(name, PUBLISHED)}
+    changed = {
+        name: value for name, value in options.items() if value != unset.get(name, PUBLISHED)
+    }
     return {name: _meant(value) for name, value in changed.items()}
 
 
@@ -161,12 +228,17 @@ def _meant(value: Any) -> Any:
     try:
         return int(value) if value.isdecimal() else float(value)
     except ValueError:
-        raise InputError(f"{value!r} is no value for an option; leave it {PUBLISHED!r}, or give a number.") from None
+        raise InputError(
+            f"{value!r} is no value for an option; leave it {PUBLISHED!r}, or give a number."
+        ) from None
 
 
 def report(model: MotionModel) -> str:
     """What was recognised and assumed."""
-    return str(model.inspection or f"{model.family}: comes with the pack and needs no weights; any subject, any size")
+    return str(
+        model.inspection
+        or f"{model.family}: comes with the pack and needs no weights; any subject, any size"
+    )
 
 
 NODES = [LoadModel]

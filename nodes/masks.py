@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def shaped(maps: Tensor, threshold: float = 0.0, grow: int = 0, feather: float = 0.0) -> Tensor:
-    """A soft mask made hard at the threshold (0: left soft), grown by so many pixels, and feathered over so many, in that order."""
+    """A soft mask made hard at the threshold (0: left soft), grown by so many pixels, and feathered
+    over so many, in that order.
+    """
     if threshold > 0:
         maps = (maps >= threshold).to(maps.dtype)
     if grow:
@@ -16,9 +18,15 @@ def shaped(maps: Tensor, threshold: float = 0.0, grow: int = 0, feather: float =
 
 
 def grown(maps: Tensor, pixels: int) -> Tensor:
-    """The largest value within so many pixels, along rows and then along columns; the edge goes on as it is."""
-    rows = F.max_pool2d(F.pad(maps, (pixels, pixels, 0, 0), mode="replicate"), (1, 2 * pixels + 1), stride=1)
-    return F.max_pool2d(F.pad(rows, (0, 0, pixels, pixels), mode="replicate"), (2 * pixels + 1, 1), stride=1)
+    """The largest value within so many pixels, along rows and then along columns; the edge goes on
+    as it is.
+    """
+    rows = F.max_pool2d(
+        F.pad(maps, (pixels, pixels, 0, 0), mode="replicate"), (1, 2 * pixels + 1), stride=1
+    )
+    return F.max_pool2d(
+        F.pad(rows, (0, 0, pixels, pixels), mode="replicate"), (2 * pixels + 1, 1), stride=1
+    )
 
 
 def blurred(maps: Tensor, sigma: float) -> Tensor:

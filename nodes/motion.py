@@ -19,30 +19,50 @@ class EstimateMotion(io.ComfyNode):
             node_id="CM_EstimateMotion",
             display_name="Estimate Motion",
             category="motion/field",
-            description="For every pixel of every frame, where in the source it comes from: the motion field, and what the source does not show.",
+            description=(
+                "For every pixel of every frame, where in the source it comes from: the motion"
+                " field, and what the source does not show."
+            ),
             search_aliases=["optical flow", "dense motion", "warp field"],
             inputs=[
-                sockets.Model.Input("model", tooltip="From Load Motion Model; the keypoints must be its own."),
+                sockets.Model.Input(
+                    "model", tooltip="From Load Motion Model; the keypoints must be its own."
+                ),
                 io.Image.Input("source_image", tooltip="The still picture, of any size."),
                 sockets.Keypoints.Input(
-                    "driving_keypoints", tooltip="The pose for each frame, from Retarget Keypoints; or a driver's own, for mode absolute."
+                    "driving_keypoints",
+                    tooltip=(
+                        "The pose for each frame, from Retarget Keypoints; or a driver's own, for"
+                        " mode absolute."
+                    ),
                 ),
             ],
             outputs=[
                 sockets.Field.Output(
                     display_name="field",
-                    tooltip="One field per pose, over the whole picture: it moves pictures, masks and keypoints of any size, and Generate makes frames of it.",
+                    tooltip=(
+                        "One field per pose, over the whole picture: it moves pictures, masks and"
+                        " keypoints of any size, and Generate makes frames of it."
+                    ),
                 )
             ],
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, source_image: Tensor, driving_keypoints: Any) -> io.NodeOutput:
+    def execute(
+        cls, model: host.HostedModel, source_image: Tensor, driving_keypoints: Any
+    ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
         stage = Stage.prepare(network, to_pictures(source_image, "source_image"), "source")
-        work = host.batches(lambda part: network.motion(stage.portrait, driving_keypoints[part]), len(driving_keypoints), at_once)
-        fields = [field.straightened().to(host.result_device()) for field in work]  # stretched, it covers the whole picture
+        work = host.batches(
+            lambda part: network.motion(stage.portrait, driving_keypoints[part]),
+            len(driving_keypoints),
+            at_once,
+        )
+        fields = [
+            field.straightened().to(host.result_device()) for field in work
+        ]  # stretched, it covers the whole picture
         return io.NodeOutput(fields[0].join(fields))
 
 

@@ -16,12 +16,27 @@ class OcclusionMask(io.ComfyNode):
             node_id="CM_OcclusionMask",
             display_name="Occlusion Mask",
             category="motion/field",
-            description="What comes to light in each frame that the source does not show: for inpainting, or to see where a model must invent.",
+            description=(
+                "What comes to light in each frame that the source does not show: for inpainting,"
+                " or to see where a model must invent."
+            ),
             search_aliases=["visibility", "disocclusion", "inpaint mask"],
             inputs=[
                 sockets.Field.Input("field", tooltip="From Estimate Motion or Animate Picture."),
-                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Of the mask, in pixels. 0: the field's own."),
-                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Of the mask, in pixels. 0: the field's own."),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    tooltip="Of the mask, in pixels. 0: the field's own.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    tooltip="Of the mask, in pixels. 0: the field's own.",
+                ),
                 io.Float.Input(
                     "threshold",
                     default=0.0,
@@ -29,17 +44,40 @@ class OcclusionMask(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="From here on all is occluded and below nothing. 0: soft, as the model has it.",
+                    tooltip=(
+                        "From here on all is occluded and below nothing. 0: soft, as the model"
+                        " has it."
+                    ),
                 ),
                 io.Int.Input(
-                    "grow", default=0, min=-512, max=512, optional=True, tooltip="Pixels by which the mask grows, or shrinks below 0."
+                    "grow",
+                    default=0,
+                    min=-512,
+                    max=512,
+                    optional=True,
+                    tooltip="Pixels by which the mask grows, or shrinks below 0.",
                 ),
                 io.Float.Input(
-                    "feather", default=0.0, min=0.0, max=256.0, step=0.5, optional=True, tooltip="Width of the soft edge, in pixels."
+                    "feather",
+                    default=0.0,
+                    min=0.0,
+                    max=256.0,
+                    step=0.5,
+                    optional=True,
+                    tooltip="Width of the soft edge, in pixels.",
                 ),
-                io.Boolean.Input("invert", default=False, optional=True, tooltip="1 = visible in the source, 0 = occluded."),
+                io.Boolean.Input(
+                    "invert",
+                    default=False,
+                    optional=True,
+                    tooltip="1 = visible in the source, 0 = occluded.",
+                ),
             ],
-            outputs=[io.Mask.Output(display_name="mask", tooltip="One mask per frame, 1 = occluded, to inpaint.")],
+            outputs=[
+                io.Mask.Output(
+                    display_name="mask", tooltip="One mask per frame, 1 = occluded, to inpaint."
+                )
+            ],
         )
 
     @classmethod
@@ -55,7 +93,11 @@ class OcclusionMask(io.ComfyNode):
     ) -> io.NodeOutput:
         size = height or field.size[0], width or field.size[1]
         mask = Gathered(len(field), host.result_device())
-        for maps in host.batches(lambda part: shaped(field[part].occlusion_mask(*size), threshold, grow, feather), len(field), 16):
+        for maps in host.batches(
+            lambda part: shaped(field[part].occlusion_mask(*size), threshold, grow, feather),
+            len(field),
+            16,
+        ):
             mask.add(to_mask(1 - maps if invert else maps))
         return io.NodeOutput(mask.whole)
 

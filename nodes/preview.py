@@ -10,13 +10,16 @@ from torch import Tensor
 
 from ..comfyui_motion import InputError, MotionField
 from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
-from ..comfyui_motion.picture import to_rgb
+from ..comfyui_motion.media.picture import to_rgb
 from . import host, sockets
 from .convert import Gathered, resized, to_images, to_pictures
 from .host import io
 from .keypoints import real
 
-HEIGHT = "Of the preview, in pixels, so that long clips stay small; the width follows, both even. 0: the images' own size."
+HEIGHT = (
+    "Of the preview, in pixels, so that long clips stay small; the width follows, both even. 0: the"
+    " images' own size."
+)
 OPACITY = "How far the drawing covers the images, where there are any."
 
 
@@ -27,25 +30,41 @@ class PreviewKeypoints(io.ComfyNode):
             node_id="CM_PreviewKeypoints",
             display_name="Preview Keypoints",
             category="motion/preview",
-            description="A dot on each point, one colour a point, and two strokes for how its surroundings turn and stretch.",
+            description=(
+                "A dot on each point, one colour a point, and two strokes for how its surroundings"
+                " turn and stretch."
+            ),
             inputs=[
                 sockets.Keypoints.Input("keypoints", tooltip="Any keypoints."),
                 io.Image.Input(
-                    "images", optional=True, tooltip="What to draw on: one picture, or one per set of points. Left open: black."
+                    "images",
+                    optional=True,
+                    tooltip=(
+                        "What to draw on: one picture, or one per set of points. Left open: black."
+                    ),
                 ),
                 io.Boolean.Input(
-                    "frames", default=True, optional=True, tooltip="Draw each point's local frame too, where the model has them."
+                    "frames",
+                    default=True,
+                    optional=True,
+                    tooltip="Draw each point's local frame too, where the model has them.",
                 ),
                 io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
             ],
-            outputs=[io.Image.Output(display_name="preview", tooltip="One picture per set of points.")],
+            outputs=[
+                io.Image.Output(display_name="preview", tooltip="One picture per set of points.")
+            ],
         )
 
     @classmethod
-    def execute(cls, keypoints: Any, images: Tensor | None = None, frames: bool = True, height: int = 384) -> io.NodeOutput:
+    def execute(
+        cls, keypoints: Any, images: Tensor | None = None, frames: bool = True, height: int = 384
+    ) -> io.NodeOutput:
         points = real(keypoints)
         under = backdrop(images, len(points), height, (512, 512))
-        return io.NodeOutput(drawn(lambda part: draw_keypoints(under(part), points[part], frames), len(points)))
+        return io.NodeOutput(
+            drawn(lambda part: draw_keypoints(under(part), points[part], frames), len(points))
+        )
 
 
 class PreviewField(io.ComfyNode):
@@ -55,25 +74,51 @@ class PreviewField(io.ComfyNode):
             node_id="CM_PreviewField",
             display_name="Preview Field",
             category="motion/preview",
-            description="Where each pixel reads from: the hue is the direction, the saturation how far; what the source does not show is dark.",
+            description=(
+                "Where each pixel reads from: the hue is the direction, the saturation how far;"
+                " what the source does not show is dark."
+            ),
             search_aliases=["optical flow", "flow visualization"],
             inputs=[
                 sockets.Field.Input("field", tooltip="Any motion field."),
                 io.Image.Input(
-                    "images", optional=True, tooltip="What to draw on: one picture, or one per field. Left open: the field alone."
+                    "images",
+                    optional=True,
+                    tooltip=(
+                        "What to draw on: one picture, or one per field. Left open: the field"
+                        " alone."
+                    ),
                 ),
-                io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY),
+                io.Float.Input(
+                    "opacity",
+                    default=0.6,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip=OPACITY,
+                ),
                 io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
             ],
             outputs=[io.Image.Output(display_name="preview", tooltip="One picture per field.")],
         )
 
     @classmethod
-    def execute(cls, field: MotionField, images: Tensor | None = None, opacity: float = 0.6, height: int = 384) -> io.NodeOutput:
+    def execute(
+        cls,
+        field: MotionField,
+        images: Tensor | None = None,
+        opacity: float = 0.6,
+        height: int = 384,
+    ) -> io.NodeOutput:
         under = backdrop(images, len(field), height, field.size)
         field = field.of_source()
-        moved = (field.grid - field.identity(1, *field.size, field.grid).grid).norm(dim=-1).flatten()
-        reach = float(moved[:: len(moved) // 100_000 + 1].quantile(0.99))  # of the whole clip, or colours would flicker
+        moved = (
+            (field.grid - field.identity(1, *field.size, field.grid).grid).norm(dim=-1).flatten()
+        )
+        reach = float(
+            moved[:: len(moved) // 100_000 + 1].quantile(0.99)
+        )  # of the whole clip, or colours would flicker
 
         def draw(part: slice) -> Tensor:
             pictures = under(part).cpu()
@@ -93,28 +138,54 @@ class PreviewParts(io.ComfyNode):
             description="Each part in a colour of its own.",
             inputs=[
                 sockets.Parts.Input("parts", tooltip="From Segment Parts."),
-                io.Image.Input("images", optional=True, tooltip="What to draw on: one picture, or one per segmentation. Left open: black."),
-                io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    tooltip=(
+                        "What to draw on: one picture, or one per segmentation. Left open: black."
+                    ),
+                ),
+                io.Float.Input(
+                    "opacity",
+                    default=0.6,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip=OPACITY,
+                ),
                 io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
             ],
-            outputs=[io.Image.Output(display_name="preview", tooltip="One picture per segmentation.")],
+            outputs=[
+                io.Image.Output(display_name="preview", tooltip="One picture per segmentation.")
+            ],
         )
 
     @classmethod
-    def execute(cls, parts: Tensor, images: Tensor | None = None, opacity: float = 0.6, height: int = 384) -> io.NodeOutput:
+    def execute(
+        cls, parts: Tensor, images: Tensor | None = None, opacity: float = 0.6, height: int = 384
+    ) -> io.NodeOutput:
         under = backdrop(images, len(parts), height, parts.shape[-2:])
         opacity = 1.0 if images is None else opacity
-        return io.NodeOutput(drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts)))
+        return io.NodeOutput(
+            drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts))
+        )
 
 
-def backdrop(images: Tensor | None, total: int, height: int, own: tuple[int, ...]) -> Callable[[slice], Tensor]:
-    """part → the pictures to draw on, B 3 H W of that height: the images, or black of the aspect of `own`. Raises InputError."""
+def backdrop(
+    images: Tensor | None, total: int, height: int, own: tuple[int, ...]
+) -> Callable[[slice], Tensor]:
+    """part → the pictures to draw on, B 3 H W of that height: the images, or black of the aspect of
+    `own`. Raises InputError.
+    """
     if images is None:
         black = torch.zeros(1, 3, *even_size(own, height or own[0]))
         return lambda part: black.expand(part.stop - part.start, -1, -1, -1)
     pictures = to_pictures(images)
     if len(pictures) not in (1, total):
-        raise InputError(f"There are {total} frames to draw; give one image or {total}, not {len(pictures)}.")
+        raise InputError(
+            f"There are {total} frames to draw; give one image or {total}, not {len(pictures)}."
+        )
     size = even_size(pictures.shape[-2:], height) if height else pictures.shape[-2:]
 
     def under(part: slice) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from .host import io
 
 Model = io.Custom("CM_MODEL")  # host.HostedModel
-Keypoints = io.Custom("CM_KEYPOINTS")  # comfyui_motion.Keypoints, or what a family without points is driven by
+Keypoints = io.Custom(
+    "CM_KEYPOINTS"
+)  # comfyui_motion.Keypoints, or what a family without points is driven by
 Field = io.Custom(
     "CM_FIELD"
 )  # comfyui_motion.MotionField over the whole picture, read corner-aligned; what moves pictures by it asks for of_source()

@@ -20,15 +20,28 @@ class WarpImage(io.ComfyNode):
             node_id="CM_WarpImage",
             display_name="Warp Image",
             category="motion/field",
-            description="Any picture, moved by a motion field at its own size: another version of the source, a texture, a matte painting.",
+            description=(
+                "Any picture, moved by a motion field at its own size: another version of the"
+                " source, a texture, a matte painting."
+            ),
             inputs=[
                 sockets.Field.Input("field", tooltip="The motion, one field per frame."),
                 io.Image.Input(
-                    "image", tooltip="One picture for all frames, or one per frame; of any size, laid over the source as a whole."
+                    "image",
+                    tooltip=(
+                        "One picture for all frames, or one per frame; of any size, laid over the"
+                        " source as a whole."
+                    ),
                 ),
-                io.Combo.Input("edge", options=list(EDGES), default="repeat", optional=True, tooltip=EDGE),
+                io.Combo.Input(
+                    "edge", options=list(EDGES), default="repeat", optional=True, tooltip=EDGE
+                ),
             ],
-            outputs=[io.Image.Output(display_name="images", tooltip="The picture in motion, one per field.")],
+            outputs=[
+                io.Image.Output(
+                    display_name="images", tooltip="The picture in motion, one per field."
+                )
+            ],
         )
 
     @classmethod
@@ -44,13 +57,26 @@ class WarpMask(io.ComfyNode):
             node_id="CM_WarpMask",
             display_name="Warp Mask",
             category="motion/field",
-            description="A mask drawn on the still source, moved by a motion field: it follows the subject through the clip.",
+            description=(
+                "A mask drawn on the still source, moved by a motion field: it follows the subject"
+                " through the clip."
+            ),
             inputs=[
                 sockets.Field.Input("field", tooltip="The motion, one field per frame."),
-                io.Mask.Input("mask", tooltip="One mask for all frames, or one per frame; of any size, laid over the source as a whole."),
-                io.Combo.Input("edge", options=list(EDGES), default="black", optional=True, tooltip=EDGE),
+                io.Mask.Input(
+                    "mask",
+                    tooltip=(
+                        "One mask for all frames, or one per frame; of any size, laid over the"
+                        " source as a whole."
+                    ),
+                ),
+                io.Combo.Input(
+                    "edge", options=list(EDGES), default="black", optional=True, tooltip=EDGE
+                ),
             ],
-            outputs=[io.Mask.Output(display_name="mask", tooltip="The mask in motion, one per field.")],
+            outputs=[
+                io.Mask.Output(display_name="mask", tooltip="The mask in motion, one per field.")
+            ],
         )
 
     @classmethod
@@ -62,10 +88,17 @@ def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:
     """B C H W of as many frames as the field has. Raises InputError."""
     padding = EDGES[one_of(EDGES, edge, "edge")]
     if len(pictures) not in (1, len(field)):
-        raise InputError(f"A field of {len(field)} frames moves one picture or {len(field)} of them, not {len(pictures)}.")
+        raise InputError(
+            f"A field of {len(field)} frames moves one picture or {len(field)} of them, not"
+            f" {len(pictures)}."
+        )
     field = field.of_source()
     moved = Gathered(len(field), host.result_device())
-    for batch in host.batches(lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], padding), len(field), 16):
+    for batch in host.batches(
+        lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], padding),
+        len(field),
+        16,
+    ):
         moved.add(batch)
     return moved.whole
 

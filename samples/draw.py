@@ -34,12 +34,20 @@ TOM = Character(
 )  # fmt: skip
 
 
-# --- light -------------------------------------------------------------------------------------------------------------------
+# --- light
+# -------------------------------------------------------------------------------------------------------------------
 
-EYE_Z, MIDDLE, SPAN = 9.0, -0.14, 1.66  # the camera's distance, its height, and half of what it sees at the head
+EYE_Z, MIDDLE, SPAN = (
+    9.0,
+    -0.14,
+    1.66,
+)  # the camera's distance, its height, and half of what it sees at the head
 NEAR, FAR = 7.2, 10.7  # where rays start and give up
 CHUNK = 1 << 15  # rays at a time: what the processor's cache holds
-KEY, RIM = (torch.nn.functional.normalize(torch.tensor(v), dim=0).tolist() for v in ((-0.55, 0.62, 0.72), (0.85, 0.35, -0.45)))
+KEY, RIM = (
+    torch.nn.functional.normalize(torch.tensor(v), dim=0).tolist()
+    for v in ((-0.55, 0.62, 0.72), (0.85, 0.35, -0.45))
+)
 
 
 def rays(size: int) -> Tensor:
@@ -61,7 +69,9 @@ def march(view: Tensor, t: Tensor, steps: int, distance) -> Tensor:
     for _ in range(steps):
         d = distance(along(view, t))
         t = t + 0.85 * d
-        reached[going] = torch.where((d < 0.03) & (t < FAR), t, FAR)  # what only grazes and never arrives stays far
+        reached[going] = torch.where(
+            (d < 0.03) & (t < FAR), t, FAR
+        )  # what only grazes and never arrives stays far
         on = (d > 0.002) & (t < FAR)
         if not on.any():
             break
@@ -71,15 +81,24 @@ def march(view: Tensor, t: Tensor, steps: int, distance) -> Tensor:
 
 
 def depth(size: int, who: Character, pose: Pose) -> Tensor:
-    """Length of every ray, found first on a coarse grid, for a body swollen beyond its finest relief. H W"""
+    """Length of every ray, found first on a coarse grid, for a body swollen beyond its finest
+    relief. H W
+    """
     coarse, swell = size // 4, 0.11
     start = torch.full((coarse * coarse,), NEAR)
-    start = march(rays(coarse).flatten(1), start, 60, lambda p: solids(p, who, pose, fine=False).amin(dim=0) - swell)
+    start = march(
+        rays(coarse).flatten(1),
+        start,
+        60,
+        lambda p: solids(p, who, pose, fine=False).amin(dim=0) - swell,
+    )
     start = -max_pool2d(-start.view(1, 1, coarse, coarse), 3, 1, 1)
     start = interpolate(start, (size, size)).flatten()
     t, view = torch.full((size * size,), FAR), rays(size).flatten(1)
     for part in (start < FAR).nonzero()[:, 0].split(CHUNK):
-        t[part] = march(view[:, part], start[part] - 0.01, 70, lambda p: solids(p, who, pose).amin(dim=0))
+        t[part] = march(
+            view[:, part], start[part] - 0.01, 70, lambda p: solids(p, who, pose).amin(dim=0)
+        )
     return t.view(size, size)
 
 
@@ -87,7 +106,9 @@ def normal(p, who: Character, pose: Pose) -> Tensor:
     """By differences on a tetrahedron. 3 N"""
     total = 0
     for corner in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
-        d = solids(tuple(a + 0.003 * c for a, c in zip(p, corner, strict=True)), who, pose).amin(dim=0)
+        d = solids(tuple(a + 0.003 * c for a, c in zip(p, corner, strict=True)), who, pose).amin(
+            dim=0
+        )
         total = total + torch.tensor(corner)[:, None] * d
     return total / total.norm(dim=0).clamp(min=1e-6)
 
@@ -108,7 +129,9 @@ def openness(p, n: Tensor, who: Character, pose: Pose) -> Tensor:
     """How much of the sky a point sees. 0..1"""
     hidden = 0
     for reach in (0.05, 0.14, 0.32):
-        d = solids(tuple(a + reach * b for a, b in zip(p, n, strict=True)), who, pose, False).amin(dim=0)
+        d = solids(tuple(a + reach * b for a, b in zip(p, n, strict=True)), who, pose, False).amin(
+            dim=0
+        )
         hidden = hidden + (reach - d).clamp(min=0) / reach
     return (1 - 0.36 * hidden).clamp(0, 1)
 
@@ -122,9 +145,14 @@ def tint(red: float, green: float, blue: float) -> Tensor:
 
 
 def diffuse(n: Tensor, lit: Tensor, sky: Tensor, skin: Tensor) -> Tensor:
-    """A warm key, a cool sky and a warm bounce from below. Light bleeds through skin, red most. 3 N"""
+    """A warm key, a cool sky and a warm bounce from below.
+
+    Light bleeds through skin, red most. 3 N
+    """
     soft = skin * tint(0.34, 0.15, 0.1)
-    key = ((dot(n, KEY) + soft) / (1 + soft)).clamp(min=0) * mix(lit, torch.ones_like(lit), soft * 0.35)
+    key = ((dot(n, KEY) + soft) / (1 + soft)).clamp(min=0) * mix(
+        lit, torch.ones_like(lit), soft * 0.35
+    )
     above = sky * (0.5 + 0.5 * n[1]) * tint(0.50, 0.58, 0.72)
     below = sky * (0.5 - 0.5 * n[1]) * tint(0.36, 0.25, 0.19)
     return key * tint(2.0, 1.82, 1.58) + above + below
@@ -141,13 +169,24 @@ def shade(view: Tensor, t: Tensor, who: Character, pose: Pose) -> Tensor:
     rim = dot(n, RIM).clamp(min=0) * (0.25 + edge) * sky * tint(1.0, 0.95, 1.0)
     half = torch.tensor(KEY)[:, None] - view
     shine = (dot(n, half) / half.norm(dim=0)).clamp(min=0)
-    hot = gloss * lit * (0.09 * shine**10 + 0.22 * gloss * shine**50) * torch.where(material == GOLD, albedo * 6, 1.0)
+    hot = (
+        gloss
+        * lit
+        * (0.09 * shine**10 + 0.22 * gloss * shine**50)
+        * torch.where(material == GOLD, albedo * 6, 1.0)
+    )
     glint = torch.where(material == EYES, 2.0, 0.0) * step(0.985, 0.993, shine)
     down = torch.where(material == HAIR, 0.15, 0.0) * edge * sky
-    return albedo * (diffuse(n, lit, sky, material == SKIN) + 2.4 * rim + down) + hot + 0.1 * rim + glint
+    return (
+        albedo * (diffuse(n, lit, sky, material == SKIN) + 2.4 * rim + down)
+        + hot
+        + 0.1 * rim
+        + glint
+    )
 
 
-# --- picture -----------------------------------------------------------------------------------------------------------------
+# --- picture
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -161,26 +200,39 @@ def backdrop(size: int, who: Character, seed: int) -> Tensor:
         for _ in range(60000 // length):
             x, y = rng.uniform(-30, work + 30, 2)
             glow = math.exp(-((x - work * 0.3) ** 2 + (y - work * 0.35) ** 2) / (0.45 * work) ** 2)
-            tone = mix(mix(paints[0], paints[1], min(1, y / work + 0.2 - 0.6 * glow)), dab(paints, glow, rng), 0.35)
+            tone = mix(
+                mix(paints[0], paints[1], min(1, y / work + 0.2 - 0.6 * glow)),
+                dab(paints, glow, rng),
+                0.35,
+            )
             tone = tone + rng.normal(0, 0.012, 3)
             angle = 35 * math.sin(x / 170) + 30 * math.cos(y / 210) - 40 + rng.normal(0, 14)
             stroke(wall, (x, y), length * rng.uniform(0.6, 1), angle, tone)
     weave = cv2.GaussianBlur(rng.normal(0, 1, (work, work)).astype(np.float32), (0, 0), 1.1) * 2.2
     wall = np.clip(wall * (1 + 0.035 * weave[..., None]), 0, 1)
-    return torch.from_numpy(cv2.resize(wall, (size, size), interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
+    return torch.from_numpy(cv2.resize(wall, (size, size), interpolation=cv2.INTER_AREA)).permute(
+        2, 0, 1
+    )
 
 
 def dab(paints: np.ndarray, glow: float, rng: np.random.Generator) -> np.ndarray:
-    return paints[rng.choice(4, p=np.array([0.4, 0.42 - 0.34 * glow, 0.15 + 0.2 * glow, 0.03 + 0.14 * glow]))]
+    return paints[
+        rng.choice(4, p=np.array([0.4, 0.42 - 0.34 * glow, 0.15 + 0.2 * glow, 0.03 + 0.14 * glow]))
+    ]
 
 
-def stroke(wall: np.ndarray, at: tuple[float, float], length: float, angle: float, tone: np.ndarray) -> None:
+def stroke(
+    wall: np.ndarray, at: tuple[float, float], length: float, angle: float, tone: np.ndarray
+) -> None:
     """Five bristles side by side, each with its own end and its own shade."""
     direction = np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
     across = np.array([-direction[1], direction[0]])
     for i, bristle in enumerate(np.linspace(-0.1, 0.1, 5)):
         middle = np.array(at) + across * bristle * length
-        a, b = middle - direction * length / 2, middle + direction * length * (0.5 + 0.06 * ((i * 7) % 5 - 2))
+        a, b = (
+            middle - direction * length / 2,
+            middle + direction * length * (0.5 + 0.06 * ((i * 7) % 5 - 2)),
+        )
         shade = tone * (1 + 0.025 * ((i * 3) % 5 - 2))
         ends = [tuple(int(8 * v) for v in end) for end in (a, b)]
         cv2.line(wall, *ends, shade.tolist(), max(1, int(length * 0.055)), cv2.LINE_AA, 3)
@@ -189,7 +241,9 @@ def stroke(wall: np.ndarray, at: tuple[float, float], length: float, angle: floa
 def film(light: Tensor) -> Tensor:
     """Linear light to sRGB, with a shoulder that keeps highlights from burning out."""
     light = light * 0.8
-    return (light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)).clamp(0, 1) ** (1 / 2.2)
+    return (light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)).clamp(0, 1) ** (
+        1 / 2.2
+    )
 
 
 def picture(who: Character, pose: Pose, size: int, fineness: float, seed: int) -> np.ndarray:
@@ -204,7 +258,8 @@ def picture(who: Character, pose: Pose, size: int, fineness: float, seed: int) -
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-# --- performance -------------------------------------------------------------------------------------------------------------
+# --- performance
+# -------------------------------------------------------------------------------------------------------------
 
 # seconds: value, eased in between; every track starts and ends at rest
 TRACKS = {
@@ -238,18 +293,26 @@ def pose_at(seconds: float) -> Pose:
 
 
 def voice() -> np.ndarray:
-    """A hummed tone whose vowels are the mouth's: louder when open, brighter when wide. One second is RATE samples."""
+    """A hummed tone whose vowels are the mouth's: louder when open, brighter when wide. One second
+    is RATE samples.
+    """
     t = np.arange(FRAMES * RATE // FPS) / RATE
-    opening, width, brow = (np.interp(t, t[::240], [track(n, s) for s in t[::240]]) for n in ("open", "wide", "brow"))
+    opening, width, brow = (
+        np.interp(t, t[::240], [track(n, s) for s in t[::240]]) for n in ("open", "wide", "brow")
+    )
     phase = 2 * np.pi * np.cumsum(170 + 25 * brow + 6 * np.sin(2 * np.pi * 5 * t)) / RATE
     sound = np.zeros_like(t)
     for k in range(1, 16):
         first, second = 320 + 480 * opening, 1350 + 650 * width
-        sound += (np.exp(-(((k * 170 - first) / 180) ** 2)) + 0.4 * np.exp(-(((k * 170 - second) / 260) ** 2))) * np.sin(k * phase)
+        sound += (
+            np.exp(-(((k * 170 - first) / 180) ** 2))
+            + 0.4 * np.exp(-(((k * 170 - second) / 260) ** 2))
+        ) * np.sin(k * phase)
     return (0.12 * np.sqrt(opening) * sound).astype(np.float32)
 
 
-# --- files -------------------------------------------------------------------------------------------------------------------
+# --- files
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def still(size: int = 960, fineness: float = 2) -> np.ndarray:
@@ -262,7 +325,9 @@ def frame(index: int, size: int = 512, fineness: float = 1.5) -> np.ndarray:
 
 def write_clip(path: Path, frames) -> None:
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as file:
-        picture_stream = file.add_stream("libx264", rate=FPS, options={"crf": CRF, "preset": "veryslow"})
+        picture_stream = file.add_stream(
+            "libx264", rate=FPS, options={"crf": CRF, "preset": "veryslow"}
+        )
         picture_stream.width = picture_stream.height = 512
         picture_stream.pix_fmt = "yuv420p"
         sound_stream = file.add_stream("aac", rate=RATE, layout="mono", bit_rate=48000)
@@ -276,12 +341,19 @@ def write_clip(path: Path, frames) -> None:
 
 
 def one_thread() -> None:
-    torch.set_num_threads(1)  # a frame a process is faster than many threads a frame, and no sum depends on their number
+    torch.set_num_threads(
+        1
+    )  # a frame a process is faster than many threads a frame, and no sum depends on their number
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE, help="where source.png and driving.mp4 go (default: beside this script)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=HERE,
+        help="where source.png and driving.mp4 go (default: beside this script)",
+    )
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     one_thread()

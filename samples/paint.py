@@ -1,4 +1,6 @@
-"""The colours of the two: skin, lips, irises, hair, print and wool, in linear light, drawn on the surfaces of puppet.py."""
+"""The colours of the two: skin, lips, irises, hair, print and wool, in linear light, drawn on the
+surfaces of puppet.py.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,15 @@ def paint(p: Point, material: Tensor, who: Character, pose: Pose) -> tuple[Tenso
     x, y, z = to_head(p, pose)
     h = x / who.wide, y, z
     albedo, gloss = torch.zeros(3, len(x)), torch.zeros(len(x))
-    brushes = [paint_skin, paint_eyes, paint_teeth, paint_tongue, paint_hair, paint_cloth, paint_gold]
+    brushes = [
+        paint_skin,
+        paint_eyes,
+        paint_teeth,
+        paint_tongue,
+        paint_hair,
+        paint_cloth,
+        paint_gold,
+    ]
     for index, brush in enumerate(brushes):
         here = material == index
         if here.any():
@@ -54,7 +64,11 @@ def paint_skin(p: Point, who: Character, pose: Pose):
     cheek = bell(ax - 0.46, 0.17) * bell(y + 0.24, 0.15)
     tip = bell(x, 0.13) * bell(y + 0.17, 0.11) * step(0.6, 0.8, z)
     ears = step(0.72, 0.8, ax) * step(0.3, 0.1, y)
-    tone = mix(colour(who.skin) * (1 + mottle), colour(who.blush), 0.6 * (cheek + 0.8 * tip + 0.8 * ears).clamp(0, 1))
+    tone = mix(
+        colour(who.skin) * (1 + mottle),
+        colour(who.blush),
+        0.6 * (cheek + 0.8 * tip + 0.8 * ears).clamp(0, 1),
+    )
     spots = freckles(x, y) * (bell(ax - 0.27, 0.3) * bell(y + 0.1, 0.2) + 0.2) * step(0.2, 0.4, z)
     tone = mix(tone, colour(who.blush) * 0.45, (who.freckles * spots).clamp(0, 1))
     return paint_brows(*paint_lips(paint_lids(tone, p, who, pose), p, who, pose), p, who, pose)
@@ -86,7 +100,11 @@ def paint_lips(tone: Tensor, p: Point, who: Character, pose: Pose) -> tuple[Tens
     lines = 1 + 0.12 * noise(60 * p[0], 6 * p[1])
     lip = (torch.maximum(upper * 0.92, lower) * 2.2).clamp(0, 1) * front
     tone = mix(tone, colour(who.lips) * lines, 0.85 * lip)
-    tone = mix(tone, colour("#2a0808"), front * (0.85 * bell(inside, 0.011) * step(0.29, 0.22, p[0].abs())).clamp(0, 1))
+    tone = mix(
+        tone,
+        colour("#2a0808"),
+        front * (0.85 * bell(inside, 0.011) * step(0.29, 0.22, p[0].abs())).clamp(0, 1),
+    )
     throat = step(-0.002, 0.02, inside) * step(0.64, 0.5, p[2])
     return mix(tone, colour("#3a0a0c"), throat), 0.35 + 0.35 * lip
 
@@ -94,10 +112,19 @@ def paint_lips(tone: Tensor, p: Point, who: Character, pose: Pose) -> tuple[Tens
 def paint_brows(tone: Tensor, gloss: Tensor, p: Point, who: Character, pose: Pose):
     ax = p[0].abs()
     t = ((ax - 0.1) / 0.44).clamp(0, 1)
-    curve = 0.315 + 0.085 * pose.brow + 0.11 * torch.sin(math.pi * (0.12 + 0.72 * t)) * (1 + 0.3 * pose.brow)
+    curve = (
+        0.315
+        + 0.085 * pose.brow
+        + 0.11 * torch.sin(math.pi * (0.12 + 0.72 * t)) * (1 + 0.3 * pose.brow)
+    )
     thick = who.brow * 0.045 * (0.75 + 0.5 * t) * step(1.0, 0.6, t) + 0.006
     hairs = 0.85 + 0.35 * noise(80 * ax - 60 * p[1], 14 * p[1] + 9 * ax)
-    on = step(1.2, 0.55, ((p[1] - curve) / thick).abs() / hairs) * step(0.07, 0.13, ax) * step(0.58, 0.5, ax) * step(0.3, 0.4, p[2])
+    on = (
+        step(1.2, 0.55, ((p[1] - curve) / thick).abs() / hairs)
+        * step(0.07, 0.13, ax)
+        * step(0.58, 0.5, ax)
+        * step(0.3, 0.4, p[2])
+    )
     return mix(tone, colour(who.hair) * (0.55 + 0.3 * hairs), 0.9 * on), gloss * (1 - 0.6 * on)
 
 
@@ -108,7 +135,12 @@ def paint_eyes(p: Point, who: Character, pose: Pose):
     radius, angle = (x * x + y * y).sqrt(), torch.atan2(y, x)
     rays = 0.75 + 0.35 * noise(angle * 9, radius * 5) + 0.3 * noise(angle * 22, radius * 3)
     white = colour("#efe6df") * (1 - 0.25 * step(0.5, 1.0, radius))
-    iris = colour(who.iris) * rays * (0.55 + 0.9 * step(0.25, -0.45, y)) * step(0.66, 0.5, radius).clamp(min=0.12)
+    iris = (
+        colour(who.iris)
+        * rays
+        * (0.55 + 0.9 * step(0.25, -0.45, y))
+        * step(0.66, 0.5, radius).clamp(min=0.12)
+    )
     eye = mix(white, iris, step(0.63, 0.58, radius))
     eye = mix(eye, colour("#080506"), step(0.31, 0.27, radius))
     shade = step(0.11, 0.0, -eye_opening(p, who, pose)[1])
@@ -122,7 +154,9 @@ def paint_teeth(p: Point, who: Character, pose: Pose):
 
 
 def paint_tongue(p: Point, who: Character, pose: Pose):
-    return colour("#b4434a") * (0.5 + 0.5 * step(0.4, 0.62, p[2]) + 0.1 * noise(40 * p[0], 40 * p[2])), torch.full_like(p[0], 0.5)
+    return colour("#b4434a") * (
+        0.5 + 0.5 * step(0.4, 0.62, p[2]) + 0.1 * noise(40 * p[0], 40 * p[2])
+    ), torch.full_like(p[0], 0.5)
 
 
 def paint_hair(p: Point, who: Character, pose: Pose):
@@ -131,8 +165,15 @@ def paint_hair(p: Point, who: Character, pose: Pose):
 
 def paint_waves(p: Point, who: Character):
     angle, far = combed(p)
-    strand = noise(angle * 44, far * 3) + 0.9 * noise(angle * 100, far * 4) + 0.8 * noise(angle * 15, far * 2 + 9)
-    return mix(colour(who.hair), colour(who.sheen), (0.42 + 0.4 * strand).clamp(0, 1)), 0.45 + 0.2 * strand
+    strand = (
+        noise(angle * 44, far * 3)
+        + 0.9 * noise(angle * 100, far * 4)
+        + 0.8 * noise(angle * 15, far * 2 + 9)
+    )
+    return (
+        mix(colour(who.hair), colour(who.sheen), (0.42 + 0.4 * strand).clamp(0, 1)),
+        0.45 + 0.2 * strand,
+    )
 
 
 def paint_knot(p: Point, who: Character):
@@ -142,7 +183,9 @@ def paint_knot(p: Point, who: Character):
     curly = 2.2 * coils(p) - 1.2 + 0.8 * noise(*(45 * a for a in p))
     strand = mix(straight, curly, bun)
     shine = bell(along - 0.48, 0.16) * (1 - bun)
-    hair = mix(colour(who.hair), colour(who.sheen), (0.25 + 0.3 * strand + 0.35 * shine).clamp(0, 1))
+    hair = mix(
+        colour(who.hair), colour(who.sheen), (0.25 + 0.3 * strand + 0.35 * shine).clamp(0, 1)
+    )
     return mix(hair, pattern(angle, along, who), scarf), mix(0.5 + 0.3 * strand, 0.08, scarf)
 
 
@@ -165,7 +208,9 @@ def paint_cloth(p: Point, who: Character, pose: Pose):
     if who.fair_isle:
         zigzag = (((x * 13).floor().remainder(6) - 3).abs() + (y * 12.35).floor()).remainder(6)
         below = y <= -1.5  # the collar stays plain
-        yarn = torch.where(below & (zigzag < 1), second, torch.where(below & (zigzag == 3), third, yarn))
+        yarn = torch.where(
+            below & (zigzag < 1), second, torch.where(below & (zigzag == 3), third, yarn)
+        )
     fuzz = 1 + 0.14 * noise(80 * x, 80 * y, 80 * z) + 0.1 * noise(9 * x, 9 * y, 9 * z)
     return yarn * fuzz * (0.55 + 0.5 * stitches(p)), torch.full_like(x, 0.05)
 

@@ -1,7 +1,9 @@
-"""Two people who do not exist, as distance fields: where their surfaces are (paint.py has their colours).
+"""Two people who do not exist, as distance fields: where their surfaces are (paint.py has their
+colours).
 
-Space is right-handed and in head heights of about two: x to the viewer's right, y up, z towards the viewer. A point is a
-tuple (x, y, z) of equally long tensors; a distance is negative inside. Everything is seeded, nothing is a likeness.
+Space is right-handed and in head heights of about two: x to the viewer's right, y up, z towards the
+viewer. A point is a tuple (x, y, z) of equally long tensors; a distance is negative inside.
+Everything is seeded, nothing is a likeness.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ class Character:
 
 @dataclass(frozen=True)
 class Pose:
-    """What the face does; all zero is the resting face. Angles in radians, the rest from 0 to 1 (wide: -1 purses)."""
+    """What the face does; all zero is the resting face.
+
+    Angles in radians, the rest from 0 to 1 (wide: -1 purses).
+    """
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -60,7 +65,8 @@ class Pose:
     gaze: float = 0.0
 
 
-# --- tools -------------------------------------------------------------------------------------------------------------------
+# --- tools
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def mix(a, b, t):
@@ -125,7 +131,8 @@ def to_head(p: Point, pose: Pose, share: float = 1.0) -> Point:
     return x, y - 0.75, z - 0.25
 
 
-# --- shape -------------------------------------------------------------------------------------------------------------------
+# --- shape
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def solids(p: Point, who: Character, pose: Pose, fine: bool = True) -> Tensor:
@@ -180,7 +187,9 @@ def ear(q: Point, who: Character) -> Tensor:
 
 
 def eye_opening(p: Point, who: Character, pose: Pose) -> tuple[Tensor, Tensor]:
-    """How far inside the almond between the lids (positive), and how far above the upper lid's edge."""
+    """How far inside the almond between the lids (positive), and how far above the upper lid's
+    edge.
+    """
     u = (p[0].abs() - EYE[0]) / (0.185 * who.eye)
     v = p[1] - EYE[1] - 0.018 * u
     arch = (1 - u * u).clamp(min=-0.5)
@@ -195,12 +204,16 @@ def eyelids(face: Tensor, p: Point, who: Character, pose: Pose, fine: bool) -> T
     face = join(face, lids, 0.05)
     if fine:
         near = step(0.3, 0.15, (p[0].abs() - EYE[0]).abs())
-        face = face + near * (0.012 * bell(above - 0.055 - 0.02 * pose.blink, 0.016) - 0.014 * bell(inside, 0.016))
+        face = face + near * (
+            0.012 * bell(above - 0.055 - 0.02 * pose.blink, 0.016) - 0.014 * bell(inside, 0.016)
+        )
     return carve(face, torch.maximum(-inside, 0.3 - p[2]), 0.012)
 
 
 def mouth(p: Point, who: Character, pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
-    """How far inside the parted lips (positive), and how much upper and lower lip there is here (0..1)."""
+    """How far inside the parted lips (positive), and how much upper and lower lip there is here
+    (0..1).
+    """
     u = p[0] / (0.235 * who.mouth * (1 + 0.22 * pose.wide + 0.12 * pose.smile))
     arch = (1 - u * u).clamp(min=-0.6)
     line = p[1] + 0.5 - (0.02 + 0.075 * pose.smile) * u * u - 0.012 * torch.cos(u * 6) * arch
@@ -208,7 +221,9 @@ def mouth(p: Point, who: Character, pose: Pose) -> tuple[Tensor, Tensor, Tensor]
     lower = -line - 0.235 * pose.open * arch
     bow = 0.082 - 0.014 * bell(u, 0.16)
     heights = (upper / (bow * arch + 0.012), lower / (0.1 * arch + 0.012))
-    lips = [4 * s * (1 - s) * step(1.08, 0.7, u.abs()) for s in (h.clamp(0, 1) ** 0.8 for h in heights)]
+    lips = [
+        4 * s * (1 - s) * step(1.08, 0.7, u.abs()) for s in (h.clamp(0, 1) ** 0.8 for h in heights)
+    ]
     return torch.minimum(-upper, -lower) - 0.12 * (u.abs() - 0.96).clamp(min=0), lips[0], lips[1]
 
 
@@ -217,7 +232,9 @@ def mouth_shape(face: Tensor, p: Point, who: Character, pose: Pose) -> Tensor:
     front = step(0.2, 0.5, p[2])
     pout = 1 - 0.7 * min(pose.wide, 0)
     corner = bell(p[0].abs() - 0.26 * who.mouth, 0.05) * bell(p[1] + 0.48, 0.06)
-    face = face - front * (pout * (0.04 * upper + 0.055 * lower) - 0.012 * bell(inside, 0.012) - 0.014 * corner)
+    face = face - front * (
+        pout * (0.04 * upper + 0.055 * lower) - 0.012 * bell(inside, 0.012) - 0.014 * corner
+    )
     return carve(face, torch.maximum(-inside + 0.002, 0.3 - p[2]), 0.02)
 
 
@@ -241,7 +258,9 @@ def neck(p: Point, who: Character) -> Tensor:
 
 
 def crown(p: Point) -> tuple[Tensor, Tensor]:
-    """Hair combed to the knot: the angle of a strand around it, and how far along the strand we are."""
+    """Hair combed to the knot: the angle of a strand around it, and how far along the strand we
+    are.
+    """
     x, y, z = p[0], p[1] - 0.27, p[2] + 0.1
     length = math.hypot(*CROWN)
     along = (y * CROWN[1] + z * CROWN[2]) / length
@@ -272,7 +291,10 @@ def knot(p: Point, fine: bool) -> Tensor:
 
 def coils(p: Point) -> Tensor:
     """Small tight curls. 0..1, the highest in the middle of a lock"""
-    x, y, z = (a + 0.06 * noise(7 * p[0] + k, 7 * p[1], 7 * p[2]) for a, k in zip(p, (3, 13, 23), strict=True))
+    x, y, z = (
+        a + 0.06 * noise(7 * p[0] + k, 7 * p[1], 7 * p[2])
+        for a, k in zip(p, (3, 13, 23), strict=True)
+    )
     return 1 - (2.2 * noise(11 * x, 11 * y, 11 * z)).abs().clamp(max=1)
 
 
@@ -284,7 +306,10 @@ def combed(p: Point) -> tuple[Tensor, Tensor]:
     angle = torch.atan2(x, across)
     far = torch.acos(along.clamp(-0.999, 0.999))
     loose = noise(1.7 * p[0] + 5, 1.7 * p[1], 1.7 * p[2])
-    return angle + 0.25 * loose + 0.07 * torch.sin(9 * far + 4 * torch.sin(2 * angle) + 3 * loose), far + 0.1 * loose
+    return (
+        angle + 0.25 * loose + 0.07 * torch.sin(9 * far + 4 * torch.sin(2 * angle) + 3 * loose),
+        far + 0.1 * loose,
+    )
 
 
 def waves(p: Point, fine: bool) -> Tensor:
@@ -296,7 +321,12 @@ def waves(p: Point, fine: bool) -> Tensor:
         return shell * 0.75 - 0.02
     angle, far = combed(p)
     locks = noise(angle * 6, far * 1.6).abs() + 0.4 * noise(angle * 15, far * 2 + 9)
-    return (shell - 0.09 * locks - 0.012 * noise(angle * 38, far * 3) - 0.006 * noise(angle * 90, far * 4)) * 0.75
+    return (
+        shell
+        - 0.09 * locks
+        - 0.012 * noise(angle * 38, far * 3)
+        - 0.006 * noise(angle * 90, far * 4)
+    ) * 0.75
 
 
 def rings(p: Point, who: Character) -> Tensor:
@@ -314,7 +344,10 @@ def cloth(p: Point, fine: bool) -> Tensor:
     slope = 0.26 * (ax - 0.35).clamp(min=0) ** 1.3
     trunk = ball((ax, y + slope, z), (0, -2.22, -0.3), (1.8, 0.98, 0.7))
     ring = (x * x + (z + 0.24) ** 2 * 1.1).sqrt()
-    collar = torch.maximum((ring - 0.46 - 0.12 * (-y - 1.2)).abs() - 0.035, (y + 1.2).abs() - 0.15) - 0.035
+    collar = (
+        torch.maximum((ring - 0.46 - 0.12 * (-y - 1.2)).abs() - 0.035, (y + 1.2).abs() - 0.15)
+        - 0.035
+    )
     if fine:
         trunk = trunk - 0.022 * stitches(p)
         collar = collar - 0.011 * torch.cos(torch.atan2(x, z + 0.24) * 56)
@@ -325,4 +358,7 @@ def stitches(p: Point, scale: float = 13.0) -> Tensor:
     """Knitting: columns of Vs. 0..1"""
     u, v = p[0] * scale, p[1] * scale * 0.95
     column = u - u.floor() - 0.5
-    return torch.sin(math.pi * (v + 1.3 * column.abs()) * 2).abs() * torch.cos(math.pi * column).clamp(min=0) ** 0.5
+    return (
+        torch.sin(math.pi * (v + 1.3 * column.abs()) * 2).abs()
+        * torch.cos(math.pi * column).clamp(min=0) ** 0.5
+    )

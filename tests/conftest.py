@@ -1,4 +1,6 @@
-"""What the tests share: recorded cases of the published networks, and the tensor tables of the published checkpoints."""
+"""What the tests share: recorded cases of the published networks, and the tensor tables of the
+published checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,24 @@ from torch import Tensor
 from comfyui_motion import Keypoints, MotionModel
 from comfyui_motion.checkpoint import clean
 from comfyui_motion.field import identity_grid
-from comfyui_motion.layout import FACE
+from comfyui_motion.framing.landmarks import FACE
 
 HERE = Path(__file__).parent / "golden"
 
 
 def golden_folders() -> list[Path]:
-    """The cases of this clone, then those of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS names one."""
+    """The cases of this clone, then those of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS
+    names one.
+    """
     elsewhere = os.environ.get("COMFYUI_MOTION_GOLDENS")
     return [HERE, *([Path(elsewhere)] if elsewhere else [])]
 
 
 @dataclass(frozen=True)
 class Golden:
-    """One recorded case. `tensors` by flattened name, `io` by recorded name, `meta` the authors' configuration, `file` as published."""
+    """One recorded case. `tensors` by flattened name, `io` by recorded name, `meta` the authors'
+    configuration, `file` as published.
+    """
 
     tensors: dict[str, Tensor]
     io: dict[str, Tensor]
@@ -46,7 +52,12 @@ def read_golden(folder: Path, checkpoint: str = "checkpoint") -> Golden:
     file = lzma.decompress((folder / f"{checkpoint}.pth.tar.xz").read_bytes())
     content = torch.load(io.BytesIO(file), weights_only=True)
     tensors = clean(content, folder).tensors
-    return Golden(tensors, load_file(folder / "io.safetensors"), json.loads((folder / "meta.json").read_text()), file)
+    return Golden(
+        tensors,
+        load_file(folder / "io.safetensors"),
+        json.loads((folder / "meta.json").read_text()),
+        file,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +68,10 @@ def golden() -> Callable[..., Golden]:
         for folder in golden_folders():
             if (folder / case / f"{checkpoint}.pth.tar.xz").exists():
                 return read_golden(folder / case, checkpoint)
-        pytest.skip(f"the golden {case} is not in tests/golden; set COMFYUI_MOTION_GOLDENS to a folder that has it")
+        pytest.skip(
+            f"the golden {case} is not in tests/golden; set COMFYUI_MOTION_GOLDENS to a folder that"
+            " has it"
+        )
 
     return find
 
@@ -78,24 +92,38 @@ class Layout:
 
 def read_layout(path: Path) -> Layout:
     content = json.loads(path.read_text())
-    networks = {key: value for key, value in content["tensors"].items() if not key.startswith(("optimizer", "discriminator", "epoch"))}
-    shapes = {f"{network}.{name}": tuple(shape) for network, tensors in networks.items() for name, shape in tensors.items()}
+    networks = {
+        key: value
+        for key, value in content["tensors"].items()
+        if not key.startswith(("optimizer", "discriminator", "epoch"))
+    }
+    shapes = {
+        f"{network}.{name}": tuple(shape)
+        for network, tensors in networks.items()
+        for name, shape in tensors.items()
+    }
     return Layout(path.stem, content["family"], content["parameters"], shapes)
 
 
 @pytest.fixture(scope="session")
 def layouts() -> list[Layout]:
     """The tensor tables of published checkpoints that this clone holds, or the fuller set's."""
-    found = {path.stem: read_layout(path) for folder in golden_folders() for path in sorted((folder / "layouts").glob("*.json"))}
+    found = {
+        path.stem: read_layout(path)
+        for folder in golden_folders()
+        for path in sorted((folder / "layouts").glob("*.json"))
+    }
     if not found:
         pytest.skip("no layouts in tests/golden")
     return list(found.values())
 
 
 class DotFinder(MotionModel):
-    """Stands in for a learned detector: keypoint k is the middle of all that has hue k / K. Hues it does not see it puts where they usually lie.
+    """Stands in for a learned detector: keypoint k is the middle of all that has hue k / K. Hues it
+    does not see it puts where they usually lie.
 
-    So its points stay on a subject drawn with `Dots`, and go along with the picture on anything else, as a network's do.
+    So its points stay on a subject drawn with `Dots`, and go along with the picture on anything
+    else, as a network's do.
     """
 
     family = "dots"
@@ -111,15 +139,23 @@ class DotFinder(MotionModel):
         frames = self.accept(frames)
         self.seen += len(frames)
         strength = frames.norm(dim=1, keepdim=True)
-        alike = torch.einsum("bchw,kc->bkhw", frames / strength.clamp(min=1e-3), self.colours / self.colours.norm(dim=1, keepdim=True))
+        alike = torch.einsum(
+            "bchw,kc->bkhw",
+            frames / strength.clamp(min=1e-3),
+            self.colours / self.colours.norm(dim=1, keepdim=True),
+        )
         weight = (strength - 0.45).clamp(min=0) * torch.exp((alike - 1) / 0.002)  # B K H W
         total = weight.sum((2, 3))[..., None]
-        found = torch.einsum("bkhw,hwc->bkc", weight, identity_grid(*frames.shape[-2:], like=frames))
+        found = torch.einsum(
+            "bkhw,hwc->bkc", weight, identity_grid(*frames.shape[-2:], like=frames)
+        )
         position = (found + 0.005 * self.rest / 4) / (total + 0.005)
         if len(self.rest) != len(FACE.mirror):
             return Keypoints(position)
         mirrored = position[:, 14, 0] > position[:, 15, 0]  # a face has its left ear on the left
-        return Keypoints(torch.where(mirrored[:, None, None], position[:, list(FACE.mirror)], position))
+        return Keypoints(
+            torch.where(mirrored[:, None, None], position[:, list(FACE.mirror)], position)
+        )
 
 
 def hues(count: int) -> Tensor:
@@ -143,7 +179,10 @@ class Dots:
     def draw(self, height: int, width: int, points: Tensor, ground: Tensor | None = None) -> Tensor:
         """A picture of them. 1 3 height width"""
         picture = torch.zeros(3, height, width) if ground is None else ground[0].clone()
-        centres = torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), dim=-1)
+        centres = torch.stack(
+            torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"),
+            dim=-1,
+        )
         size = float((points[:8] - points[:8].mean(0)).norm(dim=1).mean())
         for point, colour in zip(points, hues(len(points)), strict=True):
             cover = (0.13 * size + 0.5 - (centres - point).norm(dim=-1)).clamp(0, 1)
@@ -153,7 +192,9 @@ class Dots:
 
 @pytest.fixture(scope="session")
 def face() -> Dots:
-    """A face's twenty points, those that lie close a little further apart than faces have them, so that dots do not touch."""
+    """A face's twenty points, those that lie close a little further apart than faces have them, so
+    that dots do not touch.
+    """
     rest = torch.tensor(FACE.rest)
     rest[:6, 1] = torch.tensor([-1.12, -1.12, -0.8, -0.8, -0.48, -0.48])
     rest[10:12, 1], rest[17, 1] = torch.tensor([0.6, 0.95]), 2.3

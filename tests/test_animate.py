@@ -5,9 +5,14 @@ import torch
 from torch.testing import assert_close
 
 import comfyui_motion as motion
-from comfyui_motion import InputError, Keypoints, MotionField, Portrait
+from comfyui_motion import (
+    InputError,
+    Keypoints,
+    MotionField,
+    Portrait,
+)
 from comfyui_motion.model import MotionModel
-from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
 SIZE = 64
 
@@ -20,7 +25,8 @@ class Still:
 
 
 class Slider(MotionModel):
-    """A model that can be seen through: the mean brightness of a frame, as one of its points, slides the source to the right.
+    """A model that can be seen through: the mean brightness of a frame, as one of its points,
+    slides the source to the right.
 
     It hides the left half of whatever moves, and paints it red.
     """
@@ -34,7 +40,9 @@ class Slider(MotionModel):
 
     def detect(self, frames, reference=None):
         self.detected += len(frames)
-        corners = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).expand(len(frames), -1, -1)
+        corners = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).expand(
+            len(frames), -1, -1
+        )
         slide = frames.mean(dim=(1, 2, 3))[:, None, None] * torch.tensor([1.0, 0.0])
         return Keypoints(corners + slide)
 
@@ -63,8 +71,12 @@ def source():
     return torch.rand(1, 3, 90, 70)
 
 
-def brightening(frames: int, first: float = 0.0, step: float = 0.01, size: int = 32) -> torch.Tensor:
-    return (first + step * torch.arange(frames, dtype=torch.float32))[:, None, None, None].expand(-1, 3, size, size + 8)
+def brightening(
+    frames: int, first: float = 0.0, step: float = 0.01, size: int = 32
+) -> torch.Tensor:
+    return (first + step * torch.arange(frames, dtype=torch.float32))[:, None, None, None].expand(
+        -1, 3, size, size + 8
+    )
 
 
 def whole(batches) -> torch.Tensor:
@@ -78,7 +90,12 @@ def test_the_source_is_encoded_once_and_every_frame_detected_once(model, source)
 
 def test_frames_come_at_the_model_s_size_or_the_source_s(model, source):
     assert whole(motion.animate(model, source, brightening(3))).shape == (3, 3, SIZE, SIZE)
-    assert whole(motion.animate(model, source, brightening(3), size="source")).shape == (3, 3, 90, 70)
+    assert whole(motion.animate(model, source, brightening(3), size="source")).shape == (
+        3,
+        3,
+        90,
+        70,
+    )
 
 
 def test_the_first_frame_is_the_source_when_motion_is_relative(model, source):
@@ -88,47 +105,80 @@ def test_the_first_frame_is_the_source_when_motion_is_relative(model, source):
 
 @pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
 def test_no_motion_is_the_source_itself_however_it_is_fitted(model, source, fit):
-    frames = whole(motion.animate(model, source, brightening(3, first=0.4, step=0), size="source", fit=fit))
+    frames = whole(
+        motion.animate(model, source, brightening(3, first=0.4, step=0), size="source", fit=fit)
+    )
     assert_close(frames, source.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
 
 
 def test_motion_stays_where_the_subject_is(model, source):
-    frames = whole(motion.animate(model, source, brightening(2, step=0.1), size="source", adapt_scale=False, subject=(20, 20, 50, 60)))
+    frames = whole(
+        motion.animate(
+            model,
+            source,
+            brightening(2, step=0.1),
+            size="source",
+            adapt_scale=False,
+            subject=(20, 20, 50, 60),
+        )
+    )
     assert (frames[-1, :, 30:50, 25:45] - source[0, :, 30:50, 25:45]).abs().max() > 0.1
-    for far in ((slice(None), slice(0, 12)), (slice(None), slice(60, None)), (slice(70, None), slice(None))):
+    for far in (
+        (slice(None), slice(0, 12)),
+        (slice(None), slice(60, None)),
+        (slice(70, None), slice(None)),
+    ):
         assert_close(frames[-1][:, far[0], far[1]], source[0][:, far[0], far[1]], atol=1e-4, rtol=0)
 
 
 def test_only_the_driver_s_own_box_is_looked_at(model, source):
     clip = brightening(3, step=0.0).clone()
     clip[1:, :, :, 20:] += 0.3  # something else changes, beside the subject
-    frames = whole(motion.animate(model, source, clip, size="source", driving_subject=(0, 0, 16, 32)))
+    frames = whole(
+        motion.animate(model, source, clip, size="source", driving_subject=(0, 0, 16, 32))
+    )
     assert_close(frames, source.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
-    assert (whole(motion.animate(model, source, clip, size="source"))[-1] - source[0]).abs().max() > 0.1
+    assert (
+        whole(motion.animate(model, source, clip, size="source"))[-1] - source[0]
+    ).abs().max() > 0.1
 
 
 def test_the_default_moves_a_subject_in_its_box_and_leaves_the_rest():
     torch.manual_seed(0)
-    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic").clamp(0, 1)
+    texture = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic"
+    ).clamp(0, 1)
     clip = torch.cat([texture[..., :80, 8 - i : 88 - i] for i in (0, 2, 4)])
     source = torch.zeros(1, 3, 200, 200)
     source[..., 20:100, 100:180] = texture[..., :80, 8:88]
     flow = motion.load()
     for mode in ("relative", "absolute"):
-        frames = whole(motion.animate(flow, source, clip, mode=mode, size="source", subject=(100, 20, 180, 100)))
+        frames = whole(
+            motion.animate(
+                flow, source, clip, mode=mode, size="source", subject=(100, 20, 180, 100)
+            )
+        )
         inside = frames[-1, :, 30:90, 115:165]
         wanted = source[0, :, 30:90, 111:161]
-        assert (inside - wanted).abs().mean() < 0.25 * (source[0, :, 30:90, 115:165] - wanted).abs().mean()
+        assert (inside - wanted).abs().mean() < 0.25 * (
+            source[0, :, 30:90, 115:165] - wanted
+        ).abs().mean()
         assert_close(frames[-1, :, 130:], source[0, :, 130:], atol=1e-4, rtol=0)
         assert_close(frames[-1, :, :, :70], source[0, :, :, :70], atol=1e-4, rtol=0)
 
 
 def test_a_subject_in_its_box_is_at_rest_in_the_reference_frame_wherever_it_lies():
     torch.manual_seed(0)
-    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic").clamp(0, 1)
+    texture = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic"
+    ).clamp(0, 1)
     clip = torch.cat([texture[..., :80, 8 - i : 88 - i] for i in (0, 2, 4)])
     source = torch.rand(1, 3, 100, 300)
-    frames = whole(motion.animate(motion.load(), source, clip, size="source", reference=2, subject=(40, 10, 80, 90)))
+    frames = whole(
+        motion.animate(
+            motion.load(), source, clip, size="source", reference=2, subject=(40, 10, 80, 90)
+        )
+    )
     assert_close(frames[2:], source, atol=1e-3, rtol=0)
     assert (frames[0] - source[0]).abs().max() > 0.1
 
@@ -136,19 +186,32 @@ def test_a_subject_in_its_box_is_at_rest_in_the_reference_frame_wherever_it_lies
 @pytest.mark.parametrize("height", [100, 200])
 def test_the_default_moves_a_subject_as_far_as_its_box_is_large_in_both_directions(height):
     torch.manual_seed(0)
-    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic").clamp(0, 1)
+    texture = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 16, 16), size=(96, 96), mode="bicubic"
+    ).clamp(0, 1)
     clip = torch.cat([texture[..., 8 - i : 88 - i, 8 - i : 88 - i] for i in (0, 4)])
     source = torch.rand(1, 3, height, 300)
-    step = next(iter(motion.perform(motion.load(), source, clip, size="source", subject=(40, 10, 80, 90))))
+    step = next(
+        iter(motion.perform(motion.load(), source, clip, size="source", subject=(40, 10, 80, 90)))
+    )
     size = height, 300
-    moved = (step.field.to_pixels(*size) - MotionField.identity(1, *size).to_pixels(*size))[1, 50, 60]
+    moved = (step.field.to_pixels(*size) - MotionField.identity(1, *size).to_pixels(*size))[
+        1, 50, 60
+    ]
     assert_close(moved, torch.tensor([-4 * 40 / 80, -4 * 80 / 80]), atol=0.15, rtol=0)
 
 
 def test_what_is_hidden_is_filled_from_the_generator_and_the_rest_moved(model, source):
-    step = list(motion.perform(model, source, brightening(2, step=0.1), size="source", adapt_scale=False))[-1]
+    step = list(
+        motion.perform(model, source, brightening(2, step=0.1), size="source", adapt_scale=False)
+    )[-1]
     moved = step.frames[-1:]
-    assert_close(moved[..., :20], torch.tensor([1.0, 0, 0])[:, None, None].expand(1, 3, 90, 20), atol=0.01, rtol=0)
+    assert_close(
+        moved[..., :20],
+        torch.tensor([1.0, 0, 0])[:, None, None].expand(1, 3, 90, 20),
+        atol=0.01,
+        rtol=0,
+    )
     assert step.occlusion[-1, 0, 45, 5] > 0.99 and step.occlusion[-1, 0, 45, 60] < 0.01
     shift = 0.1 * SIZE / 2 * 70 / SIZE * (SIZE - 1) / SIZE  # in pixels of the source
     still = MotionField.identity(1, 90, 70).to_pixels(90, 70)
@@ -159,7 +222,9 @@ def test_what_is_hidden_is_filled_from_the_generator_and_the_rest_moved(model, s
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 100])
 def test_frames_do_not_depend_on_the_batch(model, source, batch_size):
     wanted = whole(motion.animate(model, source, brightening(7), size="source", batch_size=7))
-    found = whole(motion.animate(model, source, brightening(7), size="source", batch_size=batch_size))
+    found = whole(
+        motion.animate(model, source, brightening(7), size="source", batch_size=batch_size)
+    )
     assert_close(found, wanted, atol=1e-6, rtol=0)
 
 
@@ -167,7 +232,12 @@ def test_a_stream_of_uneven_batches_is_the_same_clip(model, source):
     clip = brightening(7)
     wanted = whole(motion.animate(model, source, clip, size="source"))
     for stream in (iter(clip.split([2, 1, 4])), list(clip.split(3))):
-        assert_close(whole(motion.animate(model, source, stream, size="source", batch_size=3)), wanted, atol=1e-6, rtol=0)
+        assert_close(
+            whole(motion.animate(model, source, stream, size="source", batch_size=3)),
+            wanted,
+            atol=1e-6,
+            rtol=0,
+        )
 
 
 def test_a_stream_is_read_as_it_is_needed(model, source):
@@ -185,7 +255,11 @@ def test_a_stream_is_read_as_it_is_needed(model, source):
 
 def test_motion_is_measured_from_the_reference_frame_and_the_clip_stays_in_order(model, source):
     clip = brightening(5, step=0.05)
-    steps = list(motion.perform(model, source, clip, reference=2, size="source", adapt_scale=False, batch_size=2))
+    steps = list(
+        motion.perform(
+            model, source, clip, reference=2, size="source", adapt_scale=False, batch_size=2
+        )
+    )
     slides = torch.cat([step.pose.position for step in steps])[:, 0, 0]
     assert_close(slides - slides[2], 0.05 * torch.arange(-2.0, 3), atol=1e-5, rtol=0)
     assert_close(torch.cat([step.frames for step in steps])[2:3], source, atol=1e-4, rtol=0)
@@ -195,19 +269,33 @@ def test_the_best_reference_may_lie_in_the_middle_of_a_stream(source):
     class Posed(Slider):
         def detect(self, frames, reference=None):
             points = super().detect(frames)
-            bent = frames.mean(dim=(1, 2, 3))[:, None, None] * torch.tensor([[1.0, 0], [0, 0], [0, 0], [0, 1.0]])
+            bent = frames.mean(dim=(1, 2, 3))[:, None, None] * torch.tensor(
+                [[1.0, 0], [0, 0], [0, 0], [0, 1.0]]
+            )
             return Keypoints(points.position + 3 * bent)
 
     model, clip = Posed().eval(), brightening(5, step=0.1)
     looks_like = torch.full((1, 3, 32, 32), 0.3)  # as the driver looks in frame 3
-    steps = list(motion.perform(model, looks_like, iter(clip.split(2)), reference=-1, adapt_scale=False))
+    steps = list(
+        motion.perform(model, looks_like, iter(clip.split(2)), reference=-1, adapt_scale=False)
+    )
     poses = torch.cat([step.pose.position for step in steps])
-    assert_close(poses[3:4], model.detect(torch.full((1, 3, SIZE, SIZE), 0.3)).position, atol=1e-5, rtol=0)
+    assert_close(
+        poses[3:4], model.detect(torch.full((1, 3, SIZE, SIZE), 0.3)).position, atol=1e-5, rtol=0
+    )
 
 
 def test_progress_counts_to_the_end_and_knows_it_from_the_start(model, source):
     seen = []
-    whole(motion.animate(model, source, brightening(7), batch_size=3, progress=lambda done, total: seen.append((done, total))))
+    whole(
+        motion.animate(
+            model,
+            source,
+            brightening(7),
+            batch_size=3,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+    )
     assert seen == [(3, 7), (6, 7), (7, 7)]
 
 
@@ -226,7 +314,12 @@ def test_raising_in_progress_ends_the_run_at_once(model, source):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_gray_and_transparent_pictures_are_taken(model, channels):
     source = torch.rand(1, channels, 40, 50)
-    assert whole(motion.animate(model, source, brightening(2), size="source")).shape == (2, 3, 40, 50)
+    assert whole(motion.animate(model, source, brightening(2), size="source")).shape == (
+        2,
+        3,
+        40,
+        50,
+    )
 
 
 def test_inputs_are_never_written_into(model, source):
@@ -261,7 +354,15 @@ def test_an_empty_clip_and_a_wrong_source_are_refused(model, source):
 
 def test_an_untrained_network_animates_a_picture_of_another_size():
     shape = HourglassShape(8, 32, 2)
-    network = motion.build("fomm", keypoints=4, jacobians=4, detector=shape, dense=shape, body=BodyShape(8, 32, 2, 1), size=64)
+    network = motion.build(
+        "fomm",
+        keypoints=4,
+        jacobians=4,
+        detector=shape,
+        dense=shape,
+        body=BodyShape(8, 32, 2, 1),
+        size=64,
+    )
     source = torch.rand(1, 3, 70, 110)
     frames = whole(motion.animate(network, source, torch.rand(3, 3, 50, 40), size="source"))
     assert frames.shape == (3, 3, 70, 110)

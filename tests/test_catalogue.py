@@ -23,15 +23,22 @@ def models(tmp_path, monkeypatch):
 
 @pytest.fixture
 def known(monkeypatch):
-    """A catalogue with one small file known by content: what is hashed is real, what is published is not here."""
+    """A catalogue with one small file known by content: what is hashed is real, what is published
+    is not here.
+    """
     (entry,) = (entry for entry in ENTRIES if entry.name == "mraa-vox256")
-    entry = dataclasses.replace(entry, files=("secret.pth",), bytes=5, sha256=hashlib.sha256(b"hello").hexdigest())
+    entry = dataclasses.replace(
+        entry, files=("secret.pth",), bytes=5, sha256=hashlib.sha256(b"hello").hexdigest()
+    )
     monkeypatch.setattr(catalogue, "entries", lambda: (entry, *ENTRIES))
     return entry
 
 
 def test_all_published_checkpoints_are_known():
-    count = {family: sum(entry.family == family for entry in ENTRIES) for family in sorted({entry.family for entry in ENTRIES})}
+    count = {
+        family: sum(entry.family == family for entry in ENTRIES)
+        for family in sorted({entry.family for entry in ENTRIES})
+    }
     published = {"copart": 5, "fomm": 8, "monkeynet": 8, "mraa": 5, "tpsmm": 4, "x2face": 1}
     assert {family: count[family] for family in published} == published
 
@@ -39,16 +46,27 @@ def test_all_published_checkpoints_are_known():
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_an_entry_is_well_formed_and_has_its_card(entry):
     assert entry.name == entry.name.lower() and entry.name.startswith(entry.family)
-    assert entry.files and all(name == name.lower() and name.endswith(catalogue.EXTENSIONS) for name in entry.files)
+    assert entry.files and all(
+        name == name.lower() and name.endswith(catalogue.EXTENSIONS) for name in entry.files
+    )
     assert entry.subject and entry.suits and entry.permits
     assert entry.page.startswith("https://")
     assert entry.sha256 is None or (re.fullmatch("[0-9a-f]{64}", entry.sha256) and entry.bytes)
     card = (catalogue.DATA / entry.card).read_text(encoding="utf-8")
     assert entry.page in card
     section = card.partition(f"\n## {entry.published}\n")[2].partition("\n## ")[0]
-    for fact in (entry.name, *entry.files, entry.subject, entry.suits, str(entry.bytes or ""), entry.sha256 or "SHA-256: not known here"):
+    for fact in (
+        entry.name,
+        *entry.files,
+        entry.subject,
+        entry.suits,
+        str(entry.bytes or ""),
+        entry.sha256 or "SHA-256: not known here",
+    ):
         assert fact in section
-    assert (f"{entry.size}x{entry.size}" if entry.size else "Native size: not known here") in section
+    assert (
+        f"{entry.size}x{entry.size}" if entry.size else "Native size: not known here"
+    ) in section
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -149,7 +167,12 @@ def test_a_host_adds_where_its_user_keeps_models(models, tmp_path_factory, monke
 def test_a_manifest_that_is_not_well_formed_is_refused(tmp_path):
     path = tmp_path / "fomm.json"
     good = json.loads((catalogue.DATA / "fomm.json").read_text(encoding="utf-8"))
-    for bad in ({**good, "licence": 3}, {**good, "extra": 1}, {**good, "entries": [{"name": "x"}]}, []):
+    for bad in (
+        {**good, "licence": 3},
+        {**good, "extra": 1},
+        {**good, "entries": [{"name": "x"}]},
+        [],
+    ):
         path.write_text(json.dumps(bad), encoding="utf-8")
         with pytest.raises(MotionError, match="fomm.json"):
             catalogue.read_manifest(path)

@@ -14,7 +14,10 @@ from safetensors.torch import save_file
 import comfyui_motion as motion
 from comfyui_motion.checkpoint import read
 
-NETWORKS = {"generator": {"module.first.conv.weight": torch.rand(2, 3)}, "kp_detector": {"kp.weight": torch.rand(4)}}
+NETWORKS = {
+    "generator": {"module.first.conv.weight": torch.rand(2, 3)},
+    "kp_detector": {"kp.weight": torch.rand(4)},
+}
 
 
 def saved(path, content):
@@ -23,7 +26,15 @@ def saved(path, content):
 
 
 def test_networks_are_flattened_and_what_only_training_needs_is_dropped(tmp_path):
-    path = saved(tmp_path / "a.pth.tar", {**NETWORKS, "optimizer_generator": {"state": {0: torch.rand(3)}}, "discriminator": {"w": torch.rand(1)}, "epoch": 9})
+    path = saved(
+        tmp_path / "a.pth.tar",
+        {
+            **NETWORKS,
+            "optimizer_generator": {"state": {0: torch.rand(3)}},
+            "discriminator": {"w": torch.rand(1)},
+            "epoch": 9,
+        },
+    )
     checkpoint = read(path)
     assert list(checkpoint.tensors) == ["generator.first.conv.weight", "kp_detector.kp.weight"]
     assert checkpoint.dropped == ("optimizer_generator", "discriminator", "epoch")
@@ -33,18 +44,27 @@ def test_networks_are_flattened_and_what_only_training_needs_is_dropped(tmp_path
 def test_old_and_new_formats_read_the_same(tmp_path, legacy):
     path = tmp_path / "a.pth"
     torch.save(NETWORKS, path, _use_new_zipfile_serialization=not legacy)
-    assert torch.equal(read(path).tensors["kp_detector.kp.weight"], NETWORKS["kp_detector"]["kp.weight"])
+    assert torch.equal(
+        read(path).tensors["kp_detector.kp.weight"], NETWORKS["kp_detector"]["kp.weight"]
+    )
 
 
 def test_safetensors_read_with_their_metadata(tmp_path):
-    save_file({"generator.module.first.conv.weight": torch.rand(2), "optimizer.x": torch.rand(1)}, tmp_path / "a.safetensors", metadata={"a": "b"})
+    save_file(
+        {"generator.module.first.conv.weight": torch.rand(2), "optimizer.x": torch.rand(1)},
+        tmp_path / "a.safetensors",
+        metadata={"a": "b"},
+    )
     checkpoint = read(tmp_path / "a.safetensors")
     assert list(checkpoint.tensors) == ["generator.first.conv.weight"]
     assert checkpoint.metadata == {"a": "b"} and checkpoint.dropped == ("optimizer",)
 
 
 def test_numpy_numbers_in_the_training_state_do_no_harm(tmp_path):
-    path = saved(tmp_path / "a.pth", {**NETWORKS, "epoch": np.float64(3.5), "scheduler_g": {"milestones": np.int64(60)}})
+    path = saved(
+        tmp_path / "a.pth",
+        {**NETWORKS, "epoch": np.float64(3.5), "scheduler_g": {"milestones": np.int64(60)}},
+    )
     assert len(read(path).tensors) == 2
 
 
@@ -96,7 +116,10 @@ def zipped() -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>", "is a web page.*download it again"),
+        (
+            b"<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>",
+            "is a web page.*download it again",
+        ),
         (b"\n  <HTML><body>Sign in</body></HTML>", "is a web page"),
         (b"", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1", "Git LFS pointer"),
@@ -109,9 +132,27 @@ def zipped() -> bytes:
         (zipped(), "is a zip archive.*weights/vox-cpk.pth.tar"),
         (b"\x80\x02}q\x00(X\x01", "damaged|not a checkpoint that PyTorch wrote"),
         (bytes(range(128, 256)) * 8, "damaged|not a checkpoint that PyTorch wrote"),
-        ((40).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "sha', "safetensors file that is damaged or was cut short"),
+        (
+            (40).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "sha',
+            "safetensors file that is damaged or was cut short",
+        ),
     ],
-    ids=["quota page", "login page", "empty", "lfs", "text", "gzip", "rar", "truncated", "stub", "tar", "zip", "cut pickle", "noise", "cut safetensors"],
+    ids=[
+        "quota page",
+        "login page",
+        "empty",
+        "lfs",
+        "text",
+        "gzip",
+        "rar",
+        "truncated",
+        "stub",
+        "tar",
+        "zip",
+        "cut pickle",
+        "noise",
+        "cut safetensors",
+    ],
 )
 def test_what_is_no_checkpoint_gets_one_sentence(tmp_path, content, says):
     path = tmp_path / "vox-cpk.pth.tar"
@@ -133,7 +174,10 @@ def test_an_unpacked_checkpoint_is_known_for_what_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"optimizer_generator": {"state": {0: torch.rand(2)}}, "epoch": 3}, "only what training needs .optimizer_generator, epoch.*no network"),
+        (
+            {"optimizer_generator": {"state": {0: torch.rand(2)}}, "epoch": 3},
+            "only what training needs .optimizer_generator, epoch.*no network",
+        ),
         ({"epoch": 3}, "only what training needs"),
         ({}, "no tensors"),
         ([torch.rand(2)], "holds a list"),
@@ -156,5 +200,7 @@ def test_a_scripted_program_is_refused(tmp_path):
 
 
 def test_a_missing_file_says_how_to_list_what_is_there(tmp_path):
-    with pytest.raises(motion.CheckpointError, match="There is no file .*nothing-here.pth.*comfyui-motion models"):
+    with pytest.raises(
+        motion.CheckpointError, match="There is no file .*nothing-here.pth.*comfyui-motion models"
+    ):
         motion.load(tmp_path / "nothing-here.pth")

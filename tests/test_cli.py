@@ -10,18 +10,22 @@ import pytest
 import torch
 
 from comfyui_motion.cli import main
-from comfyui_motion.picture import write_picture
+from comfyui_motion.media.picture import write_picture
+from comfyui_motion.media.video import read_video, write_video
 from comfyui_motion.registry import build, save
-from comfyui_motion.video import read_video, write_video
 
 
 @pytest.fixture
 def media(tmp_path):
     """A textured picture and a clip of another sliding to the right, small."""
     torch.manual_seed(0)
-    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 16), size=(72, 96), mode="bicubic").clamp(0, 1)
+    texture = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 12, 16), size=(72, 96), mode="bicubic"
+    ).clamp(0, 1)
     write_picture(texture, tmp_path / "source.png")
-    write_video(tmp_path / "driving.mp4", torch.cat([texture[..., 8 - i : 88 - i] for i in range(6)]), 12)
+    write_video(
+        tmp_path / "driving.mp4", torch.cat([texture[..., 8 - i : 88 - i] for i in range(6)]), 12
+    )
     return tmp_path
 
 
@@ -41,12 +45,30 @@ def test_a_picture_moves_as_a_clip_moves(media, capsys):
 
 
 def test_a_finder_that_sees_no_subject_is_told_of_and_all_goes_on(media, caplog):
-    from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+    from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
     shape = HourglassShape(8, 32, 2)
-    untrained = build("fomm", keypoints=4, jacobians=4, detector=shape, dense=shape, body=BodyShape(8, 32, 2, 1), size=64)
+    untrained = build(
+        "fomm",
+        keypoints=4,
+        jacobians=4,
+        detector=shape,
+        dense=shape,
+        body=BodyShape(8, 32, 2, 1),
+        size=64,
+    )
     save(untrained, media / "finder.safetensors")
-    words = ["animate", media / "source.png", media / "driving.mp4", "-o", media / "out.mp4", "--stop", 2, "--finder", media / "finder.safetensors"]
+    words = [
+        "animate",
+        media / "source.png",
+        media / "driving.mp4",
+        "-o",
+        media / "out.mp4",
+        "--stop",
+        2,
+        "--finder",
+        media / "finder.safetensors",
+    ]
     assert run(*words) == 0
     assert "a subject that the finder knows" in caplog.text
     assert len(read_video(media / "out.mp4").frames()) == 2
@@ -73,13 +95,21 @@ def test_frames_to_use_rate_and_model_size_can_be_chosen(media):
         (["source.png", "driving.mp4", "-o", "out.mp4", "--set", "colour=3"], "colour"),
         (["source.png", "driving.mp4", "-o", "out.mp4", "--device", "toaster"], "toaster"),
         (["source.png", "driving.mp4", "-o", "no/such/folder/out.mp4"], "folder"),
-        (["source.png", "driving.mp4", "-o", "out.mp4", "--preview", "no/such/sheet.png"], "folder"),
+        (
+            ["source.png", "driving.mp4", "-o", "out.mp4", "--preview", "no/such/sheet.png"],
+            "folder",
+        ),
         (["source.png", "driving.mp4", "-o", "out.mp4", "--strength", "nan"], "strength"),
-        (["source.png", "driving.mp4", "-o", "out.mp4", "--finder", "flow"], "keypoints of its own"),
+        (
+            ["source.png", "driving.mp4", "-o", "out.mp4", "--finder", "flow"],
+            "keypoints of its own",
+        ),
         (["source.png", "driving.mp4", "-o", "out.mp4", "--finder", "nobody"], "nobody"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_sentence_and_leaves_nothing(media, monkeypatch, capsys, words, says):
+def test_what_cannot_be_done_is_said_in_one_sentence_and_leaves_nothing(
+    media, monkeypatch, capsys, words, says
+):
     monkeypatch.chdir(media)
     Path("source.txt").write_text("not a clip")
     before = sorted(path.name for path in media.iterdir())
@@ -93,38 +123,87 @@ def test_ctrl_c_leaves_nothing_half_written(media, monkeypatch, capsys):
     def interrupted(self, done, total):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("comfyui_motion.cli.Bar.__call__", interrupted)
-    assert run("animate", media / "source.png", media / "driving.mp4", "-o", media / "out.mp4") == 130
+    monkeypatch.setattr("comfyui_motion.cli.app.Bar.__call__", interrupted)
+    assert (
+        run("animate", media / "source.png", media / "driving.mp4", "-o", media / "out.mp4") == 130
+    )
     assert sorted(path.name for path in media.iterdir()) == ["driving.mp4", "source.png"]
     assert "stopped" in capsys.readouterr().err
 
 
 def test_inspect_and_convert_tell_what_a_checkpoint_is(tmp_path, capsys):
-    from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+    from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
     shape = HourglassShape(8, 32, 2)
-    tensors = build("fomm", keypoints=4, jacobians=4, detector=shape, dense=shape, body=BodyShape(8, 32, 2, 1)).state_dict()
-    torch.save({"generator": {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")},
-                "kp_detector": {k.removeprefix("kp_detector."): v for k, v in tensors.items() if k.startswith("kp_detector.")}}, tmp_path / "a.pth.tar")
+    tensors = build(
+        "fomm", keypoints=4, jacobians=4, detector=shape, dense=shape, body=BodyShape(8, 32, 2, 1)
+    ).state_dict()
+    torch.save(
+        {
+            "generator": {
+                k.removeprefix("generator."): v
+                for k, v in tensors.items()
+                if k.startswith("generator.")
+            },
+            "kp_detector": {
+                k.removeprefix("kp_detector."): v
+                for k, v in tensors.items()
+                if k.startswith("kp_detector.")
+            },
+        },
+        tmp_path / "a.pth.tar",
+    )
     assert run("inspect", tmp_path / "a.pth.tar", "--json") == 0
     assert json.loads(capsys.readouterr().out)["parameters"]["keypoints"] == 4
-    assert run("convert", tmp_path / "a.pth.tar", tmp_path / "a.safetensors", "--set", "align_corners=false") == 0
+    assert (
+        run(
+            "convert",
+            tmp_path / "a.pth.tar",
+            tmp_path / "a.safetensors",
+            "--set",
+            "align_corners=false",
+        )
+        == 0
+    )
     assert "align_corners False (written in the file)" in capsys.readouterr().out
-    assert run("convert", tmp_path / "a.pth.tar", tmp_path / "a.safetensors", "--set", "head_padding=wide") == 2
+    assert (
+        run(
+            "convert",
+            tmp_path / "a.pth.tar",
+            tmp_path / "a.safetensors",
+            "--set",
+            "head_padding=wide",
+        )
+        == 2
+    )
 
 
 def test_models_lists_the_default_first_and_every_family(capsys):
     assert run("models") == 0
     said = capsys.readouterr().out
     assert said.startswith("flow: needs no weights")
-    assert all(name in said for name in ("fomm-vox-256", "mraa-", "tpsmm-", "copart-", "monkeynet-", "x2face"))
+    assert all(
+        name in said
+        for name in ("fomm-vox-256", "mraa-", "tpsmm-", "copart-", "monkeynet-", "x2face")
+    )
 
 
 def test_the_module_runs_as_a_command():
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from comfyui_motion.cli import main; sys.exit(main(['inspect', 'nothing.pth']))"],
-        capture_output=True, text=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, timeout=120,
+        [
+            sys.executable,
+            "-c",
+            (
+                "import sys; from comfyui_motion.cli import main; sys.exit(main(['inspect',"
+                " 'nothing.pth']))"
+            ),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        timeout=120,
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr and "nothing.pth" in done.stderr
 
@@ -134,26 +213,61 @@ def copart(tmp_path):
     """An untrained co-part checkpoint, saved."""
     from safetensors.torch import save_file
 
-    from comfyui_motion.networks.blocks import BodyShape, HourglassShape
+    from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
     from comfyui_motion.registry import metadata
 
     torch.manual_seed(0)
-    model = build("copart", parts=3, affines=3, segmentation=HourglassShape(8, 32, 2), body=BodyShape(8, 32, 2, 1), size=64)
-    save_file(model.state_dict(), tmp_path / "parts.safetensors", metadata=metadata("copart", model.spec))
+    model = build(
+        "copart",
+        parts=3,
+        affines=3,
+        segmentation=HourglassShape(8, 32, 2),
+        body=BodyShape(8, 32, 2, 1),
+        size=64,
+    )
+    save_file(
+        model.state_dict(), tmp_path / "parts.safetensors", metadata=metadata("copart", model.spec)
+    )
     return tmp_path / "parts.safetensors"
 
 
 def test_parts_are_swapped_into_a_picture_and_into_a_clip(media, copart):
-    words = ["swap", media / "source.png", media / "driving.mp4", "--model", copart, "--parts", "1-2"]
+    words = [
+        "swap",
+        media / "source.png",
+        media / "driving.mp4",
+        "--model",
+        copart,
+        "--parts",
+        "1-2",
+    ]
     assert run(*words, "-o", media / "out.mp4") == 0
     clip = read_video(media / "out.mp4")
     assert (clip.width, clip.height, len(clip.frames())) == (80, 72, 6)
-    assert run(*words, "-o", media / "out.png", "--size", "model", "--hard", "--mask", "source") == 0
+    assert (
+        run(*words, "-o", media / "out.png", "--size", "model", "--hard", "--mask", "source") == 0
+    )
     assert read_video(media / "out.png").frames().shape[-2:] == (64, 64)
     assert run(*words, "-o", media / "masked.png", "--mask", media / "source.png") == 0
 
 
-@pytest.mark.parametrize(("parts", "says"), [("7", "numbered 0"), ("one", "'one' is no such number"), ("", "at least one")])
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [("7", "numbered 0"), ("one", "'one' is no such number"), ("", "at least one")],
+)
 def test_parts_that_are_not_there_are_refused_in_one_sentence(media, copart, capsys, parts, says):
-    assert run("swap", media / "source.png", media / "driving.mp4", "--model", copart, "--parts", parts, "-o", media / "out.mp4") == 2
+    assert (
+        run(
+            "swap",
+            media / "source.png",
+            media / "driving.mp4",
+            "--model",
+            copart,
+            "--parts",
+            parts,
+            "-o",
+            media / "out.mp4",
+        )
+        == 2
+    )
     assert says in capsys.readouterr().err and not (media / "out.mp4").exists()

@@ -3,7 +3,15 @@
 import torch
 
 from comfyui_motion import Keypoints, MotionField
-from comfyui_motion.draw import Samples, contact_sheet, draw_field, draw_keypoints, draw_parts, evenly, palette
+from comfyui_motion.draw import (
+    Samples,
+    contact_sheet,
+    draw_field,
+    draw_keypoints,
+    draw_parts,
+    evenly,
+    palette,
+)
 
 
 def test_a_point_is_drawn_where_it_is_and_the_picture_is_left_alone():
@@ -15,7 +23,9 @@ def test_a_point_is_drawn_where_it_is_and_the_picture_is_left_alone():
 
 
 def test_axes_point_along_the_local_frame():
-    points = Keypoints(torch.zeros(1, 1, 2), torch.tensor([[[[0.0, 0.0], [3.0, 0.0]]]]))  # its x axis points down, it has no y axis
+    points = Keypoints(
+        torch.zeros(1, 1, 2), torch.tensor([[[[0.0, 0.0], [3.0, 0.0]]]])
+    )  # its x axis points down, it has no y axis
     drawn = draw_keypoints(torch.zeros(1, 3, 301, 301), points)[0].sum(0)
     assert drawn[165:].sum() > 0 and drawn[:140].sum() == 0
 
@@ -26,7 +36,12 @@ def test_points_outside_the_picture_or_undefined_do_no_harm():
 
 
 def test_one_picture_serves_every_frame():
-    assert draw_keypoints(torch.zeros(1, 3, 16, 16), Keypoints(torch.zeros(4, 2, 2))).shape == (4, 3, 16, 16)
+    assert draw_keypoints(torch.zeros(1, 3, 16, 16), Keypoints(torch.zeros(4, 2, 2))).shape == (
+        4,
+        3,
+        16,
+        16,
+    )
 
 
 def test_no_motion_is_white_and_hidden_pixels_are_darker():
@@ -37,7 +52,9 @@ def test_no_motion_is_white_and_hidden_pixels_are_darker():
 
 
 def test_opposite_motions_have_opposite_colours():
-    grid = MotionField.identity(2, 8, 8).grid + torch.tensor([[0.2, 0.0], [-0.2, 0.0]])[:, None, None]
+    grid = (
+        MotionField.identity(2, 8, 8).grid + torch.tensor([[0.2, 0.0], [-0.2, 0.0]])[:, None, None]
+    )
     right, left = draw_field(MotionField(grid), 8, 8)[:, :, 4, 4]
     assert right[0] > 0.9 and right[2] < 0.2 and left[0] < 0.2 and left[2] > 0.9
 
@@ -60,7 +77,11 @@ def test_samples_of_a_long_clip_are_few_and_evenly_spaced():
     for start in range(0, 1000, 10):
         samples.add(torch.full((10, 3, 4, 4), start / 1000))
     numbers = [number for number, _ in samples.kept]
-    assert len(numbers) <= 33 and len({b - a for a, b in zip(numbers, numbers[1:], strict=False)}) == 1 and numbers[-1] > 900
+    assert (
+        len(numbers) <= 33
+        and len({b - a for a, b in zip(numbers, numbers[1:], strict=False)}) == 1
+        and numbers[-1] > 900
+    )
     assert samples.sheet().shape[-1] == 8 * 8
 
 

@@ -1,4 +1,6 @@
-"""Fields: identity returns the source, known motions land where they should, units convert and return."""
+"""Fields: identity returns the source, known motions land where they should, units convert and
+return.
+"""
 
 import pytest
 import torch
@@ -37,18 +39,32 @@ def test_a_shift_by_whole_pixels_reads_the_neighbours(picture):
 def test_outside_the_picture_is_black_or_its_edge(picture):
     field = shifted(48, 64, 200, 0)
     assert field.warp(picture).abs().max() == 0
-    assert_close(field.warp(picture, padding="border"), picture[..., -1:].expand_as(picture), atol=1e-5, rtol=0)
+    assert_close(
+        field.warp(picture, padding="border"),
+        picture[..., -1:].expand_as(picture),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_pixels_and_back():
     field = shifted(20, 30, 1.5, -0.25)
-    assert_close(MotionField.from_pixels(field.to_pixels(20, 30)).grid, field.grid, atol=1e-6, rtol=0)
+    assert_close(
+        MotionField.from_pixels(field.to_pixels(20, 30)).grid, field.grid, atol=1e-6, rtol=0
+    )
 
 
 def test_pixels_do_not_depend_on_how_the_grid_is_read():
-    """A half-pixel grid that reads every pixel from where it is has the same positions in pixels as a corner-aligned one."""
+    """A half-pixel grid that reads every pixel from where it is has the same positions in pixels as
+    a corner-aligned one.
+    """
     half_pixel = MotionField(identity_grid(20, 30, align_corners=False)[None], align_corners=False)
-    assert_close(half_pixel.to_pixels(20, 30), MotionField.identity(1, 20, 30).to_pixels(20, 30), atol=1e-4, rtol=0)
+    assert_close(
+        half_pixel.to_pixels(20, 30),
+        MotionField.identity(1, 20, 30).to_pixels(20, 30),
+        atol=1e-4,
+        rtol=0,
+    )
 
 
 def test_an_stmap_of_no_motion_is_the_ramp_compositors_expect():
@@ -99,7 +115,9 @@ def test_one_picture_serves_many_frames_without_copies(picture):
 def test_frames_are_sliced_and_joined():
     field = MotionField(torch.rand(5, 4, 4, 2), (torch.rand(5, 1, 4, 4),), torch.rand(5, 3, 4, 4))
     again = MotionField.join([field[:2], field[2], field[3:]])
-    assert torch.equal(again.grid, field.grid) and torch.equal(again.occlusion[0], field.occlusion[0])
+    assert torch.equal(again.grid, field.grid) and torch.equal(
+        again.occlusion[0], field.occlusion[0]
+    )
 
 
 def test_a_wrong_batch_or_shape_is_refused_in_a_sentence(picture):

@@ -11,7 +11,12 @@ from comfyui_motion import InputError, Keypoints
 
 def some(frames: int = 5, points: int = 3) -> Keypoints:
     torch.manual_seed(0)
-    return Keypoints(torch.rand(frames, points, 2) * 2 - 1, torch.randn(frames, points, 2, 2), None, torch.rand(frames, points))
+    return Keypoints(
+        torch.rand(frames, points, 2) * 2 - 1,
+        torch.randn(frames, points, 2, 2),
+        None,
+        torch.rand(frames, points),
+    )
 
 
 def test_json_returns_the_same_keypoints():
@@ -28,7 +33,10 @@ def test_json_returns_the_same_keypoints():
         ("not json", "not JSON"),
         ("[1, 2]", "no keypoints"),
         ('{"format": "comfyui_motion.keypoints", "version": 99, "position": []}', "version 99"),
-        ('{"format": "comfyui_motion.keypoints", "version": 1, "position": [[[0, 1], [0]]]}', "even lists"),
+        (
+            '{"format": "comfyui_motion.keypoints", "version": 1, "position": [[[0, 1], [0]]]}',
+            "even lists",
+        ),
     ],
 )
 def test_json_of_another_kind_is_refused_in_a_sentence(text, says):

@@ -15,14 +15,25 @@ import torch
 from torch.testing import assert_close
 
 ROOT = Path(__file__).parents[1]
-HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "nodes", "server"}
+HOST = {
+    "comfy",
+    "comfy_api",
+    "comfy_execution",
+    "comfy_extras",
+    "execution",
+    "folder_paths",
+    "nodes",
+    "server",
+}
 
 
 @pytest.fixture(scope="module")
 def pack() -> ModuleType:
     """The checkout as the host imports it: a package of some other name."""
     name = "a_pack_of_some_name"
-    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    spec = importlib.util.spec_from_file_location(
+        name, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -46,8 +57,17 @@ def test_the_door_needs_no_host(pack):
 @pytest.mark.parametrize("path", sorted((ROOT / "nodes").glob("*.py")), ids=lambda path: path.name)
 def test_only_one_file_touches_the_host(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    imported = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    imported |= {
+        (node.module or "").split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and not node.level
+    }
     assert path.name == "host.py" or not imported & HOST
 
 
@@ -97,7 +117,9 @@ def test_what_is_no_image_is_refused_by_name(convert, pack, shape):
         convert.to_pictures(torch.zeros(shape), "source_image")
 
 
-@pytest.mark.parametrize(("size", "even"), [((5, 7), (4, 6)), ((4, 7), (4, 6)), ((4, 6), (4, 6)), ((1, 1), (1, 1))])
+@pytest.mark.parametrize(
+    ("size", "even"), [((5, 7), (4, 6)), ((4, 7), (4, 6)), ((4, 6), (4, 6)), ((1, 1), (1, 1))]
+)
 def test_odd_pictures_lose_their_last_row_and_column(convert, size, even):
     picture = torch.rand(1, 3, *size)
     assert_close(convert.evened(picture), picture[..., : even[0], : even[1]])

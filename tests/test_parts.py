@@ -5,8 +5,14 @@ import torch
 from torch.testing import assert_close
 
 import comfyui_motion as motion
-from comfyui_motion.networks.blocks import BodyShape, HourglassShape
-from comfyui_motion.parts import blend, decimate, part_mask, part_numbers, swap_parts
+from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
+from comfyui_motion.parts import (
+    blend,
+    decimate,
+    part_mask,
+    part_numbers,
+    swap_parts,
+)
 
 BODY = BodyShape(4, 16, 2, 1)
 
@@ -24,14 +30,18 @@ def frames():
 @pytest.fixture(scope="module")
 def copart():
     torch.manual_seed(0)
-    return motion.build("copart", parts=3, affines=3, segmentation=HourglassShape(4, 16, 2), body=BODY).requires_grad_(False)
+    return motion.build(
+        "copart", parts=3, affines=3, segmentation=HourglassShape(4, 16, 2), body=BODY
+    ).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def fomm():
     torch.manual_seed(0)
     shape = HourglassShape(4, 16, 2)
-    return motion.build("fomm", keypoints=3, jacobians=3, detector=shape, dense=shape, body=BODY).requires_grad_(False)
+    return motion.build(
+        "fomm", keypoints=3, jacobians=3, detector=shape, dense=shape, body=BODY
+    ).requires_grad_(False)
 
 
 def reconstructed(model, frames):
@@ -63,7 +73,9 @@ def test_blending_is_a_choice_between_two_pictures(frames):
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., :32] = 1
     found = blend(under, over, mask)
-    assert torch.equal(found[..., :32], over[..., :32]) and torch.equal(found[..., 32:], under[..., 32:])
+    assert torch.equal(found[..., :32], over[..., :32]) and torch.equal(
+        found[..., 32:], under[..., 32:]
+    )
 
 
 def test_decimating_keeps_a_plain_mask_plain_and_softens_an_edge():
@@ -72,7 +84,11 @@ def test_decimating_keeps_a_plain_mask_plain_and_softens_an_edge():
     edge[..., 32:] = 1
     small = decimate(edge, 16, 16)
     assert small.shape == (1, 1, 16, 16)
-    assert small[..., 0].max() < 0.01 and small[..., -1].min() > 0.99 and ((small > 0.05) & (small < 0.95)).any()
+    assert (
+        small[..., 0].max() < 0.01
+        and small[..., -1].min() > 0.99
+        and ((small > 0.05) & (small < 0.95)).any()
+    )
     assert decimate(edge, 10, 10).shape == (1, 1, 10, 10)
 
 
@@ -86,12 +102,20 @@ def test_swapping_everything_animates_the_source(copart, frames):
     portrait = copart.encode(frames[:1])
     wanted = copart.generate(portrait, copart.motion(portrait, copart.detect(frames[1:])))
     assert_close(swap_parts(copart, frames[:1], frames[1:], range(4)), wanted, atol=1e-5, rtol=0)
-    assert_close(swap_parts(copart, portrait, frames[1:], mask=torch.ones(1, 1, 64, 64)), wanted, atol=1e-5, rtol=0)
+    assert_close(
+        swap_parts(copart, portrait, frames[1:], mask=torch.ones(1, 1, 64, 64)),
+        wanted,
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_a_batch_of_targets_gives_what_single_ones_give(copart, frames):
     together = swap_parts(copart, frames[:1], frames, [1, 2], mask="source", hard=True)
-    singly = [swap_parts(copart, frames[:1], frame, [1, 2], mask="source", hard=True) for frame in frames.split(1)]
+    singly = [
+        swap_parts(copart, frames[:1], frame, [1, 2], mask="source", hard=True)
+        for frame in frames.split(1)
+    ]
     assert_close(together, torch.cat(singly), atol=1e-5, rtol=0)
 
 
@@ -101,23 +125,33 @@ def test_a_mask_from_outside_serves_a_model_without_parts(fomm, frames, mask_of)
     wanted = fomm.generate(portrait, fomm.motion(portrait, fomm.detect(frames[1:])))
     everywhere = torch.ones(2, 1, 64, 64) if mask_of == "target" else torch.ones(1, 1, 100, 80)
     found = swap_parts(fomm, portrait, frames[1:], mask=everywhere, mask_of=mask_of)
-    within = slice(None) if mask_of == "target" else slice(24, 40)  # a mask of the source ends where the field leaves the source
+    within = (
+        slice(None) if mask_of == "target" else slice(24, 40)
+    )  # a mask of the source ends where the field leaves the source
     assert_close(found[..., within, within], wanted[..., within, within], atol=1e-5, rtol=0)
 
 
 def test_half_a_mask_swaps_half_the_picture(fomm, frames):
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 32:] = 1
-    nothing, half, whole = (swap_parts(fomm, frames[:1], frames[1:], mask=m) for m in (mask * 0, mask, torch.ones_like(mask)))
+    nothing, half, whole = (
+        swap_parts(fomm, frames[:1], frames[1:], mask=m)
+        for m in (mask * 0, mask, torch.ones_like(mask))
+    )
     left = (half - nothing).abs()[..., :4].mean() / (whole - nothing).abs()[..., :4].mean()
     right = (half - whole).abs()[..., -4:].mean() / (whole - nothing).abs()[..., -4:].mean()
     assert left < 0.5 and right < 0.5
 
 
 def test_strength_goes_from_the_target_to_the_source(copart, frames):
-    ends = [swap_parts(copart, frames[:1], frames[1:], [1, 2, 3], strength=s) for s in (0.0, 0.5, 1.0)]
+    ends = [
+        swap_parts(copart, frames[:1], frames[1:], [1, 2, 3], strength=s) for s in (0.0, 0.5, 1.0)
+    ]
     apart = (ends[2] - ends[0]).abs().mean()
-    assert 0 < (ends[1] - ends[0]).abs().mean() < apart and 0 < (ends[2] - ends[1]).abs().mean() < apart
+    assert (
+        0 < (ends[1] - ends[0]).abs().mean() < apart
+        and 0 < (ends[2] - ends[1]).abs().mean() < apart
+    )
 
 
 def test_what_cannot_be_swapped_is_refused_in_a_sentence(copart, fomm, frames):

@@ -4,19 +4,28 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from comfyui_motion import InputError, Keypoints, best_reference, retarget
+from comfyui_motion import (
+    InputError,
+    Keypoints,
+    best_reference,
+    retarget,
+)
 from comfyui_motion.retarget import hull_area, hull_scale
 
 
 def turned(degrees: float) -> torch.Tensor:
     angle = torch.deg2rad(torch.tensor(float(degrees)))
-    return torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    return torch.stack(
+        [torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])]
+    )
 
 
 def some(frames: int = 1, points: int = 6, seed: int = 0, scale: float = 1.0) -> Keypoints:
     generator = torch.Generator().manual_seed(seed)
     position = scale * (torch.rand(frames, points, 2, generator=generator) - 0.5)
-    return Keypoints(position, torch.randn(frames, points, 2, 2, generator=generator) * 0.2 + torch.eye(2))
+    return Keypoints(
+        position, torch.randn(frames, points, 2, 2, generator=generator) * 0.2 + torch.eye(2)
+    )
 
 
 def close(found: Keypoints, wanted: Keypoints) -> None:
@@ -52,7 +61,9 @@ def test_no_strength_is_no_motion_and_half_is_half_way(mode):
 def test_strength_can_differ_from_point_to_point():
     source, rest, driving = some(seed=1), some(seed=2), some(3, seed=3)
     strength = torch.tensor([0.0, 1, 1, 1, 1, 1])
-    mixed, whole = (retarget(driving, rest, source, adapt_scale=False, strength=s) for s in (strength, 1.0))
+    mixed, whole = (
+        retarget(driving, rest, source, adapt_scale=False, strength=s) for s in (strength, 1.0)
+    )
     assert_close(mixed.position[:, 0], source.position[:, 0].expand(3, -1), atol=1e-6, rtol=0)
     assert_close(mixed.position[:, 1:], whole.position[:, 1:], atol=1e-6, rtol=0)
     assert mixed.jacobian is not None and source.jacobian is not None
@@ -64,9 +75,19 @@ def test_a_source_drawn_twice_as_large_moves_twice_as_far():
     source = Keypoints(rest.position * 2, rest.jacobian)
     driving = Keypoints(rest.position + torch.tensor([0.1, 0.0]), rest.jacobian)
     moved = retarget(driving, rest, source)
-    assert_close(moved.position - source.position, torch.tensor([0.2, 0.0]).expand_as(moved.position), atol=1e-5, rtol=0)
+    assert_close(
+        moved.position - source.position,
+        torch.tensor([0.2, 0.0]).expand_as(moved.position),
+        atol=1e-5,
+        rtol=0,
+    )
     unscaled = retarget(driving, rest, source, adapt_scale=False)
-    assert_close(unscaled.position - source.position, torch.tensor([0.1, 0.0]).expand_as(moved.position), atol=1e-5, rtol=0)
+    assert_close(
+        unscaled.position - source.position,
+        torch.tensor([0.1, 0.0]).expand_as(moved.position),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_the_driver_s_turn_is_added_to_the_source_s_own():
@@ -87,7 +108,11 @@ def test_hull_area_is_the_area_and_not_the_perimeter():
     assert hull_area(square) == pytest.approx(6.0)
 
 
-@pytest.mark.parametrize("flat", [[[0.0, 0], [1, 1], [2, 2], [3, 3]], [[0.0, 0], [1, 0]], [[0.5, 0.5]]], ids=["a line", "two", "one"])
+@pytest.mark.parametrize(
+    "flat",
+    [[[0.0, 0], [1, 1], [2, 2], [3, 3]], [[0.0, 0], [1, 0]], [[0.5, 0.5]]],
+    ids=["a line", "two", "one"],
+)
 def test_points_without_a_hull_scale_by_one(flat):
     points = Keypoints(torch.tensor([flat]))
     assert hull_scale(points, points) == 1.0

@@ -35,7 +35,9 @@ def small(picture: np.ndarray, size: int = 96) -> np.ndarray:
 
 
 def assert_looks_like(drawn: np.ndarray, kept: np.ndarray) -> None:
-    """Drawn small with few samples, the two differ in fine texture alone; half a second of the clip apart, they agree to 0.9."""
+    """Drawn small with few samples, the two differ in fine texture alone; half a second of the clip
+    apart, they agree to 0.9.
+    """
     a, b = small(drawn, 48), small(kept, 48)
     assert np.abs(a - b).mean() < 0.02
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.985
@@ -64,7 +66,11 @@ def test_the_still_is_square_and_light_to_carry():
 def test_the_clip_has_its_frames_rate_and_size(clip):
     with av.open(str(SAMPLES / "driving.mp4")) as file:
         stream = file.streams.video[0]
-        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 25)
+        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == (
+            "h264",
+            "yuv420p",
+            25,
+        )
     assert [frame.shape for frame in clip] == [(512, 512, 3)] * 100
     assert (SAMPLES / "driving.mp4").stat().st_size < 600_000
 
@@ -97,7 +103,12 @@ def test_both_faces_are_in_the_same_place(draw):
         size, pose = 96, draw.Pose()
         length, view = draw.depth(size, who, pose).flatten(), draw.rays(size).flatten(1)
         material = draw.solids(draw.along(view, length), who, pose).argmin(dim=0)
-        where = ((material == draw.EYES) & (length < draw.FAR)).view(size, size).nonzero().to(torch.float32)
+        where = (
+            ((material == draw.EYES) & (length < draw.FAR))
+            .view(size, size)
+            .nonzero()
+            .to(torch.float32)
+        )
         return where.mean(dim=0) / size
 
     assert torch.allclose(eyes(draw.IDA), eyes(draw.TOM), atol=0.02)

@@ -12,7 +12,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 NOTES = {"MarkdownNote"}
-CORE = {"LoadImage", "LoadVideo", "GetVideoComponents", "CreateVideo", "SaveVideo", "ImageStitch", "MaskPreview", "PreviewImage"}
+CORE = {
+    "LoadImage",
+    "LoadVideo",
+    "GetVideoComponents",
+    "CreateVideo",
+    "SaveVideo",
+    "ImageStitch",
+    "MaskPreview",
+    "PreviewImage",
+}
 
 
 def shown(name: str) -> dict[str, Any]:
@@ -28,7 +37,11 @@ def prompt_of(workflow: dict[str, Any]) -> dict[str, Any]:
             continue
         widgets = [socket["name"] for socket in node["inputs"] if "widget" in socket]
         inputs = dict(zip(widgets, node.get("widgets_values") or [], strict=False))
-        inputs |= {socket["name"]: links[socket["link"]] for socket in node["inputs"] if socket["link"] is not None}
+        inputs |= {
+            socket["name"]: links[socket["link"]]
+            for socket in node["inputs"]
+            if socket["link"] is not None
+        }
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
 
@@ -50,7 +63,10 @@ def test_what_is_opened_is_what_is_tested(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_core_nodes_and_ours(name):
-    assert all(node["type"] in CORE | NOTES or node["type"].startswith("CM_") for node in shown(name)["nodes"])
+    assert all(
+        node["type"] in CORE | NOTES or node["type"].startswith("CM_")
+        for node in shown(name)["nodes"]
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +77,10 @@ def test_a_note_tells_what_to_put_where(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_node_lies_on_another(name):
-    boxes = [(*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1]) for node in shown(name)["nodes"]]
+    boxes = [
+        (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1])
+        for node in shown(name)["nodes"]
+    ]
     for (left, top, right, bottom), (x0, y0, x1, y1) in combinations(boxes, 2):
         title = 30
         assert right <= x0 or x1 <= left or bottom + title <= y0 or y1 + title <= top

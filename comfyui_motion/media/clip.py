@@ -1,7 +1,8 @@
-"""Clips: the frames of a film, an animated picture, a folder or a numbered sequence, decoded as they are asked for.
+"""Clips: the frames of a film, an animated picture, a folder or a numbered sequence, decoded as
+they are asked for.
 
-Frames count from 0. A film of variable frame rate keeps its average rate. Rotation (phones), transparency and colour range are
-resolved; frames are RGB with the file's own gamma.
+Frames count from 0. A film of variable frame rate keeps its average rate. Rotation (phones),
+transparency and colour range are resolved; frames are RGB with the file's own gamma.
 """
 
 from __future__ import annotations
@@ -20,13 +21,34 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, MediaError
-from ..picture import WHITE, opened, pixels_of, read_picture, to_rgb
 from .decode import Named, decode_film, open_film
 from .files import existing_file
+from .picture import (
+    WHITE,
+    opened,
+    pixels_of,
+    read_picture,
+    to_rgb,
+)
 
 Decode = Callable[[int, int | None], Iterator[Named]]  # frames start to stop
 
-PICTURES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".tga", ".jp2", ".ppm", ".pgm"}
+PICTURES = {
+    ".png",
+    ".apng",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".gif",
+    ".avif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".tga",
+    ".jp2",
+    ".ppm",
+    ".pgm",
+}
 MAX_RATE_DENOMINATOR = 100_000
 
 
@@ -64,7 +86,10 @@ class Clip:
         for name, frame in self.decode(self.start, self.stop):
             height, width = frame.shape[-2:]
             if (height, width) != (self.height, self.width):
-                raise MediaError(f"{name} is {width}x{height}, where the clip is {self.width}x{self.height}: all frames need one size.")
+                raise MediaError(
+                    f"{name} is {width}x{height}, where the clip is {self.width}x{self.height}: all"
+                    " frames need one size."
+                )
             count += 1
             yield frame
         if not count:
@@ -81,13 +106,17 @@ def read_video(
 ) -> Clip:
     """Open frames `start` to `stop` (not included) of a clip. Only the first frame is decoded here.
 
-    `path` is a film (mp4, mov, webm, mkv, avi ...), a picture, still or animated (gif, webp, png), a folder of pictures in natural
-    order, a numbered pattern (`frames/%04d.png`) or a glob (`frames/*.png`). `fps` is the rate of what has none of its own: folders,
-    sequences and still pictures. `background` (red, green, blue in 0..1) shows where frames are transparent.
-    MediaError if there is nothing there, nothing to see in it, or it is damaged.
+    `path` is a film (mp4, mov, webm, mkv, avi ...), a picture, still or animated (gif, webp, png),
+    a folder of pictures in natural order, a numbered pattern (`frames/%04d.png`) or a glob
+    (`frames/*.png`). `fps` is the rate of what has none of its own: folders, sequences and still
+    pictures. `background` (red, green, blue in 0..1) shows where frames are transparent. MediaError
+    if there is nothing there, nothing to see in it, or it is damaged.
     """
     if start < 0 or stop is not None and stop <= start:
-        raise InputError(f"a clip runs from start to stop, counted from 0 and stop the later: {start} to {stop} holds no frame.")
+        raise InputError(
+            f"a clip runs from start to stop, counted from 0 and stop the later: {start} to {stop}"
+            " holds no frame."
+        )
     decode, rate, count, has_audio = _source(path, as_rate(fps), background)
     first = next(decode(0, 1), None)
     if first is None:
@@ -98,7 +127,9 @@ def read_video(
 
 
 def as_rate(fps: Fraction | float) -> Fraction:
-    """Frames per second as an exact fraction: 29.97 and 23.976 are the broadcasters' 30000/1001 and 24000/1001."""
+    """Frames per second as an exact fraction: 29.97 and 23.976 are the broadcasters' 30000/1001 and
+    24000/1001.
+    """
     if not fps > 0:
         raise InputError(f"a frame rate is above 0, not {fps}.")
     if isinstance(fps, float):
@@ -108,34 +139,58 @@ def as_rate(fps: Fraction | float) -> Fraction:
     return Fraction(fps).limit_denominator(MAX_RATE_DENOMINATOR)
 
 
-def _source(path: str | os.PathLike, fps: Fraction, background: Sequence[float]) -> tuple[Decode, Fraction, int | None, bool]:
-    """How to decode what is at the path, its rate, how many frames it says it has, and whether it has sound."""
+def _source(
+    path: str | os.PathLike, fps: Fraction, background: Sequence[float]
+) -> tuple[Decode, Fraction, int | None, bool]:
+    """How to decode what is at the path, its rate, how many frames it says it has, and whether it
+    has sound.
+    """
     paths = _picture_paths(path)
     if paths is None and Path(path).suffix.lower() in PICTURES:
         with opened(path) as image:
             if getattr(image, "is_animated", False):
-                return partial(_decode_animation, path, background), _animation_rate(image), image.n_frames, False
+                return (
+                    partial(_decode_animation, path, background),
+                    _animation_rate(image),
+                    image.n_frames,
+                    False,
+                )
         paths = [Path(path)]
     if paths is not None:
         return partial(_decode_pictures, paths, background), fps, len(paths), False
     path = existing_file(path, "a clip")
     with open_film(path) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate or fps
-        seconds = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
+        seconds = (
+            stream.duration * stream.time_base
+            if stream.duration
+            else (container.duration or 0) / 1e6
+        )
         count = stream.frames or round(seconds * rate) or None
-        return partial(decode_film, path, background), Fraction(rate), count, bool(container.streams.audio)
+        return (
+            partial(decode_film, path, background),
+            Fraction(rate),
+            count,
+            bool(container.streams.audio),
+        )
 
 
 # Folders and sequences
 
 
 def _picture_paths(path: str | os.PathLike) -> list[Path] | None:
-    """The pictures that a folder, a numbered pattern or a glob stands for, in order; None if the path is one file."""
+    """The pictures that a folder, a numbered pattern or a glob stands for, in order; None if the
+    path is one file.
+    """
     path = Path(path)
     if path.exists() and not path.is_dir():
         return None
     if path.is_dir():
-        paths = [entry for entry in path.iterdir() if entry.suffix.lower() in PICTURES and not entry.name.startswith(".")]
+        paths = [
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() in PICTURES and not entry.name.startswith(".")
+        ]
     elif number := re.search(r"%0?\d*d", path.name):
         before, after = map(re.escape, (path.name[: number.start()], path.name[number.end() :]))
         named = re.compile(f"{before}\\d+{after}")
@@ -145,16 +200,24 @@ def _picture_paths(path: str | os.PathLike) -> list[Path] | None:
     else:
         return None
     if not paths:
-        raise MediaError(f"{path} stands for no pictures: a clip was expected there, as a folder of frames or a sequence.")
+        raise MediaError(
+            f"{path} stands for no pictures: a clip was expected there, as a folder of frames or a"
+            " sequence."
+        )
     return sorted(paths, key=natural)
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
     """A sorting key: frame2 before frame10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", path.name)]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part.lower())
+        for part in re.split(r"(\d+)", path.name)
+    ]
 
 
-def _decode_pictures(paths: list[Path], background: Sequence[float], start: int, stop: int | None) -> Iterator[Named]:
+def _decode_pictures(
+    paths: list[Path], background: Sequence[float], start: int, stop: int | None
+) -> Iterator[Named]:
     for path in paths[start:stop]:
         yield str(path), read_picture(path, background)[0]
 
@@ -162,7 +225,9 @@ def _decode_pictures(paths: list[Path], background: Sequence[float], start: int,
 # Animated pictures
 
 
-def _decode_animation(path: str | os.PathLike, background: Sequence[float], start: int, stop: int | None) -> Iterator[Named]:
+def _decode_animation(
+    path: str | os.PathLike, background: Sequence[float], start: int, stop: int | None
+) -> Iterator[Named]:
     with opened(path) as image:
         for number in range(image.n_frames)[start:stop]:
             image.seek(number)
@@ -175,7 +240,9 @@ def _animation_rate(image: Any) -> Fraction:
     for number in range(image.n_frames):
         image.seek(number)
         image.load()  # some formats tell a frame's duration only then
-        total += Fraction(image.info.get("duration") or 100)  # no duration plays as 100 ms, as browsers have it
+        total += Fraction(
+            image.info.get("duration") or 100
+        )  # no duration plays as 100 ms, as browsers have it
     return (1000 * image.n_frames / total).limit_denominator(MAX_RATE_DENOMINATOR)
 
 

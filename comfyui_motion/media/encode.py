@@ -1,4 +1,6 @@
-"""From frames to files: one function a kind of file, each giving a function that takes frames one at a time."""
+"""From frames to files: one function a kind of file, each giving a function that takes frames one
+at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MediaError
-from ..picture import save_pixels
 from .clip import Clip
 from .files import check_parent, partial_path, written_whole
+from .picture import save_pixels
 from .sound import SOUND, Sound
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ H264 = Format("libx264", "yuv420p", {"crf": "{crf}", "preset": "medium"}, even=T
 VP9_OPTIONS = {"crf": "{crf}", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
 VP9 = Format("libvpx-vp9", "yuv420p", VP9_OPTIONS, even=True)
 PRORES_4444 = Format("prores_ks", "yuv444p10le", {"profile": "4", "vendor": "apl0"}, deep=True)
-PRORES_422 = Format("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, even=True, deep=True)
+PRORES_422 = Format(
+    "prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, even=True, deep=True
+)
 PRORES = {"prores": PRORES_4444, "prores-422": PRORES_422}
 
 # extension → codec name → format; the first is the default
@@ -51,7 +55,9 @@ FORMATS: dict[str, dict[str, Format]] = {
     ".webp": {"webp": Format("libwebp_anim", "bgra", {"quality": "90"})},
 }
 MUXER_OPTIONS = {
-    **dict.fromkeys((".mp4", ".m4v", ".mov"), {"movflags": "+faststart"}),  # the index in front: plays while it loads
+    **dict.fromkeys(
+        (".mp4", ".m4v", ".mov"), {"movflags": "+faststart"}
+    ),  # the index in front: plays while it loads
     **dict.fromkeys((".gif", ".webp"), {"loop": "0"}),  # for ever
 }
 
@@ -60,8 +66,8 @@ def film_format(path: Path, codec: str | None) -> Format:
     known = FORMATS.get(path.suffix.lower())
     if known is None:
         raise InputError(
-            f"{path.name} has no clip's extension: {' '.join(FORMATS)} are known; a PNG sequence is a pattern like "
-            "frames/%05d.png, a folder ending in /, or any path with codec='png'."
+            f"{path.name} has no clip's extension: {' '.join(FORMATS)} are known; a PNG sequence is"
+            " a pattern like frames/%05d.png, a folder ending in /, or any path with codec='png'."
         )
     if codec is not None and codec not in known:
         raise InputError(f"{path.suffix} takes the codecs {', '.join(known)}, not {codec}.")
@@ -69,7 +75,9 @@ def film_format(path: Path, codec: str | None) -> Format:
 
 
 @contextmanager
-def film(path: Path, format: Format, fps: Fraction, crf: int, audio_from: Clip | str | os.PathLike | None) -> Iterator[Any]:
+def film(
+    path: Path, format: Format, fps: Fraction, crf: int, audio_from: Clip | str | os.PathLike | None
+) -> Iterator[Any]:
     """Give a function that takes one frame, H W 3."""
     from av.error import FFmpegError
 
@@ -90,7 +98,9 @@ def film(path: Path, format: Format, fps: Fraction, crf: int, audio_from: Clip |
 class _Film:
     """One film being made. The first frame opens it: it decides the size."""
 
-    def __init__(self, path: Path, format: Format, fps: Fraction, crf: int, sound: Sound | None) -> None:
+    def __init__(
+        self, path: Path, format: Format, fps: Fraction, crf: int, sound: Sound | None
+    ) -> None:
         self.path, self.format, self.fps, self.crf, self.sound = path, format, fps, crf, sound
         self.count = 0
         self.container: Any = None
@@ -101,7 +111,9 @@ class _Film:
         for frame in self.convert(self._frame(pixels)):
             self._mux(frame)
         self.count += 1
-        if self.sound:  # as far as the picture goes: both end together, and a player finds them side by side
+        if (
+            self.sound
+        ):  # as far as the picture goes: both end together, and a player finds them side by side
             self.sound.mux_until(self.count / self.fps)
 
     def finish(self) -> None:
@@ -116,24 +128,40 @@ class _Film:
 
         if self.container is not None:
             with suppress(FFmpegError, ValueError):
-                self.container.close()  # nothing to do when finished; when not, the file must be closed before it is deleted
+                # nothing to do when finished; when not, the file must be closed before it is
+                # deleted
+                self.container.close()
 
     def _open(self, height: int, width: int) -> None:
         import av
         from av.video.reformatter import VideoReformatter
 
-        self.container = av.open(str(self.path.absolute()), "w", options=MUXER_OPTIONS.get(self.path.suffix.lower(), {}))
+        self.container = av.open(
+            str(self.path.absolute()), "w", options=MUXER_OPTIONS.get(self.path.suffix.lower(), {})
+        )
         options = {name: value.format(crf=self.crf) for name, value in self.format.options.items()}
-        self.stream: Any = self.container.add_stream(self.format.encoder, rate=self.fps, options=options)
-        self.stream.height, self.stream.width, self.stream.pix_fmt = height, width, self.format.pixels
+        self.stream: Any = self.container.add_stream(
+            self.format.encoder, rate=self.fps, options=options
+        )
+        self.stream.height, self.stream.width, self.stream.pix_fmt = (
+            height,
+            width,
+            self.format.pixels,
+        )
         self.stream.codec_context.time_base = 1 / self.fps  # a frame is a tick: nothing to round
         if self.format.pixels.startswith("yuv"):
             context = self.stream.codec_context
-            context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1  # BT.709, video range
+            context.color_primaries = context.color_trc = context.colorspace = (
+                context.color_range
+            ) = 1  # BT.709, video range
         if self.sound:
             self.sound.open(self.container)
         self.reformat = VideoReformatter().reformat  # one for all: it keeps its tables
-        self.convert = _palettes(width, height, 1 / self.fps) if self.format.pixels == "pal8" else self._reformatted
+        self.convert = (
+            _palettes(width, height, 1 / self.fps)
+            if self.format.pixels == "pal8"
+            else self._reformatted
+        )
 
     def _frame(self, pixels: np.ndarray) -> Any:
         from av import VideoFrame
@@ -149,7 +177,12 @@ class _Film:
             return []
         if not self.format.pixels.startswith("yuv"):
             return [self.reformat(frame, format=self.format.pixels)]
-        frame = self.reformat(frame, format=self.format.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame = self.reformat(
+            frame,
+            format=self.format.pixels,
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
         frame.colorspace = frame.color_range = 1
         return [frame]
 
@@ -158,17 +191,28 @@ class _Film:
 
 
 def _palettes(width: int, height: int, time_base: Fraction) -> Any:
-    """RGB frames → frames of 256 colours, each with the palette that suits it; None flushes. Ordered dither, which does not crawl."""
+    """RGB frames → frames of 256 colours, each with the palette that suits it; None flushes.
+
+    Ordered dither, which does not crawl.
+    """
     from av.error import BlockingIOError, EOFError
     from av.filter import Graph
 
     graph = Graph()
-    source = graph.add("buffer", f"video_size={width}x{height}:pix_fmt=rgb24:time_base={time_base}:pixel_aspect=1/1")
+    source = graph.add(
+        "buffer",
+        f"video_size={width}x{height}:pix_fmt=rgb24:time_base={time_base}:pixel_aspect=1/1",
+    )
     split = graph.add("split")
     generate = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
     sink = graph.add("buffersink")
-    for start, end, output, input in ((source, split, 0, 0), (split, use, 0, 0), (split, generate, 1, 0), (generate, use, 0, 1)):
+    for start, end, output, input in (
+        (source, split, 0, 0),
+        (split, use, 0, 0),
+        (split, generate, 1, 0),
+        (generate, use, 0, 1),
+    ):
         start.link_to(end, output, input)
     use.link_to(sink)
     graph.configure()
@@ -194,19 +238,30 @@ def sequence_pattern(path: str | os.PathLike, codec: str | None) -> Path | None:
         if path.suffix.lower() != ".png":
             raise InputError(f"a sequence is written as PNG: {path.name} should end in .png.")
         return path
-    return path / "%05d.png" if codec == "png" or path.is_dir() or name.endswith(("/", os.sep)) else None
+    return (
+        path / "%05d.png"
+        if codec == "png" or path.is_dir() or name.endswith(("/", os.sep))
+        else None
+    )
 
 
 @contextmanager
 def sequence(pattern: Path, overwrite: bool) -> Iterator[Any]:
-    """Give a function that takes one frame, H W 3. The pictures gather in a folder beside the target until all are there."""
+    """Give a function that takes one frame, H W 3.
+
+    The pictures gather in a folder beside the target until all are there.
+    """
     folder = pattern.parent.absolute()
     if folder.exists() and not folder.is_dir():
         raise MediaError(f"{folder} is a file, and a folder for a sequence was expected.")
-    if not overwrite and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+    if (
+        not overwrite
+        and folder.is_dir()
+        and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    ):
         raise InputError(
-            f"the folder {folder} is not empty: choose another, or let it overwrite (--overwrite, overwrite=True), "
-            f"which replaces its {pattern.name} and no more."
+            f"the folder {folder} is not empty: choose another, or let it overwrite (--overwrite,"
+            f" overwrite=True), which replaces its {pattern.name} and no more."
         )
     check_parent(folder)
     partial, count = partial_path(folder), 0
@@ -228,7 +283,9 @@ def sequence(pattern: Path, overwrite: bool) -> Iterator[Any]:
 
 
 def _settle(partial: Path, pattern: Path, count: int) -> None:
-    """The finished pictures to their place; an older, longer sequence of the same naming does not stick out behind the new one."""
+    """The finished pictures to their place; an older, longer sequence of the same naming does not
+    stick out behind the new one.
+    """
     folder = pattern.parent
     if not folder.exists():
         os.replace(partial, folder)

@@ -11,7 +11,9 @@ from ..errors import MediaError
 
 
 def existing_file(path: str | os.PathLike, wanted: str) -> Path:
-    """The path, once it is known to be a file with something in it; `wanted` names what should be there: "a picture"."""
+    """The path, once it is known to be a file with something in it; `wanted` names what should be
+    there: "a picture".
+    """
     path = Path(path)
     if path.is_dir():
         raise MediaError(f"{path} is a folder, and {wanted} was expected.")
@@ -36,12 +38,16 @@ def check_target(path: Path) -> None:
 
 def check_parent(path: Path) -> None:
     if not path.absolute().parent.is_dir():
-        raise MediaError(f"{path} cannot be written: the folder {path.absolute().parent} does not exist.")
+        raise MediaError(
+            f"{path} cannot be written: the folder {path.absolute().parent} does not exist."
+        )
 
 
 @contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path`: renamed to it when the block ends well, deleted when it does not, Ctrl-C included."""
+    """Give a temporary path beside `path`: renamed to it when the block ends well, deleted when it
+    does not, Ctrl-C included.
+    """
     path = Path(path)
     check_target(path)
     partial = partial_path(path)

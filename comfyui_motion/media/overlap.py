@@ -1,6 +1,7 @@
 """Reading, computing and writing at the same time: one thread ahead of the work, one behind it.
 
-The codecs release Python's lock, so these threads truly run beside the networks. Queues are short: memory stays constant.
+The codecs release Python's lock, so these threads truly run beside the networks. Queues are short:
+memory stays constant.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ class _Failed:
 def prefetch(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, made up to `depth` ahead on a thread of their own.
 
-    What the iterable raises is raised here, after the items before it. The thread ends with the iteration, also when the
-    consumer stops early (the iterable is then closed, on its own thread) and never starts if nothing is asked for.
+    What the iterable raises is raised here, after the items before it. The thread ends with the
+    iteration, also when the consumer stops early (the iterable is then closed, on its own thread)
+    and never starts if nothing is asked for.
     """
     ready: queue.Queue[Any] = queue.Queue(depth)
     stopped = threading.Event()
-    thread = threading.Thread(target=_fill, args=(iterable, ready, stopped), name="prefetch", daemon=True)
+    thread = threading.Thread(
+        target=_fill, args=(iterable, ready, stopped), name="prefetch", daemon=True
+    )
     thread.start()
     try:
         while (item := ready.get()) is not _END:
@@ -38,7 +42,9 @@ def prefetch(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
             yield item
     finally:
         stopped.set()
-        _empty(ready)  # frees the one slot the thread may be waiting for; it then sees that it should stop
+        _empty(
+            ready
+        )  # frees the one slot the thread may be waiting for; it then sees that it should stop
         thread.join()
 
 
@@ -68,10 +74,11 @@ def _empty(items: queue.Queue[Any]) -> None:
 
 
 class Sink:
-    """Calls `work(item)` for every item put, in order, on a thread of its own; at most `depth` items wait.
+    """Calls `work(item)` for every item put, in order, on a thread of its own; at most `depth`
+    items wait.
 
-    Use it in a `with` block: leaving it waits for what is still waiting, or drops it if the block failed. What `work` raises is
-    raised by the next `put`, or on leaving.
+    Use it in a `with` block: leaving it waits for what is still waiting, or drops it if the block
+    failed. What `work` raises is raised by the next `put`, or on leaving.
     """
 
     def __init__(self, work: Callable[[Any], object], depth: int = 2) -> None:
@@ -106,7 +113,9 @@ class Sink:
         self._dropping = kind is not None
         try:
             self._end()
-        except BaseException:  # Ctrl-C while waiting: what the thread works with must not be taken from under it
+        except (
+            BaseException
+        ):  # Ctrl-C while waiting: what the thread works with must not be taken from under it
             self._dropping = True
             self._end()
             raise

@@ -1,4 +1,6 @@
-"""The sound of one clip laid under another's frames: copied where the new file takes it as it is, encoded anew where not."""
+"""The sound of one clip laid under another's frames: copied where the new file takes it as it is,
+encoded anew where not.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"})
 ANYWHERE = frozenset({"aac", "mp3"})
 EVERYTHING = ANYWHERE | PCM | {"opus", "vorbis", "flac", "alac", "ac3", "eac3"}
 
-# extension → the codecs that players expect there, and the encoder for all others. Few play opus or ac3 from an mp4.
+# extension → the codecs that players expect there, and the encoder for all others. Few play opus or
+# ac3 from an mp4.
 SOUND: dict[str, tuple[frozenset[str], str]] = {
     ".mp4": (ANYWHERE, "aac"),
     ".m4v": (ANYWHERE, "aac"),
@@ -26,9 +29,11 @@ SOUND: dict[str, tuple[frozenset[str], str]] = {
 
 
 class Sound:
-    """Packets of sound for a file of frames, up to any moment asked for. Silent if there is no sound in `source`.
+    """Packets of sound for a file of frames, up to any moment asked for. Silent if there is no
+    sound in `source`.
 
-    A Clip's sound begins where the clip begins; a file's, with its first frame. Copied sound is cut between packets (about 1/50 s).
+    A Clip's sound begins where the clip begins; a file's, with its first frame. Copied sound is cut
+    between packets (about 1/50 s).
     """
 
     def __init__(self, source: Clip | str | os.PathLike, suffix: str) -> None:
@@ -46,7 +51,9 @@ class Sound:
         try:
             self._container = av.open(str(path.absolute()), metadata_errors="replace")
         except (FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{path} is no clip whose sound could be used, or it is damaged.") from error
+            raise MediaError(
+                f"{path} is no clip whose sound could be used, or it is damaged."
+            ) from error
         skipped = source.start / source.fps if isinstance(source, Clip) else Fraction(0)
         self._begin = _first_moment(self._container) + skipped
 
@@ -60,7 +67,11 @@ class Sound:
             self._packets = self._copy(stream, target.add_stream_from_template(stream))
         else:
             rate = 48_000 if self._encoder == "libopus" else stream.codec_context.sample_rate
-            encoded = target.add_stream(self._encoder, rate=rate, layout="mono" if stream.codec_context.channels == 1 else "stereo")
+            encoded = target.add_stream(
+                self._encoder,
+                rate=rate,
+                layout="mono" if stream.codec_context.channels == 1 else "stereo",
+            )
             encoded.bit_rate = 192_000
             self._packets = self._encode(stream, encoded)
         self._target = target
@@ -75,7 +86,9 @@ class Sound:
                 self._target.mux(self._next[1])
                 self._next = next(self._packets, None)
         except (FFmpegError, ValueError) as error:
-            raise MediaError(f"the sound of {self._path} cannot be used: {str(error).rstrip('.')}.") from error
+            raise MediaError(
+                f"the sound of {self._path} cannot be used: {str(error).rstrip('.')}."
+            ) from error
 
     def close(self) -> None:
         if self._container is not None:

@@ -1,8 +1,9 @@
 """Co-part segmentation: Motion-supervised Co-Part Segmentation (Siarohin et al., ICPR 2020).
 
-FOMM's points become parts with soft masks: each part moves by its own local affine motion, and the target's masks say where. So the
-network shows which parts a subject has, and one picture's parts can be laid over another's. Some files are aligned by FOMM's own dense
-motion network instead; then it makes the field, and the masks serve only to choose what is swapped.
+FOMM's points become parts with soft masks: each part moves by its own local affine motion, and the
+target's masks say where. So the network shows which parts a subject has, and one picture's parts
+can be laid over another's. Some files are aligned by FOMM's own dense motion network instead; then
+it makes the field, and the masks serve only to choose what is swapped.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..field import MotionField, resize, sample
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait, corrected
+from ..model import (
+    Family,
+    MotionModel,
+    Portrait,
+    corrected,
+)
 from ..shapes import check_shape
-from .blocks import (
+from .layers.blocks import (
     Antialias,
     BodyShape,
     Hourglass,
@@ -34,7 +40,13 @@ from .blocks import (
     soft_argmax,
     spatial_softmax,
 )
-from .firstorder import DenseMotion, WarpingBody, expected_frames, frame_head, local_motions
+from .layers.firstorder import (
+    DenseMotion,
+    WarpingBody,
+    expected_frames,
+    frame_head,
+    local_motions,
+)
 
 NO_ALIGNMENT = HourglassShape(0, 0, 0)
 
@@ -49,11 +61,15 @@ class Parameters:
     segmentation: HourglassShape
     segmentation_scale: float
     body: BodyShape
-    dense: HourglassShape  # of FOMM's dense motion network in an aligned file; depth 0: there is none
+    dense: (
+        HourglassShape  # of FOMM's dense motion network in an aligned file; depth 0: there is none
+    )
     dense_scale: float
     occlusion: bool  # of that network
 
-    visibility: bool  # what a part leaves behind is hidden; an aligned file has FOMM's occlusion instead
+    visibility: (
+        bool  # what a part leaves behind is hidden; an aligned file has FOMM's occlusion instead
+    )
     head_padding: int  # of shift and affine
     temperature: float
     keypoint_variance: float  # of an aligned file's heatmaps
@@ -86,9 +102,15 @@ PUBLISHED = Parameters(
 
 @dataclass(frozen=True, eq=False)
 class PartKeypoints(Keypoints):
-    """Where each part is and how it lies, as keypoints, with the masks of all parts. What edits the points leaves the masks as they are."""
+    """Where each part is and how it lies, as keypoints, with the masks of all parts.
 
-    parts: Tensor | None = None  # B K+1 h w in 0..1, summing to 1, part 0 the background; None: the source's own, moved
+    What edits the points leaves the masks as they are.
+    """
+
+    parts: Tensor | None = (
+        # B K+1 h w in 0..1, summing to 1, part 0 the background; None: the source's own, moved
+        None
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,7 +119,8 @@ class PartKeypoints(Keypoints):
         check_shape("parts", self.parts, "B K h w")
         if self.parts.shape[:2] != (len(self), self.count + 1):
             raise InputError(
-                f"{len(self)} sets of {self.count} points have {self.count + 1} parts each, not {tuple(self.parts.shape[:2])}."
+                f"{len(self)} sets of {self.count} points have {self.count + 1} parts each, not"
+                f" {tuple(self.parts.shape[:2])}."
             )
 
 
@@ -118,7 +141,9 @@ class Segmentation(nn.Module):
         features = self.predictor(self.down(frames))
         heat = spatial_softmax(self.shift(features), self.temperature)  # B K h w
         frame = None if self.affine is None else expected_frames(self.affine(features), heat)
-        return PartKeypoints(soft_argmax(heat), frame, parts=self.segmentation(features).float().softmax(dim=1))
+        return PartKeypoints(
+            soft_argmax(heat), frame, parts=self.segmentation(features).float().softmax(dim=1)
+        )
 
 
 class Reconstruction(WarpingBody):
@@ -128,7 +153,13 @@ class Reconstruction(WarpingBody):
         super().__init__(spec.channels, spec.body)
         if spec.aligned:
             self.dense_motion_network = DenseMotion(
-                spec.channels, spec.parts, spec.dense, spec.dense_scale, spec.occlusion, spec.keypoint_variance, spec.align_corners
+                spec.channels,
+                spec.parts,
+                spec.dense,
+                spec.dense_scale,
+                spec.occlusion,
+                spec.keypoint_variance,
+                spec.align_corners,
             )
 
 
@@ -141,7 +172,11 @@ class CoPartPortrait(Portrait):
 class CoPart(MotionModel):
     family = "copart"
     finding = ("segmentation_module",)
-    painting = ("reconstruction_module.bottleneck", "reconstruction_module.up_blocks", "reconstruction_module.final")
+    painting = (
+        "reconstruction_module.bottleneck",
+        "reconstruction_module.up_blocks",
+        "reconstruction_module.final",
+    )
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -152,7 +187,11 @@ class CoPart(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        return size_multiple(spec.body.downs, (spec.segmentation_scale, spec.segmentation), (spec.dense_scale, spec.dense))
+        return size_multiple(
+            spec.body.downs,
+            (spec.segmentation_scale, spec.segmentation),
+            (spec.dense_scale, spec.dense),
+        )
 
     @property
     def smallest(self) -> int:
@@ -170,7 +209,11 @@ class CoPart(MotionModel):
         picture = self.accept(source, "source")
         keypoints = self.segmentation_module(picture)
         features = self.kept(self.reconstruction_module.encode(picture)[-1:])
-        aligned = self.reconstruction_module.dense_motion_network.prepare(picture, keypoints) if self.spec.aligned else ()
+        aligned = (
+            self.reconstruction_module.dense_motion_network.prepare(picture, keypoints)
+            if self.spec.aligned
+            else ()
+        )
         return CoPartPortrait(picture, keypoints, features, *aligned)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> CoPartPortrait:
@@ -178,42 +221,68 @@ class CoPart(MotionModel):
         assert isinstance(portrait, CoPartPortrait)
         points, heat = corrected(portrait.keypoints, keypoints), None
         if portrait.small is not None:
-            heat = gaussian_heatmap(points.position, portrait.small.shape[2], portrait.small.shape[3], self.spec.keypoint_variance)
+            heat = gaussian_heatmap(
+                points.position,
+                portrait.small.shape[2],
+                portrait.small.shape[3],
+                self.spec.keypoint_variance,
+            )
         return replace(portrait, keypoints=points, heat=heat)
 
-    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
-        """A pose without parts (points from JSON, or another model's) has the source's own, moved as the points say."""
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MotionField:
+        """A pose without parts (points from JSON, or another model's) has the source's own, moved
+        as the points say.
+        """
         assert isinstance(portrait, CoPartPortrait)
         pose, source = pose.to(self.device), portrait.keypoints
         if portrait.small is not None and portrait.heat is not None:
-            return self.reconstruction_module.dense_motion_network(portrait.small, portrait.heat, source, pose)
+            return self.reconstruction_module.dense_motion_network(
+                portrait.small, portrait.heat, source, pose
+            )
         height, width = source.parts.shape[-2:]
         motions = local_motions(source, pose, height, width)
         parts = pose.parts if isinstance(pose, PartKeypoints) else None
-        parts = moved_parts(source.parts, motions) if parts is None else resize(parts, height, width)
+        parts = (
+            moved_parts(source.parts, motions) if parts is None else resize(parts, height, width)
+        )
         grid = torch.einsum("bkhw,bkhwc->bhwc", parts, motions)
         visibility = (visible(source.parts, parts),) if self.spec.visibility else ()
         return MotionField(grid, visibility, parts, self.spec.align_corners)
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        return self.reconstruction_module(portrait.features[-1], field.to(self.device), self.spec.align_corners)
+        return self.reconstruction_module(
+            portrait.features[-1], field.to(self.device), self.spec.align_corners
+        )
 
-    def swap(self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor) -> Tensor:
+    def swap(
+        self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
+    ) -> Tensor:
         source, under = portrait.features[-1], target.features[-1]
-        return self.reconstruction_module.swap(source, under, field.to(self.device), mask, self.spec.align_corners)
+        return self.reconstruction_module.swap(
+            source, under, field.to(self.device), mask, self.spec.align_corners
+        )
 
 
 def visible(source: Tensor, target: Tensor) -> Tensor:
-    """Everywhere but where the source has a part and the target none: what lies behind it, the source does not show. B 1 h w"""
+    """Everywhere but where the source has a part and the target none: what lies behind it, the
+    source does not show. B 1 h w
+    """
     ours, theirs = (parts[:, 1:].sum(dim=1, keepdim=True) for parts in (source, target))
     return 1 - ours * (1 - theirs)
 
 
 def moved_parts(parts: Tensor, motions: Tensor) -> Tensor:
-    """Each part's mask carried by its own motion, the background being what is left. 1 K+1 h w or B K+1 h w, B K+1 h w 2 -> B K+1 h w"""
+    """Each part's mask carried by its own motion, the background being what is left.
+
+    1 K+1 h w or B K+1 h w, B K+1 h w 2 -> B K+1 h w
+    """
     batch, _, height, width = motions.shape[:4]
     each = rearrange(parts[:, 1:].expand(batch, -1, -1, -1), "b k h w -> (b k) 1 h w")
-    moved = sample(each, rearrange(motions[:, 1:], "b k h w c -> (b k) h w c"), align_corners=True).view(batch, -1, height, width)
+    moved = sample(
+        each, rearrange(motions[:, 1:], "b k h w c -> (b k) h w c"), align_corners=True
+    ).view(batch, -1, height, width)
     moved = moved / moved.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.cat([1 - moved.sum(dim=1, keepdim=True), moved], dim=1)
 
@@ -233,7 +302,9 @@ def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
-    return "kp_detector.semantic_seg.weight" in tensors or any(key.startswith("segmentation_module.") for key in tensors)
+    return "kp_detector.semantic_seg.weight" in tensors or any(
+        key.startswith("segmentation_module.") for key in tensors
+    )
 
 
 def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -262,5 +333,12 @@ FAMILY = Family(
     recognise=recognise,
     configure=configure,
     rename=rename,
-    assumed=("visibility", "head_padding", "temperature", "keypoint_variance", "align_corners", "size"),
+    assumed=(
+        "visibility",
+        "head_padding",
+        "temperature",
+        "keypoint_variance",
+        "align_corners",
+        "size",
+    ),
 )

@@ -1,5 +1,6 @@
-"""Where two driving pixels come from one place of the source, all but the nearest of them are hidden there: what a field alone says about
-occlusion, after the range maps of Wang et al. (Occlusion Aware Unsupervised Learning of Optical Flow, CVPR 2018, section 3.2).
+"""Where two driving pixels come from one place of the source, all but the nearest of them are
+hidden there: what a field alone says about occlusion, after the range maps of Wang et al.
+(Occlusion Aware Unsupervised Learning of Optical Flow, CVPR 2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ..field import sample
-from .blocks import start_at
+from .layers.blocks import start_at
 
 MOST = 4.0  # beyond it, how often a place is claimed says no more
 
 
 class Crowding(nn.Module):
-    """What to add to the logits of visibility, from features of the motion network and from who else claims each pixel's place.
+    """What to add to the logits of visibility, from features of the motion network and from who
+    else claims each pixel's place.
 
     Untrained, it adds nothing.
     """
@@ -25,7 +27,9 @@ class Crowding(nn.Module):
         self.judge = nn.Conv2d(width, 1, 3, padding=1)
         start_at(self.judge, [0.0])
 
-    def forward(self, features: Tensor, mask: Tensor, grid: Tensor, small: Tensor, align_corners: bool) -> Tensor:
+    def forward(
+        self, features: Tensor, mask: Tensor, grid: Tensor, small: Tensor, align_corners: bool
+    ) -> Tensor:
         """Features B F h w, contributions B K+1 h w, field B h w 2, source B C h w -> B 1 h w"""
         with torch.no_grad():
             seen = sample(small, grid, align_corners)
@@ -33,15 +37,17 @@ class Crowding(nn.Module):
             claims = claimed(grid, 1 - mask[:, :1])
         known = [features, mask, claims, seen, small]
         dtype = self.look.weight.dtype
-        return self.judge(torch.relu(self.look(torch.cat([maps.to(dtype) for maps in known], dim=1))))
+        return self.judge(
+            torch.relu(self.look(torch.cat([maps.to(dtype) for maps in known], dim=1)))
+        )
 
 
 def claimed(grid: Tensor, moving: Tensor) -> Tensor:
-    """How much of the driving frame comes from where each pixel comes from, how much of that `moving`, the area each stands for, and how far
-    outside the source it comes from, in pixels.
+    """How much of the driving frame comes from where each pixel comes from, how much of that
+    `moving`, the area each stands for, and how far outside the source it comes from, in pixels.
 
-    Where nothing else comes from there the first is 1, whatever the magnification. Grid B h w 2 (corners are -1 and 1), moving B 1 h w in
-    0..1 -> B 4 h w in 0..4
+    Where nothing else comes from there the first is 1, whatever the magnification. Grid B h w 2
+    (corners are -1 and 1), moving B 1 h w in 0..1 -> B 4 h w in 0..4
     """
     grid = torch.nan_to_num(grid.detach().float())
     area = stretch(grid)
@@ -60,8 +66,9 @@ def stretch(grid: Tensor) -> Tensor:
 
 
 def splat(maps: Tensor, grid: Tensor) -> Tensor:
-    """Each pixel's values laid down where it comes from, shared among the four pixels there; round the source lies a border of one pixel,
-    which takes what comes from outside. B C h w -> B C h+2 w+2
+    """Each pixel's values laid down where it comes from, shared among the four pixels there; round
+    the source lies a border of one pixel, which takes what comes from outside. B C h w -> B C h+2
+    w+2
     """
     batch, channels, height, width = maps.shape
     size = grid.new_tensor([width, height])
@@ -70,9 +77,15 @@ def splat(maps: Tensor, grid: Tensor) -> Tensor:
     (right, lower), (x, y) = (place - low).unbind(-1), (low.long() + 1).unbind(-1)
     first = y * (width + 2) + x
     index = torch.stack([first, first + 1, first + width + 2, first + width + 3], dim=1)  # B 4 h w
-    weight = torch.stack([(1 - right) * (1 - lower), right * (1 - lower), (1 - right) * lower, right * lower], dim=1)
+    weight = torch.stack(
+        [(1 - right) * (1 - lower), right * (1 - lower), (1 - right) * lower, right * lower], dim=1
+    )
     laid = maps.new_zeros(batch, channels, (height + 2) * (width + 2))
-    laid.scatter_add_(2, index.flatten(1)[:, None].expand(-1, channels, -1), (maps[:, :, None] * weight[:, None]).flatten(2))
+    laid.scatter_add_(
+        2,
+        index.flatten(1)[:, None].expand(-1, channels, -1),
+        (maps[:, :, None] * weight[:, None]).flatten(2),
+    )
     return laid.unflatten(2, (height + 2, width + 2))
 
 

@@ -1,7 +1,9 @@
-"""The subject of a picture told from its background, and what of it is in front of the rest: what decides who hides whom.
+"""The subject of a picture told from its background, and what of it is in front of the rest: what
+decides who hides whom.
 
-MRAA's masks say which region moves each pixel of the driving frame; whether the source shows that pixel depends on what lies there in
-the source, which nothing in the paper asks. A small network says it of the source alone, given its regions, once for any number of frames.
+MRAA's masks say which region moves each pixel of the driving frame; whether the source shows that
+pixel depends on what lies there in the source, which nothing in the paper asks. A small network
+says it of the source alone, given its regions, once for any number of frames.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..field import resize
-from .blocks import Hourglass, HourglassShape, Onward
+from .layers.blocks import Hourglass, HourglassShape, Onward
 
 DEPTH = 4  # halvings of its hourglass
-REACH, COARSER, EVEN = 33, 4, 1e-4  # of the guided filter: its window, in pixels; the steps in which it is reckoned; variance of colour that counts as none
+REACH, COARSER, EVEN = (
+    33,
+    4,
+    1e-4,
+)  # of the guided filter: its window, in pixels; the steps in which it is reckoned; variance of colour that counts as none
 SUREST = 5.0  # logits before it, so that no pixel outvotes all others of its colour
 MAPS = 2  # the subject; and its front: a head before hair and shoulders, an arm before a trunk
 
@@ -24,7 +30,9 @@ def figure_shape(width: int) -> HourglassShape:
 
 
 class Figure(nn.Module):
-    """Features at the flow predictor's size, and a look at the picture at twice that for the outlines."""
+    """Features at the flow predictor's size, and a look at the picture at twice that for the
+    outlines.
+    """
 
     def __init__(self, channels: int, regions: int, width: int, depth: int) -> None:
         super().__init__()
@@ -44,9 +52,17 @@ class Figure(nn.Module):
 
 
 def by_colour(logits: Tensor, picture: Tensor) -> Tensor:
-    """Logits in whose outlines the picture's own show: round each pixel the affine function of colour that explains them best (He et al., Guided
-    image filtering, 2013, eq. 4-8; reckoned at a quarter of the size, He and Sun, 2015). B M H W, B C H W -> B M H W
+    """Logits in whose outlines the picture's own show: round each pixel the affine function of
+    colour that explains them best (He et al., Guided image filtering, 2013, eq. 4-8; reckoned at a
+    quarter of the size, He and Sun, 2015). B M H W, B C H W -> B M H W
     """
     from kornia.filters import guided_blur
 
-    return guided_blur(picture, SUREST * torch.tanh(logits / SUREST), REACH, EVEN, border_type="replicate", subsample=COARSER)
+    return guided_blur(
+        picture,
+        SUREST * torch.tanh(logits / SUREST),
+        REACH,
+        EVEN,
+        border_type="replicate",
+        subsample=COARSER,
+    )

@@ -1,7 +1,8 @@
 """FOMM: First Order Motion Model for Image Animation (Siarohin et al., NeurIPS 2019).
 
-Keypoints with local affine frames; the motion near each is its first-order Taylor expansion (eq. 4), a dense network decides which
-keypoint moves each pixel (eq. 6) and what the source hides (eq. 7), a generator warps its own features by that.
+Keypoints with local affine frames; the motion near each is its first-order Taylor expansion (eq.
+4), a dense network decides which keypoint moves each pixel (eq. 6) and what the source hides (eq.
+7), a generator warps its own features by that.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from torch import Tensor, nn
 
 from ..field import MotionField
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait, corrected
-from .blocks import (
+from ..model import (
+    Family,
+    MotionModel,
+    Portrait,
+    corrected,
+)
+from .layers.blocks import (
     Antialias,
     BodyShape,
     Hourglass,
@@ -29,7 +35,12 @@ from .blocks import (
     soft_argmax,
     spatial_softmax,
 )
-from .firstorder import DenseMotion, WarpingBody, expected_frames, frame_head
+from .layers.firstorder import (
+    DenseMotion,
+    WarpingBody,
+    expected_frames,
+    frame_head,
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,9 @@ class Detector(nn.Module):
         self.temperature = spec.temperature
         self.down = Antialias(spec.channels, spec.detector_scale)
         self.predictor = Hourglass(spec.channels, spec.detector)
-        self.kp = nn.Conv2d(self.predictor.out_channels, spec.keypoints, 7, padding=spec.head_padding)
+        self.kp = nn.Conv2d(
+            self.predictor.out_channels, spec.keypoints, 7, padding=spec.head_padding
+        )
         self.jacobian = frame_head(self.predictor.out_channels, spec.jacobians, spec.head_padding)
 
     def forward(self, frames: Tensor) -> Keypoints:
@@ -95,7 +108,13 @@ class Generator(WarpingBody):
     def __init__(self, spec: Parameters) -> None:
         super().__init__(spec.channels, spec.body)
         self.dense_motion_network = DenseMotion(
-            spec.channels, spec.keypoints, spec.dense, spec.dense_scale, spec.occlusion, spec.keypoint_variance, spec.align_corners
+            spec.channels,
+            spec.keypoints,
+            spec.dense,
+            spec.dense_scale,
+            spec.occlusion,
+            spec.keypoint_variance,
+            spec.align_corners,
         )
 
 
@@ -119,7 +138,9 @@ class FOMM(MotionModel):
     @property
     def multiple(self) -> int:
         spec = self.spec
-        return size_multiple(spec.body.downs, (spec.detector_scale, spec.detector), (spec.dense_scale, spec.dense))
+        return size_multiple(
+            spec.body.downs, (spec.detector_scale, spec.detector), (spec.dense_scale, spec.dense)
+        )
 
     @property
     def smallest(self) -> int:
@@ -132,23 +153,46 @@ class FOMM(MotionModel):
         picture = self.accept(source, "source")
         keypoints = self.kp_detector(picture)
         small, heat = self.generator.dense_motion_network.prepare(picture, keypoints)
-        return FOMMPortrait(picture, keypoints, self.kept(self.generator.encode(picture)[-1:]), small, heat)
+        return FOMMPortrait(
+            picture, keypoints, self.kept(self.generator.encode(picture)[-1:]), small, heat
+        )
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> FOMMPortrait:
         assert isinstance(portrait, FOMMPortrait) and portrait.small is not None
         keypoints = corrected(portrait.keypoints, keypoints)
-        heat = gaussian_heatmap(keypoints.position, portrait.small.shape[2], portrait.small.shape[3], self.spec.keypoint_variance)
+        heat = gaussian_heatmap(
+            keypoints.position,
+            portrait.small.shape[2],
+            portrait.small.shape[3],
+            self.spec.keypoint_variance,
+        )
         return replace(portrait, keypoints=keypoints, heat=heat)
 
-    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
-        assert isinstance(portrait, FOMMPortrait) and portrait.small is not None and portrait.heat is not None
-        return self.generator.dense_motion_network(portrait.small, portrait.heat, portrait.keypoints, pose.to(self.device))
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MotionField:
+        assert (
+            isinstance(portrait, FOMMPortrait)
+            and portrait.small is not None
+            and portrait.heat is not None
+        )
+        return self.generator.dense_motion_network(
+            portrait.small, portrait.heat, portrait.keypoints, pose.to(self.device)
+        )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         return self.generator(portrait.features[-1], field.to(self.device), self.spec.align_corners)
 
-    def swap(self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor) -> Tensor:
-        return self.generator.swap(portrait.features[-1], target.features[-1], field.to(self.device), mask, self.spec.align_corners)
+    def swap(
+        self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
+    ) -> Tensor:
+        return self.generator.swap(
+            portrait.features[-1],
+            target.features[-1],
+            field.to(self.device),
+            mask,
+            self.spec.align_corners,
+        )
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:

@@ -1,7 +1,8 @@
 """Monkey-Net: Animating Arbitrary Objects via Deep Motion Transfer (Siarohin et al., CVPR 2019).
 
-Keypoints with covariances. How they moved, drawn as maps (the movement embedding), goes to a dense motion network, whose field warps
-every level of the generator's encoder, and to the generator's decoder, which so knows the pose it draws.
+Keypoints with covariances. How they moved, drawn as maps (the movement embedding), goes to a dense
+motion network, whose field warps every level of the generator's encoder, and to the generator's
+decoder, which so knows the pose it draws.
 """
 
 from __future__ import annotations
@@ -20,8 +21,23 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..field import MotionField, identity_grid, sample
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait, corrected
-from .blocks import Decoder, Encoder, Hourglass, HourglassShape, Res, count_blocks, hourglass_shape, inverse, spatial_softmax
+from ..model import (
+    Family,
+    MotionModel,
+    Portrait,
+    corrected,
+)
+from .layers.blocks import (
+    Decoder,
+    Encoder,
+    Hourglass,
+    HourglassShape,
+    Res,
+    count_blocks,
+    hourglass_shape,
+    inverse,
+    spatial_softmax,
+)
 
 INTERPOLATIONS = ("nearest", "bilinear")
 
@@ -41,7 +57,10 @@ class Embedding:
     @staticmethod
     def of(channels: int, picture: int) -> Embedding:
         """The one that has so many maps per keypoint, with heat if two have."""
-        every = (Embedding(heat, difference, warped) for heat, difference, warped in product((True, False), repeat=3))
+        every = (
+            Embedding(heat, difference, warped)
+            for heat, difference, warped in product((True, False), repeat=3)
+        )
         return next(e for e in every if e.channels(picture) == channels)
 
 
@@ -62,7 +81,9 @@ class Parameters:
 
     norm: float | str  # heatmaps are divided by it, or by their own "sum"
     clip_variance: float  # no covariance is narrower; 0: any may be
-    scale: float | tuple[float, float, float]  # of the pictures for the detector, dense motion and the pose embedding; one for all
+    scale: (
+        float | tuple[float, float, float]
+    )  # of the pictures for the detector, dense motion and the pose embedding; one for all
     interpolation: str  # how fields come to the sizes of feature maps: "nearest" or "bilinear"
     temperature: float
     align_corners: bool
@@ -70,11 +91,17 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
-            raise InputError(f"interpolation must be {' or '.join(INTERPOLATIONS)}, and is {self.interpolation!r}.")
+            raise InputError(
+                f"interpolation must be {' or '.join(INTERPOLATIONS)}, and is"
+                f" {self.interpolation!r}."
+            )
         if self.norm != "sum" and not (isinstance(self.norm, float | int) and self.norm > 0):
             raise InputError(f'norm must be "sum" or a positive number, and is {self.norm!r}.')
         if len(self.scales) != 3 or not all(0 < s <= 1 for s in self.scales):
-            raise InputError(f"scale must be one number in 0..1, or three (detector, dense motion, embedding), and is {self.scale!r}.")
+            raise InputError(
+                "scale must be one number in 0..1, or three (detector, dense motion, embedding),"
+                f" and is {self.scale!r}."
+            )
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -109,12 +136,20 @@ def shrink(picture: Tensor, scale: float) -> Tensor:
 
 
 def stretch(maps: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """To another size as these networks do it; bilinear is half-pixel. B C h w -> B C height width"""
+    """To another size as these networks do it; bilinear is half-pixel.
+
+    B C h w -> B C height width
+    """
     if maps.shape[-2:] == (height, width):
         return maps
     if not maps.shape[1]:
         return maps.new_zeros(len(maps), 0, height, width)
-    return F.interpolate(maps, size=(height, width), mode=interpolation, align_corners=None if interpolation == "nearest" else False)
+    return F.interpolate(
+        maps,
+        size=(height, width),
+        mode=interpolation,
+        align_corners=None if interpolation == "nearest" else False,
+    )
 
 
 class HeadedHourglass(Hourglass):
@@ -138,12 +173,19 @@ class Detector(nn.Module):
         self.predictor = HeadedHourglass(spec.channels, spec.keypoints, spec.detector)
 
     def forward(self, frames: Tensor) -> Keypoints:
-        heat = spatial_softmax(self.predictor(shrink(frames, self.scale)), self.temperature) + 1e-7  # B K h w
+        heat = (
+            spatial_softmax(self.predictor(shrink(frames, self.scale)), self.temperature) + 1e-7
+        )  # B K h w
         grid = identity_grid(heat.shape[2], heat.shape[3], heat)
         position = torch.einsum("bkhw,hwc->bkc", heat, grid)
         offset = grid - position[:, :, None, None]  # B K h w 2
         covariance = torch.einsum("bkhw,bkhwi,bkhwj->bkij", heat, offset, offset)
-        return Keypoints(position, covariance=widened(covariance, self.clip_variance) if self.clip_variance else covariance)
+        return Keypoints(
+            position,
+            covariance=(
+                widened(covariance, self.clip_variance) if self.clip_variance else covariance
+            ),
+        )
 
 
 def widened(covariance: Tensor, least: float) -> Tensor:
@@ -156,8 +198,12 @@ def widened(covariance: Tensor, least: float) -> Tensor:
 def heatmap(keypoints: Keypoints, height: int, width: int, norm: float | str) -> Tensor:
     """exp(-0.5 (z - mean)^T covariance^-1 (z - mean)) / norm. B K H W"""
     assert keypoints.covariance is not None
-    offset = identity_grid(height, width, keypoints.position) - keypoints.position[:, :, None, None]  # B K H W 2
-    heat = torch.exp(-0.5 * torch.einsum("bkhwi,bkij,bkhwj->bkhw", offset, inverse(keypoints.covariance), offset))
+    offset = (
+        identity_grid(height, width, keypoints.position) - keypoints.position[:, :, None, None]
+    )  # B K H W 2
+    heat = torch.exp(
+        -0.5 * torch.einsum("bkhwi,bkij,bkhwj->bkhw", offset, inverse(keypoints.covariance), offset)
+    )
     return heat / (heat.sum(dim=(2, 3), keepdim=True) if isinstance(norm, str) else norm)
 
 
@@ -170,12 +216,19 @@ class Movement(nn.Module):
         self.norm, self.align_corners = spec.norm, spec.align_corners
 
     def prepare(self, picture: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
-        """What the source alone decides: itself at this scale, and its keypoints' heatmaps there. B C h w, B K h w"""
+        """What the source alone decides: itself at this scale, and its keypoints' heatmaps there. B
+        C h w, B K h w
+        """
         small = shrink(picture, self.scale)
         return small, heatmap(keypoints, small.shape[2], small.shape[3], self.norm)
 
-    def forward(self, small: Tensor, source_heat: Tensor, difference: Tensor, driving: Keypoints) -> Tensor:
-        """`difference` is source - driving, B K 2, the background first where there is one. -> B K*c h w"""
+    def forward(
+        self, small: Tensor, source_heat: Tensor, difference: Tensor, driving: Keypoints
+    ) -> Tensor:
+        """`difference` is source - driving, B K 2, the background first where there is one.
+
+        -> B K*c h w
+        """
         height, width = small.shape[-2:]
         maps = []
         if self.what.heat:
@@ -184,12 +237,16 @@ class Movement(nn.Module):
         if self.what.difference:
             maps.append(difference[..., None, None].expand(-1, -1, -1, height, width))
         if self.what.warped:
-            grid = identity_grid(height, width, difference) + difference[:, :, None, None]  # B K h w 2
+            grid = (
+                identity_grid(height, width, difference) + difference[:, :, None, None]
+            )  # B K h w 2
             warped = sample(small, rearrange(grid, "b k h w c -> b (k h) w c"), self.align_corners)
             maps.append(rearrange(warped, "b c (k h) w -> b k c h w", h=height))
         if not maps:
             return small.new_zeros(len(difference), 0, height, width)
-        return rearrange(torch.cat([m.to(small.dtype) for m in maps], dim=2), "b k c h w -> b (k c) h w")
+        return rearrange(
+            torch.cat([m.to(small.dtype) for m in maps], dim=2), "b k c h w -> b (k c) h w"
+        )
 
 
 class GroupBlock(nn.Module):
@@ -206,7 +263,10 @@ class GroupBlock(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class MonkeyNetField(MotionField):
-    """A field with what the decoder sees of the pose beside it. Fields of other origin lack that, and are drawn in the source's pose."""
+    """A field with what the decoder sees of the pose beside it.
+
+    Fields of other origin lack that, and are drawn in the source's pose.
+    """
 
     embedding: Tensor | None = None  # B K*c h w
     interpolation: str = "bilinear"
@@ -214,11 +274,18 @@ class MonkeyNetField(MotionField):
     def warp(self, picture: Tensor, padding: str = "zeros") -> Tensor:
         if self.align_corners or self.size == tuple(picture.shape[-2:]):
             return super().warp(picture, padding)
-        return sample(picture, self.stretched(*picture.shape[-2:]).to(picture.device), self.align_corners, padding)
+        return sample(
+            picture,
+            self.stretched(*picture.shape[-2:]).to(picture.device),
+            self.align_corners,
+            padding,
+        )
 
     def stretched(self, height: int, width: int) -> Tensor:
         """The grid as the generator reads it at another size. B height width 2"""
-        return stretch(self.grid.permute(0, 3, 1, 2), height, width, self.interpolation).permute(0, 2, 3, 1)
+        return stretch(self.grid.permute(0, 3, 1, 2), height, width, self.interpolation).permute(
+            0, 2, 3, 1
+        )
 
 
 class DenseMotion(nn.Module):
@@ -230,12 +297,20 @@ class DenseMotion(nn.Module):
         self.align_corners, self.interpolation = spec.align_corners, spec.interpolation
         self.movement = Movement(spec.dense_embedding, spec.scales[1], spec, background=True)
         into = self.points * spec.dense_embedding.channels(spec.channels)
-        self.group_blocks = nn.Sequential(*(GroupBlock(into, self.points) for _ in range(spec.group_blocks)))
+        self.group_blocks = nn.Sequential(
+            *(GroupBlock(into, self.points) for _ in range(spec.group_blocks))
+        )
         self.hourglass = HeadedHourglass(into, self.points + 2 * spec.correction, spec.dense)
 
-    def forward(self, small: Tensor, source_heat: Tensor, source: Keypoints, driving: Keypoints) -> MonkeyNetField:
-        difference = F.pad(source.position - driving.position, (0, 0, 1, 0))  # B K+1 2, the background is still
-        maps = self.hourglass(self.group_blocks(self.movement(small, source_heat, difference, driving))).float()
+    def forward(
+        self, small: Tensor, source_heat: Tensor, source: Keypoints, driving: Keypoints
+    ) -> MonkeyNetField:
+        difference = F.pad(
+            source.position - driving.position, (0, 0, 1, 0)
+        )  # B K+1 2, the background is still
+        maps = self.hourglass(
+            self.group_blocks(self.movement(small, source_heat, difference, driving))
+        ).float()
         mask = maps[:, : self.points].softmax(dim=1)
         motion = torch.einsum("bkhw,bkc->bchw", mask, difference)
         if maps.shape[1] > self.points:
@@ -245,7 +320,10 @@ class DenseMotion(nn.Module):
 
 
 class Generator(nn.Module):
-    """An encoder all of whose maps are warped, and a decoder that also sees the pose. The motion network lies inside it, as saved."""
+    """An encoder all of whose maps are warped, and a decoder that also sees the pose.
+
+    The motion network lies inside it, as saved.
+    """
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__()
@@ -260,7 +338,9 @@ class Generator(nn.Module):
             self.refinement_module.add_module(f"r{i}", Res(width))
         self.refinement_module.add_module("conv-last", nn.Conv2d(width, spec.channels, 1))
 
-    def forward(self, features: tuple[Tensor, ...], field: MonkeyNetField, align_corners: bool) -> Tensor:
+    def forward(
+        self, features: tuple[Tensor, ...], field: MonkeyNetField, align_corners: bool
+    ) -> Tensor:
         pose = field.embedding
         if pose is None:
             pose = features[0].new_zeros(len(field), self.extra, 1, 1)
@@ -268,13 +348,20 @@ class Generator(nn.Module):
         for level in features:
             height, width = level.shape[-2:]
             moved = sample(level, field.stretched(height, width), align_corners)
-            warped.append(torch.cat([moved, stretch(pose, height, width, field.interpolation).to(moved.dtype)], dim=1))
+            warped.append(
+                torch.cat(
+                    [moved, stretch(pose, height, width, field.interpolation).to(moved.dtype)],
+                    dim=1,
+                )
+            )
         return torch.sigmoid(self.refinement_module(self.video_decoder(warped)[-1]).float())
 
 
 @dataclass(frozen=True, eq=False)
 class MonkeyNetPortrait(Portrait):
-    dense: tuple[Tensor, ...] = ()  # the picture and its keypoints' heatmaps at the field's scale: B C h w, B K h w
+    dense: tuple[
+        Tensor, ...
+    ] = ()  # the picture and its keypoints' heatmaps at the field's scale: B C h w, B K h w
     pose: tuple[Tensor, ...] = ()  # and at the pose embedding's
 
 
@@ -294,7 +381,10 @@ class MonkeyNet(MotionModel):
         spec = self.spec
         steps = (round(1 / scale) for scale in spec.scales)
         depths = (spec.detector.depth, spec.dense.depth, 0)
-        return math.lcm(2**spec.generator.depth, *(step * 2**depth for step, depth in zip(steps, depths, strict=True)))
+        return math.lcm(
+            2**spec.generator.depth,
+            *(step * 2**depth for step, depth in zip(steps, depths, strict=True)),
+        )
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.kp_detector(self.accept(frames))
@@ -304,7 +394,9 @@ class MonkeyNet(MotionModel):
         keypoints = self.kp_detector(picture)
         dense = self.generator.dense_motion_module.movement.prepare(picture, keypoints)
         pose = self.generator.movement.prepare(picture, keypoints)
-        return MonkeyNetPortrait(picture, keypoints, self.kept(self.generator.appearance_encoder(picture)), dense, pose)
+        return MonkeyNetPortrait(
+            picture, keypoints, self.kept(self.generator.appearance_encoder(picture)), dense, pose
+        )
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MonkeyNetPortrait:
         assert isinstance(portrait, MonkeyNetPortrait)
@@ -313,27 +405,37 @@ class MonkeyNet(MotionModel):
         def again(small: Tensor) -> tuple[Tensor, Tensor]:
             return small, heatmap(points, small.shape[2], small.shape[3], self.spec.norm)
 
-        return replace(portrait, keypoints=points, dense=again(portrait.dense[0]), pose=again(portrait.pose[0]))
+        return replace(
+            portrait, keypoints=points, dense=again(portrait.dense[0]), pose=again(portrait.pose[0])
+        )
 
-    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MonkeyNetField:
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MonkeyNetField:
         """A pose without covariances (points of another origin) keeps the source's."""
         assert isinstance(portrait, MonkeyNetPortrait)
         source, pose = portrait.keypoints, pose.to(self.device)
         if pose.covariance is None:
-            pose = Keypoints(pose.position, covariance=source.covariance.expand(len(pose), -1, -1, -1))
+            pose = Keypoints(
+                pose.position, covariance=source.covariance.expand(len(pose), -1, -1, -1)
+            )
         field = self.generator.dense_motion_module(*portrait.dense, source, pose)
         embedding = self.generator.movement(*portrait.pose, source.position - pose.position, pose)
         return replace(field, embedding=embedding)
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         if not isinstance(field, MonkeyNetField):
-            field = MonkeyNetField(field.grid, align_corners=field.align_corners, interpolation=self.spec.interpolation)
+            field = MonkeyNetField(
+                field.grid, align_corners=field.align_corners, interpolation=self.spec.interpolation
+            )
         return self.generator(portrait.features, field.to(self.device), self.spec.align_corners)
 
 
 def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Saved for clips (B C T H W) with kernels one frame deep: here they are for pictures."""
-    return {name: tensor.squeeze(2) if tensor.ndim == 5 else tensor for name, tensor in tensors.items()}
+    return {
+        name: tensor.squeeze(2) if tensor.ndim == 5 else tensor for name, tensor in tensors.items()
+    }
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -347,7 +449,9 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     keypoints = tensors["kp_detector.predictor.decoder.conv.weight"].shape[0]
     generator = hourglass_shape(tensors, "generator.", "appearance_encoder", "video_decoder")
     into = tensors[f"{dense}hourglass.encoder.down_blocks.0.conv.weight"].shape[1]
-    extra = tensors["generator.video_decoder.up_blocks.0.conv.weight"].shape[1] - generator.channels(generator.depth)
+    extra = tensors["generator.video_decoder.up_blocks.0.conv.weight"].shape[
+        1
+    ] - generator.channels(generator.depth)
     return {
         "channels": channels,
         "keypoints": keypoints,
@@ -369,5 +473,13 @@ FAMILY = Family(
     recognise=recognise,
     configure=configure,
     rename=rename,
-    assumed=("norm", "clip_variance", "scale", "interpolation", "temperature", "align_corners", "size"),
+    assumed=(
+        "norm",
+        "clip_variance",
+        "scale",
+        "interpolation",
+        "temperature",
+        "align_corners",
+        "size",
+    ),
 )

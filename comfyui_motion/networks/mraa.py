@@ -1,10 +1,13 @@
 """MRAA: Motion Representations for Articulated Animation (Siarohin et al., CVPR 2021).
 
-Regions instead of points: where each is and along which axes it extends, measured on its heatmap (eq. 3-5). What carries a driving region
-onto the source's is affine (eq. 6); a network decides which region moves each pixel and what the source hides. The background has a
-motion of its own, predicted from both pictures: in training and reconstruction only, as a driver's background is not the source's.
+Regions instead of points: where each is and along which axes it extends, measured on its heatmap
+(eq. 3-5). What carries a driving region onto the source's is affine (eq. 6); a network decides
+which region moves each pixel and what the source hides. The background has a motion of its own,
+predicted from both pictures: in training and reconstruction only, as a driver's background is not
+the source's.
 
-Regions travel as Keypoints: position is the shift, jacobian the affine frame, covariance the heatmap's.
+Regions travel as Keypoints: position is the shift, jacobian the affine frame, covariance the
+heatmap's.
 """
 
 from __future__ import annotations
@@ -19,13 +22,42 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..affine import affine_motion, between, half_turn, homography, homography_motion, inverse, moments, principal_frame, region_heatmap
 from ..errors import InputError
-from ..field import MotionField, identity_grid, resize, resize_grid, sample
+from ..field import (
+    MotionField,
+    identity_grid,
+    resize,
+    resize_grid,
+    sample,
+)
+from ..geometry.affine import (
+    affine_motion,
+    between,
+    half_turn,
+    homography,
+    homography_motion,
+    inverse,
+    moments,
+    principal_frame,
+    region_heatmap,
+)
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait, corrected
-from .avd import AVD, NO_AVD, AVDShape, avd_shape
-from .blocks import (
+from ..model import (
+    Family,
+    MotionModel,
+    Portrait,
+    corrected,
+)
+from .crowding import Crowding
+from .figure import MAPS, Figure, figure_shape
+from .finer import Finer, mixed
+from .layers.avd import (
+    AVD,
+    NO_AVD,
+    AVDShape,
+    avd_shape,
+)
+from .layers.blocks import (
     Antialias,
     Body,
     BodyShape,
@@ -46,9 +78,6 @@ from .blocks import (
     start_at,
     together,
 )
-from .crowding import Crowding
-from .figure import MAPS, Figure, figure_shape
-from .finer import Finer, mixed
 from .plate import clean_plate
 
 
@@ -58,9 +87,13 @@ class Parameters:
 
     channels: int
     regions: int
-    jacobians: int  # maps of frames: 0 where frames are the heatmaps' principal axes, else 1 shared by all or one per region
+    # maps of frames: 0 where frames are the heatmaps' principal axes, else 1 shared by all or one
+    # per region
+    jacobians: int
     occlusion: bool
-    warped_source: bool  # the flow predictor sees the source carried by each region, besides the heatmaps
+    warped_source: (
+        bool  # the flow predictor sees the source carried by each region, besides the heatmaps
+    )
     background: int  # numbers of its motion: 0 none, 2 a shift, 6 affine, 8 perspective
     detector: HourglassShape
     detector_scale: float
@@ -69,21 +102,31 @@ class Parameters:
     background_encoder: HourglassShape  # all 0 where there is none
     body: BodyShape
     avd: AVDShape
-    crowding: int  # width of what looks at pixels that come from one place (ours; 0: published files have none)
-    finer: int  # width of what brings field and occlusion to twice their size (ours; 0: published files have none)
+    # width of what looks at pixels that come from one place (ours; 0: published files have none)
+    crowding: int
+    # width of what brings field and occlusion to twice their size (ours; 0: published files have
+    # none)
+    finer: int
     finer_depth: int  # further convolutions in it, before masks and before visibility are told
-    figure: int  # width of what tells it the source's subject from its background; 0 where there is no `finer`
+    # width of what tells it the source's subject from its background; 0 where there is no `finer`
+    figure: int
     figure_depth: int  # further convolutions in it, at the outlines' size
 
     head_padding: int
     temperature: float
     keypoint_variance: float  # of heatmaps that are not the regions' own
-    covariance_heatmaps: bool  # the flow predictor sees each region as wide as it is, not as wide as all others
+    covariance_heatmaps: (
+        bool  # the flow predictor sees each region as wide as it is, not as wide as all others
+    )
     revert_axis_swap: bool
     skips: bool
     align_corners: bool
-    shrink: int  # detector and motion network see the mean of so many pixels squared as one; the generator sees them all
-    corner_grids: bool  # a field brought to the features' sizes keeps its corners; the published resizing (half-pixel) moves them by up to half a cell
+    # detector and motion network see the mean of so many pixels squared as one; the generator sees
+    # them all
+    shrink: int
+    # a field brought to the features' sizes keeps its corners; the published resizing (half-pixel)
+    # moves them by up to half a cell
+    corner_grids: bool
     size: int
 
 
@@ -127,10 +170,14 @@ class RegionPredictor(Precise):
         self.temperature = spec.temperature
         self.down = Antialias(spec.channels, spec.detector_scale)
         self.predictor = Hourglass(spec.channels, spec.detector)
-        self.regions = nn.Conv2d(self.predictor.out_channels, spec.regions, 7, padding=spec.head_padding)
+        self.regions = nn.Conv2d(
+            self.predictor.out_channels, spec.regions, 7, padding=spec.head_padding
+        )
         self.jacobian = None
         if spec.jacobians:
-            self.jacobian = nn.Conv2d(self.predictor.out_channels, 4 * spec.jacobians, 7, padding=spec.head_padding)
+            self.jacobian = nn.Conv2d(
+                self.predictor.out_channels, 4 * spec.jacobians, 7, padding=spec.head_padding
+            )
             start_at(self.jacobian, [1.0, 0.0, 0.0, 1.0] * spec.jacobians)
 
     def heatmaps(self, frames: Tensor) -> Tensor:
@@ -144,18 +191,31 @@ class RegionPredictor(Precise):
         if self.jacobian is None:
             return Keypoints(shift, principal_frame(covariance), covariance)
         maps = rearrange(self.jacobian(features).float(), "b (k c) h w -> b k c h w", c=4)
-        frame = torch.einsum("bkhw,bkchw->bkc", heat, maps.expand(-1, heat.shape[1], -1, -1, -1)).unflatten(2, (2, 2))
+        frame = torch.einsum(
+            "bkhw,bkchw->bkc", heat, maps.expand(-1, heat.shape[1], -1, -1, -1)
+        ).unflatten(2, (2, 2))
         return Keypoints(shift, frame, frame @ frame.mT)
 
 
 class BackgroundPredictor(Precise):
-    """How the background moved between two pictures: driving to source coordinates. B C H W twice -> B 3 3"""
+    """How the background moved between two pictures: driving to source coordinates. B C H W twice
+    -> B 3 3
+    """
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__()
         self.encoder = Encoder(2 * spec.channels, spec.background_encoder)
-        self.fc = nn.Linear(spec.background_encoder.channels(spec.background_encoder.depth), spec.background)
-        start_at(self.fc, [0.0, 0.0] if spec.background == 2 else [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0][: spec.background])
+        self.fc = nn.Linear(
+            spec.background_encoder.channels(spec.background_encoder.depth), spec.background
+        )
+        start_at(
+            self.fc,
+            (
+                [0.0, 0.0]
+                if spec.background == 2
+                else [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0][: spec.background]
+            ),
+        )
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         features = self.encoder(torch.cat([source, driving], dim=1))[-1]
@@ -163,37 +223,65 @@ class BackgroundPredictor(Precise):
 
 
 def scenery(background: Tensor | None, height: int, width: int, like: Tensor) -> Tensor:
-    """Where the background's pixels come from: where they are, unless it moves. B 3 3 -> B H W 2, or H W 2"""
-    return identity_grid(height, width, like) if background is None else homography_motion(background, height, width)
+    """Where the background's pixels come from: where they are, unless it moves. B 3 3 -> B H W 2,
+    or H W 2
+    """
+    return (
+        identity_grid(height, width, like)
+        if background is None
+        else homography_motion(background, height, width)
+    )
 
 
 class FlowPredictor(nn.Module):
-    """From K region motions to one field and its occlusion, at a quarter of the picture's size (eq. 7-8)."""
+    """From K region motions to one field and its occlusion, at a quarter of the picture's size (eq.
+
+    7-8).
+    """
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__()
         self.spec = spec
         self.down = Antialias(spec.channels, spec.flow_scale)
-        self.hourglass = Hourglass((spec.regions + 1) * (1 + spec.channels * spec.warped_source), spec.flow)
+        self.hourglass = Hourglass(
+            (spec.regions + 1) * (1 + spec.channels * spec.warped_source), spec.flow
+        )
         self.mask = nn.Conv2d(self.hourglass.out_channels, spec.regions + 1, 7, padding=3)
-        self.occlusion = nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3) if spec.occlusion else None
+        self.occlusion = (
+            nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3) if spec.occlusion else None
+        )
         self.crowding = None
         if spec.crowding:
             if not spec.occlusion:
-                raise InputError(f"crowding, {spec.crowding} wide, refines occlusion, and this model has none: set crowding to 0 or occlusion to true.")
-            self.crowding = Crowding(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.crowding)
+                raise InputError(
+                    f"crowding, {spec.crowding} wide, refines occlusion, and this model has none:"
+                    " set crowding to 0 or occlusion to true."
+                )
+            self.crowding = Crowding(
+                self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.crowding
+            )
         self.finer = None
         if bool(spec.finer) != bool(spec.figure):
-            raise InputError(f"finer and figure come together or not at all, and are {spec.finer} and {spec.figure} wide.")
+            raise InputError(
+                f"finer and figure come together or not at all, and are {spec.finer} and"
+                f" {spec.figure} wide."
+            )
         if spec.finer:
             if not spec.occlusion or spec.flow_scale > 0.5:
                 raise InputError(
-                    f"finer, {spec.finer} wide, makes field and occlusion twice as large: it needs occlusion, which is {spec.occlusion}, and a flow_scale of "
-                    f"at most 0.5, which is {spec.flow_scale:g}."
+                    f"finer, {spec.finer} wide, makes field and occlusion twice as large: it needs"
+                    f" occlusion, which is {spec.occlusion}, and a flow_scale of at most 0.5, which"
+                    f" is {spec.flow_scale:g}."
                 )
             self.finer_down = Antialias(spec.channels, 2 * spec.flow_scale)
             self.figure = Figure(spec.channels, spec.regions, spec.figure, spec.figure_depth)
-            self.finer = Finer(self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.finer, spec.finer_depth)
+            self.finer = Finer(
+                self.hourglass.out_channels,
+                spec.regions + 1,
+                spec.channels,
+                spec.finer,
+                spec.finer_depth,
+            )
 
     def heatmaps(self, regions: Keypoints, height: int, width: int) -> Tensor:
         """Each region as the network sees it. B K h w"""
@@ -203,46 +291,76 @@ class FlowPredictor(nn.Module):
         return gaussian_heatmap(regions.position, height, width, self.spec.keypoint_variance)
 
     def finely(self, picture: Tensor, small: Tensor, heat: Tensor) -> Tensor | None:
-        """The source at twice the size of `small`, and its figure; None where the field is no finer. B C+2 2h 2w"""
+        """The source at twice the size of `small`, and its figure; None where the field is no
+        finer. B C+2 2h 2w
+        """
         if self.finer is None:
             return None
         fine = self.finer_down(picture)
         return torch.cat([fine.float(), self.figure(small, heat, fine)], dim=1)
 
     def forward(
-        self, small: Tensor, fine: Tensor | None, source_heat: Tensor, source: Keypoints, driving: Keypoints, background: Tensor | None
+        self,
+        small: Tensor,
+        fine: Tensor | None,
+        source_heat: Tensor,
+        source: Keypoints,
+        driving: Keypoints,
+        background: Tensor | None,
     ) -> MotionField:
         assert source.jacobian is not None and driving.jacobian is not None
         height, width = small.shape[-2:]
         heat = self.heatmaps(driving, height, width) - source_heat
-        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1).to(small.dtype)  # B K+1 h w, the background first
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1).to(
+            small.dtype
+        )  # B K+1 h w, the background first
         carried = between(source.jacobian, driving.jacobian, self.spec.revert_axis_swap)
-        motions = affine_motion(carried, source.position, driving.position, height, width)  # B K h w 2
+        motions = affine_motion(
+            carried, source.position, driving.position, height, width
+        )  # B K h w 2
         behind = scenery(background, height, width, motions).expand(len(motions), -1, -1, -1)
         motions = torch.cat([behind[:, None], motions], dim=1)  # B K+1 h w 2
         if self.spec.warped_source:
-            warped = sample(small, rearrange(motions, "b k h w c -> b (k h) w c"), self.spec.align_corners)
+            warped = sample(
+                small, rearrange(motions, "b k h w c -> b (k h) w c"), self.spec.align_corners
+            )
             heat = interleave(heat, rearrange(warped, "b c (k h) w -> b k c h w", h=height))
         features = self.hourglass(heat)
         logits, *hidden = together(features, self.mask, self.occlusion)
         mask = logits.float().softmax(dim=1)
         grid = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
         if self.crowding is not None:
-            hidden = [hidden[0].float() + self.crowding(features, mask, grid, small, self.spec.align_corners).float()]
+            hidden = [
+                hidden[0].float()
+                + self.crowding(features, mask, grid, small, self.spec.align_corners).float()
+            ]
         if self.finer is not None and fine is not None:
             logits, seen, subject = self.finer.contributions(
                 features, logits, mask, hidden[0], grid, motions, fine, self.spec.align_corners
             )
             height, width = fine.shape[-2:]
             mask, behind = logits.softmax(dim=1), scenery(background, height, width, grid)
-            grid = mixed(mask, carried, source.position, driving.position, behind, identity_grid(height, width, grid))
-            hidden = [self.finer.visibility(seen, subject, mask, hidden[0], grid, fine, self.spec.align_corners)]
+            grid = mixed(
+                mask,
+                carried,
+                source.position,
+                driving.position,
+                behind,
+                identity_grid(height, width, grid),
+            )
+            hidden = [
+                self.finer.visibility(
+                    seen, subject, mask, hidden[0], grid, fine, self.spec.align_corners
+                )
+            ]
         occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.spec.align_corners)
 
 
 class Generator(Body):
-    """A body that warps its features: at every level with skips, else the coarsest. Its flow predictor lies inside it, as saved."""
+    """A body that warps its features: at every level with skips, else the coarsest. Its flow
+    predictor lies inside it, as saved.
+    """
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__(spec.channels, spec.body)
@@ -254,14 +372,32 @@ class Generator(Body):
         maps = super().encode(picture)
         return maps if self.skips else maps[-1:]
 
-    def forward(self, picture: Tensor, features: tuple[Tensor, ...], field: MotionField, align_corners: bool, plate: Tensor | None = None) -> Tensor:
-        """What the source shows is warped, at every level; the rest is made up from coarser ones. Where nothing is hidden, all is shown.
+    def forward(
+        self,
+        picture: Tensor,
+        features: tuple[Tensor, ...],
+        field: MotionField,
+        align_corners: bool,
+        plate: Tensor | None = None,
+    ) -> Tensor:
+        """What the source shows is warped, at every level; the rest is made up from coarser ones.
+        Where nothing is hidden, all is shown.
 
-        With a clean plate of the source, B C H W, background that comes out from behind the subject is read there instead.
+        With a clean plate of the source, B C H W, background that comes out from behind the subject
+        is read there instead.
         """
-        grids = [resize_grid(field.grid, level.shape[2], level.shape[3], align_corners=self.corner_grids) for level in features]
-        moved = [sample(level, grid, align_corners) for level, grid in zip(features, grids, strict=True)]
-        shown = [resize(occlusion, level.shape[2], level.shape[3]) for occlusion in field.occlusion[-1:] for level in features]
+        grids = [
+            resize_grid(field.grid, level.shape[2], level.shape[3], align_corners=self.corner_grids)
+            for level in features
+        ]
+        moved = [
+            sample(level, grid, align_corners) for level, grid in zip(features, grids, strict=True)
+        ]
+        shown = [
+            resize(occlusion, level.shape[2], level.shape[3])
+            for occlusion in field.occlusion[-1:]
+            for level in features
+        ]
         x = moved[-1] * shown[-1].to(moved[-1].dtype) if shown else moved[-1]
         if not self.skips:
             return self.decode(x)
@@ -273,7 +409,9 @@ class Generator(Body):
         x = torch.lerp(x, moved[0], shown[0].to(x.dtype))
         made = torch.sigmoid(self.final(x).float())
         if plate is not None and field.contributions is not None:
-            made = torch.lerp(made, plate.expand_as(made), resize(field.contributions[:, :1], *made.shape[-2:]))
+            made = torch.lerp(
+                made, plate.expand_as(made), resize(field.contributions[:, :1], *made.shape[-2:])
+            )
         return torch.lerp(made, sample(picture, grids[0], align_corners), shown[0])
 
 
@@ -281,11 +419,16 @@ class Generator(Body):
 class MRAAPortrait(Portrait):
     small: Tensor | None = None  # B C h w: the picture at the hourglass's size
     heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
-    fine: Tensor | None = None  # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
+    fine: Tensor | None = (
+        # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
+        None
+    )
 
     @property
     def figure(self) -> Tensor | None:
-        """Where the subject is, and what of it is in front of the rest, in 0..1; None where the model does not tell. B 2 2h 2w"""
+        """Where the subject is, and what of it is in front of the rest, in 0..1; None where the
+        model does not tell. B 2 2h 2w
+        """
         return None if self.fine is None else self.fine[:, -MAPS:]
 
     @cached_property
@@ -304,7 +447,10 @@ class MRAA(MotionModel):
     def __init__(self, spec: Parameters) -> None:
         super().__init__(spec)
         if spec.shrink < 1:
-            raise InputError(f"shrink is 1 pixel or more, and is {spec.shrink}: detector and motion network see the mean of so many squared.")
+            raise InputError(
+                f"shrink is 1 pixel or more, and is {spec.shrink}: detector and motion network see"
+                " the mean of so many squared."
+            )
         self.region_predictor = RegionPredictor(spec)
         self.generator = Generator(spec)
         self.bg_predictor = BackgroundPredictor(spec) if spec.background else None
@@ -315,11 +461,15 @@ class MRAA(MotionModel):
         spec = self.spec
         seen = [(spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow)]
         seen += [(spec.flow_scale, figure_shape(spec.figure))] if spec.figure else []
-        return size_multiple(spec.body.downs, *((scale / spec.shrink, shape) for scale, shape in seen))
+        return size_multiple(
+            spec.body.downs, *((scale / spec.shrink, shape) for scale, shape in seen)
+        )
 
     @property
     def smallest(self) -> int:
-        return smallest_size(self.multiple, self.spec.detector_scale / self.spec.shrink, self.spec.head_padding)
+        return smallest_size(
+            self.multiple, self.spec.detector_scale / self.spec.shrink, self.spec.head_padding
+        )
 
     def seen(self, picture: Tensor) -> Tensor:
         """As detector and motion network see it. B C H W -> B C H/shrink W/shrink"""
@@ -333,7 +483,10 @@ class MRAA(MotionModel):
         flow, seen = self.generator.pixelwise_flow_predictor, self.seen(picture)
         regions, small = self.region_predictor(seen), flow.down(seen.to(self.dtype))
         heat = flow.heatmaps(regions, *small.shape[-2:])
-        features, fine = self.kept(self.generator.encode(picture.to(self.dtype))), flow.finely(seen.to(self.dtype), small, heat)
+        features, fine = (
+            self.kept(self.generator.encode(picture.to(self.dtype))),
+            flow.finely(seen.to(self.dtype), small, heat),
+        )
         return MRAAPortrait(picture, regions, features, small, heat, fine)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
@@ -347,28 +500,50 @@ class MRAA(MotionModel):
         return replace(portrait, keypoints=regions, heat=heat, fine=fine)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
-        """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
+        """How the background moved, from the driving frames' coordinates to the source's; None
+        without a predictor. B 3 3
+        """
         if self.bg_predictor is None:
             return None
         driving = self.seen(self.accept(frames, dtype=torch.float32))
-        return self.bg_predictor(self.seen(portrait.picture).expand(len(driving), -1, -1, -1), driving)
+        return self.bg_predictor(
+            self.seen(portrait.picture).expand(len(driving), -1, -1, -1), driving
+        )
 
-    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
-        assert isinstance(portrait, MRAAPortrait) and portrait.small is not None and portrait.heat is not None
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MotionField:
+        assert (
+            isinstance(portrait, MRAAPortrait)
+            and portrait.small is not None
+            and portrait.heat is not None
+        )
         background = None if frames is None else self.background(portrait, frames)
         driving = regions_of(pose.to(self.device))
-        return self.generator.pixelwise_flow_predictor(portrait.small, portrait.fine, portrait.heat, portrait.keypoints, driving, background)
+        return self.generator.pixelwise_flow_predictor(
+            portrait.small, portrait.fine, portrait.heat, portrait.keypoints, driving, background
+        )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         assert isinstance(portrait, MRAAPortrait)
-        return self.generator(portrait.picture, portrait.features, field.to(self.device), self.spec.align_corners, portrait.plate)
+        return self.generator(
+            portrait.picture,
+            portrait.features,
+            field.to(self.device),
+            self.spec.align_corners,
+            portrait.plate,
+        )
 
     def segment(self, frames: Tensor) -> Tensor:
-        """Regions as parts: each heatmap over its own peak, shared out where they overlap; the background is what they leave."""
+        """Regions as parts: each heatmap over its own peak, shared out where they overlap; the
+        background is what they leave.
+        """
         frames = self.seen(self.accept(frames, dtype=torch.float32))
         heat = self.region_predictor.heatmaps(frames)
         size = [round(side * self.spec.detector_scale) for side in frames.shape[-2:]]
-        heat = resize(heat / heat.amax((2, 3), keepdim=True), size[0], size[1], align_corners=True)  # the grid of heatmaps spans -1..1
+        heat = resize(
+            heat / heat.amax((2, 3), keepdim=True), size[0], size[1], align_corners=True
+        )  # the grid of heatmaps spans -1..1
         total = heat.sum(1, keepdim=True)
         return torch.cat([1 - total.clamp(max=1), heat / total.clamp(min=1)], dim=1)
 
@@ -380,7 +555,10 @@ class MRAA(MotionModel):
         frame = source.jacobian.expand_as(driving.jacobian)
         if self.spec.revert_axis_swap:
             frame = frame * half_turn(frame @ inverse(driving.jacobian))
-        identity, pose = numbers(source.position.expand_as(driving.position), frame), numbers(driving.position, driving.jacobian)
+        identity, pose = (
+            numbers(source.position.expand_as(driving.position), frame),
+            numbers(driving.position, driving.jacobian),
+        )
         shift, affine = self.avd_network(identity, pose).unflatten(1, (-1, 6)).split([2, 4], dim=2)
         affine = affine.unflatten(2, (2, 2))
         return Keypoints(shift, affine, affine @ affine.mT)
@@ -392,10 +570,19 @@ def numbers(shift: Tensor, affine: Tensor) -> Tensor:
 
 
 def regions_of(pose: Keypoints) -> Keypoints:
-    """The pose with all that a region has: its covariance is A A^T where none is given. Raises InputError."""
+    """The pose with all that a region has: its covariance is A A^T where none is given. Raises
+    InputError.
+    """
     if pose.jacobian is None:
-        raise InputError("MRAA moves regions, and these keypoints have positions alone; take them from an MRAA model's detect().")
-    return pose if pose.covariance is not None else replace(pose, covariance=pose.jacobian @ pose.jacobian.mT)
+        raise InputError(
+            "MRAA moves regions, and these keypoints have positions alone; take them from an MRAA"
+            " model's detect()."
+        )
+    return (
+        pose
+        if pose.covariance is not None
+        else replace(pose, covariance=pose.jacobian @ pose.jacobian.mT)
+    )
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -405,15 +592,22 @@ def recognise(tensors: Mapping[str, Tensor]) -> bool:
 def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Parameters as the shapes tell them."""
     flow = "generator.pixelwise_flow_predictor."
-    jacobian, background = tensors.get("region_predictor.jacobian.weight"), tensors.get("bg_predictor.fc.weight")
+    jacobian, background = (
+        tensors.get("region_predictor.jacobian.weight"),
+        tensors.get("bg_predictor.fc.weight"),
+    )
     regions = tensors["region_predictor.regions.weight"].shape[0]
-    crowding, finer, figure = (tensors.get(f"{flow}{name}.look.weight") for name in ("crowding", "finer", "figure"))
+    crowding, finer, figure = (
+        tensors.get(f"{flow}{name}.look.weight") for name in ("crowding", "finer", "figure")
+    )
     return {
         "channels": tensors["generator.first.conv.weight"].shape[1],
         "regions": regions,
         "jacobians": 0 if jacobian is None else jacobian.shape[0] // 4,
         "occlusion": f"{flow}occlusion.weight" in tensors,
-        "warped_source": tensors[f"{flow}hourglass.encoder.down_blocks.0.conv.weight"].shape[1] != regions + 1,
+        "warped_source": (
+            tensors[f"{flow}hourglass.encoder.down_blocks.0.conv.weight"].shape[1] != regions + 1
+        ),
         "background": 0 if background is None else background.shape[0],
         "detector": hourglass_shape(tensors, "region_predictor.predictor."),
         "detector_scale": blur_scale(tensors, "region_predictor.down.weight"),

@@ -1,7 +1,9 @@
-"""The clean plate: a picture's background with its subject gone, to see where the subject was and is no more.
+"""The clean plate: a picture's background with its subject gone, to see where the subject was and
+is no more.
 
-What is behind a subject no picture shows; beside it the background often goes on. So every hole is filled from what lies round it, at the
-scale of the hole: the pull-push of the Lumigraph (Gortler et al., 1996, section 3.4). It is worked out once a source, so it does not flicker.
+What is behind a subject no picture shows; beside it the background often goes on. So every hole is
+filled from what lies round it, at the scale of the hole: the pull-push of the Lumigraph (Gortler et
+al., 1996, section 3.4). It is worked out once a source, so it does not flicker.
 """
 
 from __future__ import annotations
@@ -20,15 +22,18 @@ TINY = 1e-30  # so that nothing is divided by nothing
 
 @torch.no_grad()
 def clean_plate(picture: Tensor, subject: Tensor) -> Tensor:
-    """The picture where it shows no subject, and what goes on from there where it does. B C H W, B 1 h w in 0..1 -> B C H W in float32"""
+    """The picture where it shows no subject, and what goes on from there where it does.
+
+    B C H W, B 1 h w in 0..1 -> B C H W in float32
+    """
     near = F.max_pool2d(subject.float(), 2 * NEAR + 1, stride=1, padding=NEAR)
     weight = (1 - subject.float()) * (near < SOME) + LEAST
     return pull_push(picture.float(), resize(weight, *picture.shape[-2:]))
 
 
 def pull_push(maps: Tensor, weight: Tensor) -> Tensor:
-    """Maps that are themselves where the weight is 1; where it is less, the rest comes from their weighted mean over twice the distance, filled
-    in turn. B C H W, B 1 H W in 0..1 -> B C H W
+    """Maps that are themselves where the weight is 1; where it is less, the rest comes from their
+    weighted mean over twice the distance, filled in turn. B C H W, B 1 H W in 0..1 -> B C H W
     """
     if max(maps.shape[-2:]) == 1:
         return maps

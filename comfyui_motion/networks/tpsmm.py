@@ -1,8 +1,9 @@
 """TPSMM: Thin-Plate Spline Motion Model for Image Animation (Zhao & Zhang, CVPR 2022).
 
-Keypoints in groups of five, each group's motion a thin-plate spline (eq. 1-2); a network decides which moves each pixel (eq. 4-6) and, at
-several sizes, what the source hides; an inpainting network warps its features at each of these sizes. The background's affine motion is
-predicted from both pictures: in training and reconstruction only, as a driver's background is not the source's.
+Keypoints in groups of five, each group's motion a thin-plate spline (eq. 1-2); a network decides
+which moves each pixel (eq. 4-6) and, at several sizes, what the source hides; an inpainting network
+warps its features at each of these sizes. The background's affine motion is predicted from both
+pictures: in training and reconstruction only, as a driver's background is not the source's.
 """
 
 from __future__ import annotations
@@ -16,13 +17,29 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .. import tps
-from ..affine import homography, homography_motion
-from ..field import MotionField, identity_grid, resize, resize_grid, sample
+from ..field import (
+    MotionField,
+    identity_grid,
+    resize,
+    resize_grid,
+    sample,
+)
+from ..geometry import tps
+from ..geometry.affine import homography, homography_motion
 from ..keypoints import Keypoints
-from ..model import Family, MotionModel, Portrait, corrected
-from .avd import AVD, NO_AVD, AVDShape, avd_shape
-from .blocks import (
+from ..model import (
+    Family,
+    MotionModel,
+    Portrait,
+    corrected,
+)
+from .layers.avd import (
+    AVD,
+    NO_AVD,
+    AVDShape,
+    avd_shape,
+)
+from .layers.blocks import (
     Antialias,
     Down,
     Hourglass,
@@ -38,7 +55,7 @@ from .blocks import (
     size_multiple,
     start_at,
 )
-from .resnet import ResNet18
+from .layers.resnet import ResNet18
 
 GROUP = 5  # control points of each spline
 RIDGE = 0.01  # added to the splines' systems
@@ -90,7 +107,9 @@ class Detector(Precise):
 
 
 class BackgroundPredictor(Precise):
-    """How the background moved between two pictures: driving to source coordinates. B C H W twice -> B 3 3"""
+    """How the background moved between two pictures: driving to source coordinates. B C H W twice
+    -> B 3 3
+    """
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__()
@@ -108,32 +127,59 @@ class DenseMotion(nn.Module):
         super().__init__()
         self.variance = spec.keypoint_variance
         self.align_corners = spec.align_corners
-        self.contribution_dropout = 0.0  # training raises it for a while; without effect in eval mode
+        self.contribution_dropout = (
+            0.0  # training raises it for a while; without effect in eval mode
+        )
         self.down = Antialias(spec.channels, spec.dense_scale)
         into = 1 + GROUP * spec.splines + spec.channels * (1 + spec.splines)
         self.hourglass = Hourglass(into, spec.dense, "instance")
         out = self.hourglass.out_channels
         self.maps = nn.Conv2d(out, spec.splines + 1, 7, padding=3)
         doublings = round(math.log2(1 / spec.dense_scale)) if spec.multi_mask else 0
-        self.up = nn.ModuleList(Up(out // 2**i, out // 2 ** (i + 1), "instance") for i in range(doublings))
+        self.up = nn.ModuleList(
+            Up(out // 2**i, out // 2 ** (i + 1), "instance") for i in range(doublings)
+        )
         levels = [spec.dense.channels(spec.dense.depth), *self.hourglass.decoder.out_channels]
-        self.below = MASKS - doublings if spec.multi_mask else 1  # masks made from the hourglass' own maps
-        widths = levels[len(levels) - self.below :] + [out // 2 ** (i + 1) for i in range(doublings)]
+        self.below = (
+            MASKS - doublings if spec.multi_mask else 1
+        )  # masks made from the hourglass' own maps
+        widths = levels[len(levels) - self.below :] + [
+            out // 2 ** (i + 1) for i in range(doublings)
+        ]
         self.occlusion = nn.ModuleList(nn.Conv2d(width, 1, 7, padding=3) for width in widths)
 
-    def forward(self, small: Tensor, source_heat: Tensor, source: Keypoints, driving: Keypoints, background: Tensor | None) -> MotionField:
+    def forward(
+        self,
+        small: Tensor,
+        source_heat: Tensor,
+        source: Keypoints,
+        driving: Keypoints,
+        background: Tensor | None,
+    ) -> MotionField:
         height, width = small.shape[-2:]
         grid = identity_grid(height, width, driving.position)
-        distance = (grid - driving.position[:, :, None, None]).square().sum(-1)  # B 5K h w, squared: for heatmaps and splines alike
+        distance = (
+            (grid - driving.position[:, :, None, None]).square().sum(-1)
+        )  # B 5K h w, squared: for heatmaps and splines alike
         heat = torch.exp(-0.5 * distance / self.variance) - source_heat
-        control, target = (k.position.unflatten(1, (-1, GROUP)) for k in (driving, source))  # B K 5 2
+        control, target = (
+            k.position.unflatten(1, (-1, GROUP)) for k in (driving, source)
+        )  # B K 5 2
         coefficients = tps.fit(control, target.expand_as(control), RIDGE)
-        motions = tps.evaluate(coefficients, tps.radial(distance).unflatten(1, (-1, GROUP)), grid)  # B K h w 2
-        behind = grid.expand(len(motions), -1, -1, -1) if background is None else homography_motion(background, height, width)
+        motions = tps.evaluate(
+            coefficients, tps.radial(distance).unflatten(1, (-1, GROUP)), grid
+        )  # B K h w 2
+        behind = (
+            grid.expand(len(motions), -1, -1, -1)
+            if background is None
+            else homography_motion(background, height, width)
+        )
         motions = torch.cat([behind[:, None], motions], dim=1)  # B K+1 h w 2
         warped = sample(small, rearrange(motions, "b k h w c -> b (k h) w c"), self.align_corners)
         warped = rearrange(warped, "b c (k h) w -> b (k c) h w", h=height)
-        levels = self.hourglass.levels(torch.cat([torch.zeros_like(heat[:, :1]), heat, warped], dim=1).to(small.dtype))
+        levels = self.hourglass.levels(
+            torch.cat([torch.zeros_like(heat[:, :1]), heat, warped], dim=1).to(small.dtype)
+        )
         contributions = self.drop(self.maps(levels[-1]).float()).softmax(dim=1)
         field = torch.einsum("bkhw,bkhwc->bhwc", contributions, motions)
         return MotionField(field, self.occlusions(levels), contributions, self.align_corners)
@@ -144,17 +190,23 @@ class DenseMotion(nn.Module):
         for block in self.up:
             finest = block(finest)
             maps.append(finest)
-        return tuple(torch.sigmoid(head(x).float()) for head, x in zip(self.occlusion, maps, strict=True))
+        return tuple(
+            torch.sigmoid(head(x).float()) for head, x in zip(self.occlusion, maps, strict=True)
+        )
 
     def drop(self, logits: Tensor) -> Tensor:
-        """In training, splines left out at random, that each may learn to do without the others (eq. 7-8). The background stays. B K+1 h w
+        """In training, splines left out at random, that each may learn to do without the others
+        (eq. 7-8). The background stays. B K+1 h w
 
-        exp(logit) -> exp(logit) b / (1 - P), b = 0 with probability P: in logits, for the softmax that follows.
+        exp(logit) -> exp(logit) b / (1 - P), b = 0 with probability P: in logits, for the softmax
+        that follows.
         """
         chance = self.contribution_dropout
         if not self.training or not chance:
             return logits
-        dropped = torch.rand(logits.shape[0], logits.shape[1] - 1, 1, 1, device=logits.device) < chance
+        dropped = (
+            torch.rand(logits.shape[0], logits.shape[1] - 1, 1, 1, device=logits.device) < chance
+        )
         splines = (logits[:, 1:] - math.log(1 - chance)).masked_fill(dropped, -math.inf)
         return torch.cat([logits[:, :1], splines], dim=1)
 
@@ -166,11 +218,18 @@ class Inpainting(nn.Module):
         super().__init__()
         shape = spec.inpainting
         widths = [shape.channels(i) for i in range(shape.depth + 1)]
-        into = [widths[-1], *(2 * width for width in widths[-2:0:-1])]  # of each decoder level, the deepest first
+        into = [
+            widths[-1],
+            *(2 * width for width in widths[-2:0:-1]),
+        ]  # of each decoder level, the deepest first
         self.first = Same(spec.channels, shape.width, 7, "instance")
-        self.down_blocks = nn.ModuleList(Down(a, b, "instance") for a, b in zip(widths, widths[1:], strict=False))
+        self.down_blocks = nn.ModuleList(
+            Down(a, b, "instance") for a, b in zip(widths, widths[1:], strict=False)
+        )
         self.resblock = nn.ModuleList(Res(width, "instance") for width in into for _ in range(2))
-        self.up_blocks = nn.ModuleList(Up(a, b, "instance") for a, b in zip(into, widths[-2::-1], strict=True))
+        self.up_blocks = nn.ModuleList(
+            Up(a, b, "instance") for a, b in zip(into, widths[-2::-1], strict=True)
+        )
         self.final = nn.Conv2d(shape.width, spec.channels, 7, padding=3)
 
     def encode(self, picture: Tensor) -> tuple[Tensor, ...]:
@@ -180,13 +239,17 @@ class Inpainting(nn.Module):
             maps.append(block(maps[-1]))
         return tuple(maps)
 
-    def forward(self, picture: Tensor, features: tuple[Tensor, ...], field: MotionField, align_corners: bool) -> Tensor:
+    def forward(
+        self, picture: Tensor, features: tuple[Tensor, ...], field: MotionField, align_corners: bool
+    ) -> Tensor:
         occlusion = field.occlusion or (field.grid.new_ones(len(field), 1, 1, 1),)
         shown, moved = [], []  # coarse to fine
         for i, level in enumerate(reversed(features)):
             height, width = level.shape[-2:]
             grid = resize_grid(field.grid, height, width, align_corners=True)
-            shown.append(resize(occlusion[min(i, len(occlusion) - 1)], height, width, align_corners=True))
+            shown.append(
+                resize(occlusion[min(i, len(occlusion) - 1)], height, width, align_corners=True)
+            )
             moved.append(sample(level, grid, align_corners) * shown[-1].to(level.dtype))
         x = moved[0]
         for i, block in enumerate(self.up_blocks):
@@ -194,7 +257,9 @@ class Inpainting(nn.Module):
                 x = torch.cat([x, moved[i]], dim=1)
             x = block(self.resblock[2 * i + 1](self.resblock[2 * i](x)))
         x = x * (1 - shown[-1]).to(x.dtype) + moved[-1]
-        return torch.lerp(torch.sigmoid(self.final(x).float()), sample(picture, grid, align_corners), shown[-1])
+        return torch.lerp(
+            torch.sigmoid(self.final(x).float()), sample(picture, grid, align_corners), shown[-1]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +271,11 @@ class TPSMMPortrait(Portrait):
 class TPSMM(MotionModel):
     family = "tpsmm"
     finding = ("kp_detector", "avd_network")
-    painting = ("inpainting_network.resblock", "inpainting_network.up_blocks", "inpainting_network.final")
+    painting = (
+        "inpainting_network.resblock",
+        "inpainting_network.up_blocks",
+        "inpainting_network.final",
+    )
     modes = ("absolute", "relative", "avd")
     spec: Parameters
 
@@ -228,35 +297,60 @@ class TPSMM(MotionModel):
 
     def encode(self, source: Tensor) -> TPSMMPortrait:
         portrait = self.outline(source)
-        return replace(portrait, features=self.kept(self.inpainting_network.encode(portrait.picture.to(self.dtype))))
+        return replace(
+            portrait,
+            features=self.kept(self.inpainting_network.encode(portrait.picture.to(self.dtype))),
+        )
 
     def outline(self, source: Tensor) -> TPSMMPortrait:
         """A portrait for motion alone, without the features to generate from."""
         picture = self.accept(source, "source", torch.float32)  # its own pixels are blended in last
-        keypoints, small = self.kp_detector(picture), self.dense_motion_network.down(picture.to(self.dtype))
-        heat = gaussian_heatmap(keypoints.position, small.shape[2], small.shape[3], self.spec.keypoint_variance)
+        keypoints, small = (
+            self.kp_detector(picture),
+            self.dense_motion_network.down(picture.to(self.dtype)),
+        )
+        heat = gaussian_heatmap(
+            keypoints.position, small.shape[2], small.shape[3], self.spec.keypoint_variance
+        )
         return TPSMMPortrait(picture, keypoints, small=small, heat=heat)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> TPSMMPortrait:
         assert isinstance(portrait, TPSMMPortrait) and portrait.small is not None
         keypoints = corrected(portrait.keypoints, keypoints)
-        heat = gaussian_heatmap(keypoints.position, portrait.small.shape[2], portrait.small.shape[3], self.spec.keypoint_variance)
+        heat = gaussian_heatmap(
+            keypoints.position,
+            portrait.small.shape[2],
+            portrait.small.shape[3],
+            self.spec.keypoint_variance,
+        )
         return replace(portrait, keypoints=keypoints, heat=heat)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
-        """How the background moved, from the driving frames' coordinates to the source's; None without a predictor. B 3 3"""
+        """How the background moved, from the driving frames' coordinates to the source's; None
+        without a predictor. B 3 3
+        """
         if self.bg_predictor is None:
             return None
         driving = self.accept(frames, dtype=torch.float32)
         return self.bg_predictor(portrait.picture.expand(len(driving), -1, -1, -1), driving)
 
-    def motion(self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None) -> MotionField:
-        assert isinstance(portrait, TPSMMPortrait) and portrait.small is not None and portrait.heat is not None
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MotionField:
+        assert (
+            isinstance(portrait, TPSMMPortrait)
+            and portrait.small is not None
+            and portrait.heat is not None
+        )
         background = None if frames is None else self.background(portrait, frames)
-        return self.dense_motion_network(portrait.small, portrait.heat, portrait.keypoints, pose.to(self.device), background)
+        return self.dense_motion_network(
+            portrait.small, portrait.heat, portrait.keypoints, pose.to(self.device), background
+        )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        return self.inpainting_network(portrait.picture, portrait.features, field.to(self.device), self.spec.align_corners)
+        return self.inpainting_network(
+            portrait.picture, portrait.features, field.to(self.device), self.spec.align_corners
+        )
 
     def segment(self, frames: Tensor) -> Tensor:
         """Splines as parts: which of them would hold each pixel of a picture that does not move."""
@@ -270,7 +364,9 @@ class TPSMM(MotionModel):
             return super().avd(source, driving)
         source, driving = source.to(self.device), driving.to(self.device)
         identity = source.position.expand_as(driving.position)
-        return Keypoints(self.avd_network(identity.flatten(1), driving.position.flatten(1)).unflatten(1, (-1, 2)))
+        return Keypoints(
+            self.avd_network(identity.flatten(1), driving.position.flatten(1)).unflatten(1, (-1, 2))
+        )
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:

@@ -1,7 +1,9 @@
-"""X2Face: A network for controlling face generation by using images, audio, and pose codes (Wiles et al., ECCV 2018).
+"""X2Face: A network for controlling face generation by using images, audio, and pose codes (Wiles
+et al., ECCV 2018).
 
-One network unwraps source pictures into an embedded face, a picture like any other: it can be looked at and painted on. Another says,
-for each driving frame, where that frame reads the embedded face. There are no keypoints.
+One network unwraps source pictures into an embedded face, a picture like any other: it can be
+looked at and painted on. Another says, for each driving frame, where that frame reads the embedded
+face. There are no keypoints.
 """
 
 from __future__ import annotations
@@ -14,10 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..field import MotionField, identity_grid, resize_grid, sample
+from ..field import (
+    MotionField,
+    identity_grid,
+    resize_grid,
+    sample,
+)
 from ..model import Family, MotionModel, Portrait
 from ..shapes import check_shape
-from .blocks import Precise
+from .layers.blocks import Precise
 
 CHANNELS = 3  # of pictures
 
@@ -43,7 +50,9 @@ PUBLISHED = Parameters(width=64, limit=512, levels=8, bottleneck=128, align_corn
 
 
 class Norm(Precise, nn.BatchNorm2d):
-    """In float32 for features of any dtype: these networks make nothing but coordinates, and rounding here costs those most."""
+    """In float32 for features of any dtype: these networks make nothing but coordinates, and
+    rounding here costs those most.
+    """
 
 
 class LastConv(Precise, nn.Conv2d):
@@ -54,14 +63,26 @@ class LastConv(Precise, nn.Conv2d):
 
 
 class Level(nn.Module):
-    """Half the size, the levels inside, and up again; with skips, its input beside the result. Tensor names as its authors nested them."""
+    """Half the size, the levels inside, and up again; with skips, its input beside the result.
 
-    def __init__(self, outer: int, inner: int, submodule: Level | None, skips: bool, out: int | None = None) -> None:
+    Tensor names as its authors nested them.
+    """
+
+    def __init__(
+        self, outer: int, inner: int, submodule: Level | None, skips: bool, out: int | None = None
+    ) -> None:
         super().__init__()
         self.skips = skips and out is None
-        down: list[nn.Module] = [nn.Conv2d(CHANNELS if out is not None else outer, inner, 4, stride=2, padding=1, bias=False)]
+        down: list[nn.Module] = [
+            nn.Conv2d(
+                CHANNELS if out is not None else outer, inner, 4, stride=2, padding=1, bias=False
+            )
+        ]
         widened = 2 if skips and submodule is not None else 1
-        up: list[nn.Module] = [nn.ReLU(), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)]
+        up: list[nn.Module] = [
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+        ]
         if out is not None:
             up += [LastConv(widened * inner, out, 3, padding=1, bias=False)]
         else:
@@ -80,7 +101,9 @@ class Level(nn.Module):
 class UNet(nn.Module):
     """All the levels [`netG.model`]. B 3 H W -> B out H W, float32"""
 
-    def __init__(self, spec: Parameters, out: int, skips: bool, bottleneck: int | None = None) -> None:
+    def __init__(
+        self, spec: Parameters, out: int, skips: bool, bottleneck: int | None = None
+    ) -> None:
         super().__init__()
         widths = [min(spec.limit, spec.width * 2**i) for i in range(spec.levels)]
         widths[-1] = bottleneck or widths[-1]
@@ -96,7 +119,9 @@ class UNet(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class DrivingGrids:
-    """What this family has in place of keypoints: for each driving frame, where its pixels read the embedded face."""
+    """What this family has in place of keypoints: for each driving frame, where its pixels read the
+    embedded face.
+    """
 
     grid: Tensor  # B H W 2, corner-aligned, float32
 
@@ -126,7 +151,9 @@ class DrivingGrids:
 
 @dataclass(frozen=True, eq=False)
 class X2FacePortrait(Portrait):
-    """`embedded` is what frames are drawn from: edit it with `dataclasses.replace(portrait, embedded=...)`."""
+    """`embedded` is what frames are drawn from: edit it with `dataclasses.replace(portrait,
+    embedded=...)`.
+    """
 
     embedded: Tensor | None = None  # 1 C H W in 0..1
     unwrapping: Tensor | None = None  # N H W 2: where the embedded face reads each source
@@ -163,30 +190,41 @@ class X2Face(MotionModel):
         height, width = frames.shape[-2:]
         if frames.ndim == 4 and (height, width) != (self.size, self.size):
             raise InputError(
-                f"This {self.family} network takes pictures of {self.size}x{self.size} and no other, and {name} is {width}x{height}; "
-                "resize it, or let animate() do it."
+                f"This {self.family} network takes pictures of {self.size}x{self.size} and no"
+                f" other, and {name} is {width}x{height}; resize it, or let animate() do it."
             )
         return super().accept(frames, name)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> DrivingGrids:
-        """Where each frame reads the embedded face: its offsets pass through two tanh, as published."""
+        """Where each frame reads the embedded face: its offsets pass through two tanh, as
+        published.
+        """
         return DrivingGrids(self._read(torch.tanh(self.pix2pixSampler(self.accept(frames)))))
 
     def encode(self, source: Tensor) -> X2FacePortrait:
         """N C H W, all of one face: they are unwrapped into one embedded face."""
         pictures = self.accept(source, "source")
         grid, confidence = self.unwrap(pictures)
-        return X2FacePortrait(pictures, self.detect(pictures[:1]), (), self.embed(pictures, grid, confidence), grid)
+        return X2FacePortrait(
+            pictures, self.detect(pictures[:1]), (), self.embed(pictures, grid, confidence), grid
+        )
 
     def unwrap(self, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the embedded face reads each source, and how much it trusts what it finds there. N H W 2, N 1 H W"""
+        """Where the embedded face reads each source, and how much it trusts what it finds there.
+
+        N H W 2, N 1 H W
+        """
         maps = self.pix2pixUnwrapped(sources)
         return self._read(maps[:, :2]), maps[:, 2:]
 
-    def embed(self, sources: Tensor, grid: Tensor, confidence: Tensor, floor: float = 0.1) -> Tensor:
-        """The sources unwrapped and averaged, each pixel with the weight exp(confidence) + floor. 1 C H W float32
+    def embed(
+        self, sources: Tensor, grid: Tensor, confidence: Tensor, floor: float = 0.1
+    ) -> Tensor:
+        """The sources unwrapped and averaged, each pixel with the weight exp(confidence) + floor. 1
+        C H W float32
 
-        Frames are drawn with the published floor of 0.1. The authors' embedded face for editing has none.
+        Frames are drawn with the published floor of 0.1. The authors' embedded face for editing has
+        none.
         """
         weight = confidence.exp() + floor
         pictures = sample(sources.float(), grid, self.spec.align_corners)
@@ -196,7 +234,11 @@ class X2Face(MotionModel):
         """The field reads `portrait.embedded`; `of_source` gives the one that reads the source."""
         assert isinstance(portrait, X2FacePortrait) and portrait.unwrapping is not None
         grid = pose.to(self.device).grid
-        return X2FaceField(grid, align_corners=self.spec.align_corners, unwrapping=portrait.unwrapping[:1].expand(len(grid), -1, -1, -1))
+        return X2FaceField(
+            grid,
+            align_corners=self.spec.align_corners,
+            unwrapping=portrait.unwrapping[:1].expand(len(grid), -1, -1, -1),
+        )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         """The embedded face as its own fields read it; the source as any other field does."""
@@ -208,7 +250,9 @@ class X2Face(MotionModel):
     @staticmethod
     def _read(offset: Tensor) -> Tensor:
         """tanh(offset) + grid. B 2 H W -> B H W 2"""
-        return torch.tanh(offset).permute(0, 2, 3, 1) + identity_grid(offset.shape[2], offset.shape[3], offset)
+        return torch.tanh(offset).permute(0, 2, 3, 1) + identity_grid(
+            offset.shape[2], offset.shape[3], offset
+        )
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -224,10 +268,18 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     tensors = rename(tensors)
     depths = [name.count("submodule.") for name in tensors if name.startswith("pix2pixUnwrapped.")]
     unwrapped, sampler = (
-        [tensors[f"{net}.netG.model.{'submodule.' * i}down.{1 if i else 0}.weight"].shape[0] for i in range(max(depths) + 1)]
+        [
+            tensors[f"{net}.netG.model.{'submodule.' * i}down.{1 if i else 0}.weight"].shape[0]
+            for i in range(max(depths) + 1)
+        ]
         for net in ("pix2pixUnwrapped", "pix2pixSampler")
     )
-    return {"width": unwrapped[0], "limit": max(unwrapped), "levels": len(unwrapped), "bottleneck": sampler[-1]}
+    return {
+        "width": unwrapped[0],
+        "limit": max(unwrapped),
+        "levels": len(unwrapped),
+        "bottleneck": sampler[-1],
+    }
 
 
 FAMILY = Family(

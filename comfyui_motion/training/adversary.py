@@ -1,4 +1,6 @@
-"""A discriminator that looks at patches, at two sizes (FOMM, supplementary; Isola et al., 2017; Wang et al., 2018)."""
+"""A discriminator that looks at patches, at two sizes (FOMM, supplementary; Isola et al., 2017;
+Wang et al., 2018).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,13 @@ class Patches(nn.Module):
     def __init__(self, channels: int, width: int, limit: int, downs: int) -> None:
         super().__init__()
         widths = [min(limit, width * 2**i) for i in range(downs)]
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip([channels, *widths], widths, strict=False))
-        self.norms = nn.ModuleList([nn.Identity(), *(nn.InstanceNorm2d(b, affine=True) for b in widths[1:])])
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1)
+            for a, b in zip([channels, *widths], widths, strict=False)
+        )
+        self.norms = nn.ModuleList(
+            [nn.Identity(), *(nn.InstanceNorm2d(b, affine=True) for b in widths[1:])]
+        )
         self.score = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -30,7 +37,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, size: int, width: int = 64, limit: int = 512) -> None:
         super().__init__()
-        downs = max(1, min(4, int(math.log2(size)) - 2))  # two pixels are left at the smaller size: a norm needs more than one
+        downs = max(
+            1, min(4, int(math.log2(size)) - 2)
+        )  # two pixels are left at the smaller size: a norm needs more than one
         self.whole = Patches(channels, width, limit, downs)
         self.smaller = Patches(channels, width, limit, downs)
 

@@ -1,4 +1,6 @@
-"""One try at a batch: what the model makes of it, each value worked out when a loss first asks, and the losses by their recipe names."""
+"""One try at a batch: what the model makes of it, each value worked out when a loss first asks, and
+the losses by their recipe names.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import InputError, Keypoints, MotionField, MotionModel, Portrait
+from .. import (
+    InputError,
+    Keypoints,
+    MotionField,
+    MotionModel,
+    Portrait,
+)
+from ..data.pairs import Pairs, Truth
 from . import losses
-from .pairs import Pairs, Truth
 from .recipe import Stage
 from .warps import Transform, random_transform
 
@@ -22,11 +30,23 @@ HEADS = {
     "copart": "segmentation_module.shift",
     "monkeynet": "kp_detector.predictor.decoder.conv",
 }
-POINTS_ALONE = ("equivariance", "equivariance_frames", "avd", "joints", "heatmaps", "displacement", "frames", "follow")  # need no more than keypoints
+POINTS_ALONE = (
+    "equivariance",
+    "equivariance_frames",
+    "avd",
+    "joints",
+    "heatmaps",
+    "displacement",
+    "frames",
+    "follow",
+)  # need no more than keypoints
 
 
 class Attempt:
-    """Nothing is computed but what losses ask for, and that once. X2Face, which has no keypoints, is a field read from an embedded face."""
+    """Nothing is computed but what losses ask for, and that once.
+
+    X2Face, which has no keypoints, is a field read from an embedded face.
+    """
 
     def __init__(
         self,
@@ -42,23 +62,35 @@ class Attempt:
         self.pairs, self.stage, self.generator = pairs, stage, generator
         self.with_background, self.vgg, self.discriminator = background, vgg, discriminator
         self.whole = any(name not in POINTS_ALONE for name in stage.losses)
-        self.logits: dict[str, Tensor] = {}  # of heatmaps, of the source and the driving frame, where a loss needs them
+        self.logits: dict[
+            str, Tensor
+        ] = {}  # of heatmaps, of the source and the driving frame, where a loss needs them
 
     @cached_property
     def truth(self) -> Truth:
         if self.pairs.truth is None:
-            raise InputError("These losses need a truth, which only puppets bring; train without them on clips.")
+            raise InputError(
+                "These losses need a truth, which only puppets bring; train without them on clips."
+            )
         return self.pairs.truth
 
     @cached_property
     def portrait(self) -> Portrait:
         portrait = self._watched("source", lambda: self.model.encode(self.pairs.source))
-        return self.model.repose(portrait, self._told(self.truth.source, portrait.keypoints)) if self.stage.teacher else portrait
+        return (
+            self.model.repose(portrait, self._told(self.truth.source, portrait.keypoints))
+            if self.stage.teacher
+            else portrait
+        )
 
     @cached_property
     def source(self) -> Keypoints:
         """The source's keypoints, as detected (or told)."""
-        return self.portrait.keypoints if self.whole else self._watched("source", lambda: self.model.detect(self.pairs.source))
+        return (
+            self.portrait.keypoints
+            if self.whole
+            else self._watched("source", lambda: self.model.detect(self.pairs.source))
+        )
 
     @cached_property
     def driving(self) -> Any:
@@ -73,18 +105,26 @@ class Attempt:
     def field(self) -> MotionField:
         if self.model.many_sources:
             return MotionField(self.driving.grid, align_corners=self.model.spec.align_corners)
-        return self.model.motion(self.portrait, self.pose, frames=self.pairs.driving if self.with_background else None)
+        return self.model.motion(
+            self.portrait, self.pose, frames=self.pairs.driving if self.with_background else None
+        )
 
     @cached_property
     def prediction(self) -> Tensor:
         if self.model.many_sources:  # one source each: the embedded face is that, unwrapped
             grid, _ = self.model.unwrap(self.model.accept(self.pairs.source))
-            return self.field.warp(MotionField(grid, align_corners=self.model.spec.align_corners).warp(self.pairs.source))
+            return self.field.warp(
+                MotionField(grid, align_corners=self.model.spec.align_corners).warp(
+                    self.pairs.source
+                )
+            )
         return self.model.generate(self.portrait, self.field)
 
     @cached_property
     def transform(self) -> Transform:
-        return random_transform(len(self.pairs.driving), self.stage.warp, self.generator, self.pairs.driving.device)
+        return random_transform(
+            len(self.pairs.driving), self.stage.warp, self.generator, self.pairs.driving.device
+        )
 
     @cached_property
     def warped(self) -> Keypoints:
@@ -97,13 +137,17 @@ class Attempt:
         return self.discriminator(self.prediction)
 
     def _told(self, true: Keypoints, own: Keypoints) -> Keypoints:
-        """The truth, told as unsurely as a detector would: both frames' points are off alike, and each a little by itself."""
+        """The truth, told as unsurely as a detector would: both frames' points are off alike, and
+        each a little by itself.
+        """
         matched_points(self.model, true, own)
         shared, error = self.teacher_errors, self.stage.teacher_error
         position = true.position + error * (shared[0] + 0.4 * self._noise(true.position))
         if true.jacobian is None or own.jacobian is None:
             return Keypoints(position)
-        return Keypoints(position, true.jacobian + 2.5 * error * (shared[1] + 0.4 * self._noise(true.jacobian)))
+        return Keypoints(
+            position, true.jacobian + 2.5 * error * (shared[1] + 0.4 * self._noise(true.jacobian))
+        )
 
     @cached_property
     def teacher_errors(self) -> tuple[Tensor, Tensor]:
@@ -117,7 +161,9 @@ class Attempt:
         if "heatmaps" not in self.stage.losses:
             return call()
         head = self.model.get_submodule(HEADS[self.model.family])
-        handle = head.register_forward_hook(lambda _module, _inputs, output: self.logits.setdefault(name, output))
+        handle = head.register_forward_hook(
+            lambda _module, _inputs, output: self.logits.setdefault(name, output)
+        )
         try:
             return call()
         finally:
@@ -132,7 +178,10 @@ class Attempt:
 
 def matched_points(model: MotionModel, true: Keypoints, own: Keypoints) -> None:
     if true.count != own.count:
-        raise InputError(f"The truth has {true.count} joints and this {model.family} model {own.count} keypoints; build it with as many.")
+        raise InputError(
+            f"The truth has {true.count} joints and this {model.family} model {own.count}"
+            " keypoints; build it with as many."
+        )
 
 
 def _background(a: Attempt) -> Tensor:
@@ -143,19 +192,27 @@ def _background(a: Attempt) -> Tensor:
 def _joints(a: Attempt) -> Tensor:
     source, driving = a.detected()
     known = a.truth.known
-    return (losses.joints_l1(source, a.truth.source, known) + losses.joints_l1(driving, a.truth.driving, known)) / 2
+    return (
+        losses.joints_l1(source, a.truth.source, known)
+        + losses.joints_l1(driving, a.truth.driving, known)
+    ) / 2
 
 
 def _heatmaps(a: Attempt) -> Tensor:
     a.detected()
     pairs = ((a.logits["source"], a.truth.source), (a.logits["driving"], a.truth.driving))
     temperature = a.model.spec.temperature
-    found = [losses.heatmap_cross_entropy(logits.float() / temperature, true, a.truth.known) for logits, true in pairs]
+    found = [
+        losses.heatmap_cross_entropy(logits.float() / temperature, true, a.truth.known)
+        for logits, true in pairs
+    ]
     return torch.stack(found).mean()
 
 
 def _avd(a: Attempt) -> Tensor:
-    """The driving keypoints stretched along each axis, as if another's: the network is to give them back unstretched (MRAA, section 3.3)."""
+    """The driving keypoints stretched along each axis, as if another's: the network is to give them
+    back unstretched (MRAA, section 3.3).
+    """
     with torch.no_grad():
         source, driving = a.model.detect(a.pairs.source), a.model.detect(a.pairs.driving)
     random = torch.rand(len(driving), 1, 2, generator=a.generator).to(driving.position.device)
@@ -179,7 +236,9 @@ def _perceptual(a: Attempt) -> Tensor:
 
 
 def _warp(a: Attempt) -> Tensor:
-    return losses.warp_loss(a.portrait.features, a.model.inpainting_network.encode(a.pairs.driving), a.field)
+    return losses.warp_loss(
+        a.portrait.features, a.model.inpainting_network.encode(a.pairs.driving), a.field
+    )
 
 
 def _figure(a: Attempt) -> Tensor:
@@ -196,7 +255,9 @@ TERMS: dict[str, Callable[[Attempt], Tensor]] = {
     "pyramid": lambda a: losses.pyramid_l1(a.prediction, a.pairs.driving),
     "gradient": lambda a: losses.gradient_l1(a.prediction, a.pairs.driving),
     "equivariance": lambda a: losses.equivariance(a.driving, a.warped, a.transform),
-    "equivariance_frames": lambda a: losses.equivariance_frames(a.driving, a.warped, a.transform, _half_turns(a)),
+    "equivariance_frames": lambda a: losses.equivariance_frames(
+        a.driving, a.warped, a.transform, _half_turns(a)
+    ),
     "warp": _warp,
     "background": _background,
     "adversarial": lambda a: losses.fooled(a.judged[1]),
@@ -224,9 +285,13 @@ def check(model: MotionModel, stage: Stage) -> None:
     network: Any = model
     side = max(model.smallest, model.size // model.multiple * model.multiple)
     with torch.no_grad():
-        points = model.eval().detect(torch.zeros(1, model.spec.channels, side, side, device=model.device))
+        points = model.eval().detect(
+            torch.zeros(1, model.spec.channels, side, side, device=model.device)
+        )
     missing = {
-        "equivariance_frames": getattr(points, "jacobian", None) is None and "keypoints without frames",
+        "equivariance_frames": (
+            getattr(points, "jacobian", None) is None and "keypoints without frames"
+        ),
         "frames": getattr(points, "jacobian", None) is None and "keypoints without frames",
         "warp": model.family != "tpsmm" and "no features at several sizes",
         "background": getattr(network, "bg_predictor", None) is None and "no background predictor",
@@ -238,9 +303,13 @@ def check(model: MotionModel, stage: Stage) -> None:
         "near_hidden": model.family == "monkeynet" and "no occlusion",
     }
     if not isinstance(points, Keypoints):
-        missing |= dict.fromkeys(set(TERMS) - {"perceptual", "pyramid", "gradient", "adversarial", "matching"}, "no keypoints")
+        missing |= dict.fromkeys(
+            set(TERMS) - {"perceptual", "pyramid", "gradient", "adversarial", "matching"},
+            "no keypoints",
+        )
     for name in stage.losses:
         if missing.get(name):
             raise InputError(
-                f"The loss {name} of stage {stage.name} cannot be had: this {model.family} model has {missing[name]}; leave it out."
+                f"The loss {name} of stage {stage.name} cannot be had: this {model.family} model"
+                f" has {missing[name]}; leave it out."
             )

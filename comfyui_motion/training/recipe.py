@@ -1,7 +1,9 @@
-"""A recipe: what is trained, on what, in which stages, read from TOML. Every value has its place, its type and a default; others are refused.
+"""A recipe: what is trained, on what, in which stages, read from TOML. Every value has its place,
+its type and a default; others are refused.
 
-What stands at the top of the file beside `family` and belongs to a stage is every stage's default; without `[[stages]]` there is one stage.
-Durations (`milestones`, `warmup`, `background_from`, dropout's) count in the stage's own unit: `steps`, or `epochs` where those are given.
+What stands at the top of the file beside `family` and belongs to a stage is every stage's default;
+without `[[stages]]` there is one stage. Durations (`milestones`, `warmup`, `background_from`,
+dropout's) count in the stage's own unit: `steps`, or `epochs` where those are given.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from .warps import Warp
 
 PRESETS = Path(__file__).parent / "presets"
 LOSSES = {
-    "perceptual": "VGG features of the prediction; needs a VGG file, and without one becomes pyramid and gradient",
+    "perceptual": (
+        "VGG features of the prediction; needs a VGG file, and without one becomes pyramid and"
+        " gradient"
+    ),
     "pyramid": "L1 of the prediction at four sizes",
     "gradient": "L1 of its edges at four sizes",
     "equivariance": "keypoints follow a known warp",
@@ -34,10 +39,15 @@ LOSSES = {
     "follow": "needs truth: keypoints follow the true flow",
     "near_joints": "needs truth: round the joints, the prediction is the driving frame",
     "hidden": "needs truth: so it is where the source hides what is there",
-    "figure": "needs truth: the source's subject is told from its background, its front from the rest",
+    "figure": (
+        "needs truth: the source's subject is told from its background, its front from the rest"
+    ),
     "flow": "needs truth: the field is the true flow",
     "motions": "needs truth: each pixel belongs to the point that moves as it does",
-    "subject": "needs truth: what points claim is the subject, what they leave its background, hidden or not",
+    "subject": (
+        "needs truth: what points claim is the subject, what they leave its background, hidden"
+        " or not"
+    ),
     "occlusion": "needs truth: occlusion is the true visibility",
     "overlap": "needs truth: what is called hidden covers what is hidden, and no more",
     "near_hidden": "needs truth: above all round the joints",
@@ -75,12 +85,16 @@ class Data:
     reverse: float = 0.5
     colour: float = 0.1
     workers: int = 1  # threads that prepare batches ahead; 0: none
-    puppets: dict[str, Any] = field(default_factory=dict)  # options of Puppets, where that is what --data says
+    puppets: dict[str, Any] = field(
+        default_factory=dict
+    )  # options of Puppets, where that is what --data says
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """TPSMM's dropout of contributions (section 3.2): the chance rises from `first` to `last` over `ramp`, and is none after `until`."""
+    """TPSMM's dropout of contributions (section 3.2): the chance rises from `first` to `last` over
+    `ramp`, and is none after `until`.
+    """
 
     first: float = 0.1
     last: float = 0.3
@@ -105,7 +119,9 @@ class Stage:
     accumulate: int = 1  # batches whose gradients make one step
     lr: float = 2e-4
     rates: dict[str, float] = field(default_factory=dict)  # module prefix → factor on lr
-    schedule: str = "steps"  # lr falls by `decay` at each milestone, or along half a cosine to `decay`
+    schedule: str = (
+        "steps"  # lr falls by `decay` at each milestone, or along half a cosine to `decay`
+    )
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
     warmup: int = 0  # lr rises from nothing
@@ -114,9 +130,13 @@ class Stage:
     clip: float = 0.0  # the largest norm of a gradient; 0: any
     clip_norm: float = 2.0  # which norm; inf is TOML for the largest entry
     precision: str = "float32"  # of convolutions
-    trains: tuple[str, ...] = ()  # prefixes of modules; all others are frozen. None given: all but the avd network
+    trains: tuple[
+        str, ...
+    ] = ()  # prefixes of modules; all others are frozen. None given: all but the avd network
     teacher: bool = False  # the true joints in place of the detector's keypoints
-    teacher_error: float = 0.0  # and as uncertain as a detector's: how far off they are told, in half pictures
+    teacher_error: float = (
+        0.0  # and as uncertain as a detector's: how far off they are told, in half pictures
+    )
     background_from: int = 0  # when the background predictor begins to matter, where there is one
     dropout: Dropout | None = None
     pose_scale: float = 0.25  # avd: how much keypoints are stretched, on each side
@@ -125,30 +145,60 @@ class Stage:
     def __post_init__(self) -> None:
         unknown = [name for name in self.losses if name not in LOSSES]
         if unknown or not self.losses:
-            raise InputError(f"losses of stage {self.name}: {unknown[0] if unknown else 'none'} given; there are {', '.join(LOSSES)}.")
+            raise InputError(
+                f"losses of stage {self.name}: {unknown[0] if unknown else 'none'} given; there are"
+                f" {', '.join(LOSSES)}."
+            )
         if bool(self.steps) == bool(self.epochs) or min(self.steps, self.epochs) < 0:
-            raise InputError(f"stage {self.name} needs either steps or epochs above 0; it has steps {self.steps}, epochs {self.epochs}.")
-        for name, least in {"batch": 1, "accumulate": 1, "lr": 0, "clip": 0, "weight_decay": 0}.items():
+            raise InputError(
+                f"stage {self.name} needs either steps or epochs above 0; it has steps"
+                f" {self.steps}, epochs {self.epochs}."
+            )
+        for name, least in {
+            "batch": 1,
+            "accumulate": 1,
+            "lr": 0,
+            "clip": 0,
+            "weight_decay": 0,
+        }.items():
             if getattr(self, name) < least:
-                raise InputError(f"{name} of stage {self.name} must be at least {least}, and is {getattr(self, name)}.")
+                raise InputError(
+                    f"{name} of stage {self.name} must be at least {least}, and is"
+                    f" {getattr(self, name)}."
+                )
         for name, allowed in {"precision": PRECISIONS, "schedule": SCHEDULES}.items():
             if getattr(self, name) not in allowed:
-                raise InputError(f"{name} of stage {self.name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
+                raise InputError(
+                    f"{name} of stage {self.name} is one of {', '.join(allowed)}, not"
+                    f" {getattr(self, name)!r}."
+                )
         if len(self.betas) != 2:
-            raise InputError(f"betas of stage {self.name} are two numbers, and {len(self.betas)} were given.")
+            raise InputError(
+                f"betas of stage {self.name} are two numbers, and {len(self.betas)} were given."
+            )
 
     def in_steps(self, epoch: int | None) -> Stage:
-        """The same with durations in steps, given how many pairs an epoch has. Raises InputError where that is not known."""
+        """The same with durations in steps, given how many pairs an epoch has.
+
+        Raises InputError where that is not known.
+        """
         if not self.epochs:
             return self
         if epoch is None:
-            raise InputError(f"stage {self.name} lasts {self.epochs} epochs, and these pairs have none; give it steps.")
+            raise InputError(
+                f"stage {self.name} lasts {self.epochs} epochs, and these pairs have none; give it"
+                " steps."
+            )
         unit = max(1, -(-epoch // (self.batch * self.accumulate)))
         return self.stretched(unit, self.epochs * unit)
 
     def stretched(self, factor: float, steps: int) -> Stage:
         """So many steps, and every duration inside multiplied."""
-        dropout = self.dropout and replace(self.dropout, ramp=round(self.dropout.ramp * factor), until=round(self.dropout.until * factor))
+        dropout = self.dropout and replace(
+            self.dropout,
+            ramp=round(self.dropout.ramp * factor),
+            until=round(self.dropout.until * factor),
+        )
         return replace(
             self,
             steps=steps,
@@ -170,7 +220,9 @@ class Recipe:
     start_from: str = ""  # a checkpoint whose tensors are taken where they fit
     seed: int = 0
     ema: float = 0.999  # of the weights that are saved; 0: none
-    settle: int = 0  # batches, at the end, on which the norms of the averaged model are measured anew: those it learned with are not its own
+    # batches, at the end, on which the norms of the averaged model are measured anew: those it
+    # learned with are not its own
+    settle: int = 0
     data: Data = field(default_factory=Data)
     save_every: int = 500
     sheet_every: int = 500
@@ -186,12 +238,22 @@ class Recipe:
         return replace(self, stages=tuple(stage.in_steps(epoch) for stage in self.stages))
 
     def lasting(self, steps: int) -> Recipe:
-        """The same in so many steps: stages and what happens in them shrink or grow alike. Durations must be in steps."""
+        """The same in so many steps: stages and what happens in them shrink or grow alike.
+        Durations must be in steps.
+        """
         factor, total = steps / self.steps, self.steps
-        bounds = [sum(stage.steps for stage in self.stages[: i + 1]) for i in range(len(self.stages))]
+        bounds = [
+            sum(stage.steps for stage in self.stages[: i + 1]) for i in range(len(self.stages))
+        ]
         ends = [0, *(round(bound * steps / total) for bound in bounds)]
         lengths = [max(1, b - a) for a, b in zip(ends, ends[1:], strict=False)]
-        return replace(self, stages=tuple(stage.stretched(factor, length) for stage, length in zip(self.stages, lengths, strict=True)))
+        return replace(
+            self,
+            stages=tuple(
+                stage.stretched(factor, length)
+                for stage, length in zip(self.stages, lengths, strict=True)
+            ),
+        )
 
     @property
     def supervised(self) -> list[str]:
@@ -201,7 +263,9 @@ class Recipe:
 
 
 def size_of(recipe: Recipe) -> int:
-    """The side of the pictures it trains on: as told, the model's own, that of the one it starts from, or what was published."""
+    """The side of the pictures it trains on: as told, the model's own, that of the one it starts
+    from, or what was published.
+    """
     if not recipe.data.size and recipe.start_from and "size" not in recipe.parameters:
         before = inspect(recipe.start_from)
         return before.parameters.size if before.family == recipe.family else PUBLISHED_SIZE
@@ -209,7 +273,10 @@ def size_of(recipe: Recipe) -> int:
 
 
 def read_recipe(name: str | Path, **changes: Any) -> Recipe:
-    """From a TOML file, or a preset by name. `changes` replace what the file says at its top. Raises InputError."""
+    """From a TOML file, or a preset by name.
+
+    `changes` replace what the file says at its top. Raises InputError.
+    """
     path = recipe_path(name)
     try:
         content = _toml().loads(path.read_text(encoding="utf-8"))
@@ -223,7 +290,9 @@ def recipe_path(name: str | Path) -> Path:
         return Path(name)
     if (PRESETS / f"{name}.toml").is_file():
         return PRESETS / f"{name}.toml"
-    raise InputError(f"There is no recipe {name}: neither a file, nor one of the presets {', '.join(presets())}.")
+    raise InputError(
+        f"There is no recipe {name}: neither a file, nor one of the presets {', '.join(presets())}."
+    )
 
 
 def presets() -> list[str]:
@@ -231,17 +300,28 @@ def presets() -> list[str]:
 
 
 def recipe_of(content: Mapping[str, Any]) -> Recipe:
-    """From nested dictionaries, as TOML and JSON have them. Raises InputError, which names the key that does not belong."""
+    """From nested dictionaries, as TOML and JSON have them.
+
+    Raises InputError, which names the key that does not belong.
+    """
     shared = {name: value for name, value in content.items() if name in _names(Stage)}
-    own = {name: value for name, value in content.items() if name not in shared and name != "stages"}
+    own = {
+        name: value for name, value in content.items() if name not in shared and name != "stages"
+    }
     known = sorted(_names(Recipe) | _names(Stage))
     unknown = [name for name in own if name not in known]
     if unknown:
         raise InputError(f"A recipe has no {unknown[0]!r}; it has {', '.join(known)}.")
     given = content.get("stages", [{}])
-    if not isinstance(given, (list, tuple)) or not given or not all(isinstance(stage, Mapping) for stage in given):
+    if (
+        not isinstance(given, (list, tuple))
+        or not given
+        or not all(isinstance(stage, Mapping) for stage in given)
+    ):
         raise InputError("stages are written as [[stages]] tables, at least one.")
-    stages = tuple(_value(Stage, {**shared, **stage}, f"stage {i + 1}") for i, stage in enumerate(given))
+    stages = tuple(
+        _value(Stage, {**shared, **stage}, f"stage {i + 1}") for i, stage in enumerate(given)
+    )
     return _value(Recipe, {**own, "stages": stages}, "the recipe")
 
 
@@ -263,24 +343,47 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, Mapping):
         unknown = [name for name in value if name not in _names(kind)]
         if unknown:
-            raise InputError(f"{where} has no {unknown[0]!r}; it has {', '.join(sorted(_names(kind)))}.")
-        missing = [f.name for f in fields(kind) if f.name not in value and f.default is MISSING and f.default_factory is MISSING]
+            raise InputError(
+                f"{where} has no {unknown[0]!r}; it has {', '.join(sorted(_names(kind)))}."
+            )
+        missing = [
+            f.name
+            for f in fields(kind)
+            if f.name not in value and f.default is MISSING and f.default_factory is MISSING
+        ]
         if missing:
             raise InputError(f"{where} lacks {missing[0]!r}.")
         hints = get_type_hints(kind)
-        return kind(**{name: _value(hints[name], item, f"{name} of {where}") for name, item in value.items()})
+        return kind(
+            **{
+                name: _value(hints[name], item, f"{name} of {where}")
+                for name, item in value.items()
+            }
+        )
     origin, arguments = get_origin(kind), get_args(kind)
     if type(None) in arguments:
         return None if value is None else _value(arguments[0], value, where)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_value(arguments[0], item, where) for item in value)
     if origin is dict and isinstance(value, Mapping):
-        return {name: _value(arguments[1], item, f"{name} of {where}") for name, item in value.items()}
+        return {
+            name: _value(arguments[1], item, f"{name} of {where}") for name, item in value.items()
+        }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is Any or (isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+    if kind is Any or (
+        isinstance(kind, type)
+        and isinstance(value, kind)
+        and not (kind is int and isinstance(value, bool))
+    ):
         return value
-    expected = "a table" if is_dataclass(kind) or origin is dict else "a list" if origin is tuple else kind.__name__
+    expected = (
+        "a table"
+        if is_dataclass(kind) or origin is dict
+        else "a list"
+        if origin is tuple
+        else kind.__name__
+    )
     raise InputError(f"{where} is {expected}, and {value!r} was given.")
 
 

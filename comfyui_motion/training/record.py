@@ -9,9 +9,15 @@ from typing import Any
 
 import torch
 
-from .. import Keypoints, MotionModel, contact_sheet, draw_keypoints, write_picture
+from .. import (
+    Keypoints,
+    MotionModel,
+    contact_sheet,
+    draw_keypoints,
+    write_picture,
+)
+from ..data.pairs import Pairs, PairSource
 from .objective import Attempt
-from .pairs import Pairs, PairSource
 from .plot import plot_losses
 from .recipe import Recipe, Stage
 from .state import Run
@@ -25,7 +31,11 @@ class Record:
 
     def __init__(self, folder: Path, recipe: Recipe, step: int) -> None:
         self.folder, self.path = folder, folder / "log.csv"
-        against = ["discriminator"] if any("adversarial" in s.losses or "matching" in s.losses for s in recipe.stages) else []
+        against = (
+            ["discriminator"]
+            if any("adversarial" in s.losses or "matching" in s.losses for s in recipe.stages)
+            else []
+        )
         names = dict.fromkeys(name for stage in recipe.stages for name in stage.losses)
         self.columns = ["step", "stage", "lr", "total", *names, *against, *MEASURES]
         kept = [row for row in self._rows() if int(row["step"]) <= step]
@@ -58,7 +68,11 @@ class Record:
         if not self.path.exists():
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
-            return [{name: row.get(name) or "" for name in self.columns} for row in csv.DictReader(file) if (row["step"] or "").isdigit()]
+            return [
+                {name: row.get(name) or "" for name in self.columns}
+                for row in csv.DictReader(file)
+                if (row["step"] or "").isdigit()
+            ]
 
 
 def _board(folder: Path) -> Any:
@@ -68,7 +82,10 @@ def _board(folder: Path) -> Any:
     except ImportError as error:
         from .. import InputError
 
-        raise InputError("the recipe asks for TensorBoard, which is not installed; pip install tensorboard, or leave it out.") from error
+        raise InputError(
+            "the recipe asks for TensorBoard, which is not installed; pip install tensorboard, or"
+            " leave it out."
+        ) from error
     return SummaryWriter(str(folder / "tensorboard"))
 
 
@@ -86,15 +103,25 @@ def measure(model: MotionModel, pairs: PairSource, stage: Stage) -> dict[str, fl
 
 @torch.no_grad()
 def draw_sheet(model: MotionModel, pairs: PairSource, stage: Stage, target: Path) -> None:
-    """Rows: source and driving frame with their keypoints, prediction, the source as the field alone moves it, what is visible."""
+    """Rows: source and driving frame with their keypoints, prediction, the source as the field
+    alone moves it, what is visible.
+    """
     batch = _batch(pairs, 0, SHOWN, model)
     attempt = _attempt(model, batch, stage)
     rows = [batch.source, batch.driving, attempt.prediction, attempt.field.warp(batch.source)]
     if attempt.field.occlusion:
-        rows.append(1 - attempt.field.occlusion_mask(*batch.source.shape[-2:]).expand(-1, 3, -1, -1))
+        rows.append(
+            1 - attempt.field.occlusion_mask(*batch.source.shape[-2:]).expand(-1, 3, -1, -1)
+        )
     if isinstance(attempt.driving, Keypoints):
-        larger = [torch.nn.functional.interpolate(picture, scale_factor=max(1, 192 // picture.shape[-1])) for picture in rows[:2]]
-        rows[:2] = [draw_keypoints(larger[0], attempt.source), draw_keypoints(larger[1], attempt.driving)]
+        larger = [
+            torch.nn.functional.interpolate(picture, scale_factor=max(1, 192 // picture.shape[-1]))
+            for picture in rows[:2]
+        ]
+        rows[:2] = [
+            draw_keypoints(larger[0], attempt.source),
+            draw_keypoints(larger[1], attempt.driving),
+        ]
     write_picture(contact_sheet([row.float().cpu().clamp(0, 1) for row in rows]), target)
 
 

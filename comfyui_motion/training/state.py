@@ -1,4 +1,6 @@
-"""A run on its way: networks, optimisers, averages; how it is written down whole and taken up again, and how it is interrupted."""
+"""A run on its way: networks, optimisers, averages; how it is written down whole and taken up
+again, and how it is interrupted.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,30 @@ from .recipe import Recipe, Stage, written
 
 FORMAT = "comfyui_motion.training 1"
 LEFT_OUT = "avd_network"  # trained in a stage of its own
-MAY_CHANGE = ("save_every", "sheet_every", "log_every", "tensorboard")  # between a run and its continuation
+MAY_CHANGE = (
+    "save_every",
+    "sheet_every",
+    "log_every",
+    "tensorboard",
+)  # between a run and its continuation
 
 
 class Run:
     """What changes while training."""
 
-    def __init__(self, model: MotionModel, average: MotionModel, discriminator: Discriminator | None, device: torch.device) -> None:
-        self.model, self.average, self.discriminator, self.device = model, average, discriminator, device
+    def __init__(
+        self,
+        model: MotionModel,
+        average: MotionModel,
+        discriminator: Discriminator | None,
+        device: torch.device,
+    ) -> None:
+        self.model, self.average, self.discriminator, self.device = (
+            model,
+            average,
+            discriminator,
+            device,
+        )
         self.step = 0
         self.stage = -1  # the first step of the stage that the optimiser belongs to
         self.optimiser: torch.optim.Optimizer
@@ -43,8 +61,14 @@ class Run:
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         average = copy.deepcopy(model).eval().requires_grad_(False)
-        against = any(name in stage.losses for stage in recipe.stages for name in ("adversarial", "matching"))
-        discriminator = Discriminator(model.spec.channels, recipe.data.size or model.size).to(device) if against else None
+        against = any(
+            name in stage.losses for stage in recipe.stages for name in ("adversarial", "matching")
+        )
+        discriminator = (
+            Discriminator(model.spec.channels, recipe.data.size or model.size).to(device)
+            if against
+            else None
+        )
         return Run(model, average, discriminator, device)
 
     def enter(self, stage: Stage, first: int) -> None:
@@ -54,7 +78,9 @@ class Run:
         self.optimiser = adam(groups, stage, self.device, stage.weight_decay)
         self.adversarial = any(name in stage.losses for name in ("adversarial", "matching"))
         if self.adversarial and self.discriminator is not None:
-            self.critic = adam([{"params": list(self.discriminator.parameters())}], stage, self.device)
+            self.critic = adam(
+                [{"params": list(self.discriminator.parameters())}], stage, self.device
+            )
         if self.waiting.get("stage") == first:
             self.optimiser.load_state_dict(self.waiting["optimiser"])
             if self.adversarial:
@@ -85,32 +111,48 @@ class Run:
 
     @torch.no_grad()
     def average_in(self, decay: float) -> None:
-        """The average moves towards the weights, faster at first, and with it the norms' statistics: the last few batches' are not its own."""
+        """The average moves towards the weights, faster at first, and with it the norms'
+        statistics: the last few batches' are not its own.
+        """
         decay = min(decay, (1 + self.step) / (10 + self.step))
         for ours, theirs in zip(self.average.parameters(), self.model.parameters(), strict=True):
             ours.lerp_(theirs, 1 - decay)
-        for (name, ours), theirs in zip(self.average.named_buffers(), self.model.buffers(), strict=True):
+        for (name, ours), theirs in zip(
+            self.average.named_buffers(), self.model.buffers(), strict=True
+        ):
             if name.rpartition(".")[2] in ("running_mean", "running_var"):
                 ours.lerp_(theirs, 1 - decay)
             else:
                 ours.copy_(theirs)
 
 
-def adam(groups: list[dict[str, Any]], stage: Stage, device: torch.device, weight_decay: float = 0.0) -> torch.optim.Adam:
+def adam(
+    groups: list[dict[str, Any]], stage: Stage, device: torch.device, weight_decay: float = 0.0
+) -> torch.optim.Adam:
     """In one pass over the weights where the device has that."""
     fused = device.type in ("cpu", "cuda")
-    return torch.optim.Adam(groups, lr=stage.lr, betas=(stage.betas[0], stage.betas[1]), weight_decay=weight_decay, fused=fused)
+    return torch.optim.Adam(
+        groups,
+        lr=stage.lr,
+        betas=(stage.betas[0], stage.betas[1]),
+        weight_decay=weight_decay,
+        fused=fused,
+    )
 
 
 def trained(model: MotionModel, stage: Stage) -> list[dict[str, Any]]:
-    """The optimiser's groups, one for each factor on the rate. All else is frozen and, its norms with it, at rest. Raises InputError."""
+    """The optimiser's groups, one for each factor on the rate.
+
+    All else is frozen and, its norms with it, at rest. Raises InputError.
+    """
     model.requires_grad_(False).eval()
     prefixes = stage.trains or [name for name, _ in model.named_children() if name != LEFT_OUT]
     for prefix in (*prefixes, *stage.rates):
         if not isinstance(dict(model.named_modules()).get(prefix), nn.Module):
             there = ", ".join(name for name, _ in model.named_children())
             raise InputError(
-                f"Stage {stage.name} names {prefix!r}, which this {model.family} model has not; it has {there}, and what is inside those."
+                f"Stage {stage.name} names {prefix!r}, which this {model.family} model has not; it"
+                f" has {there}, and what is inside those."
             )
     for prefix in prefixes:
         model.get_submodule(prefix).train().requires_grad_(True)
@@ -118,7 +160,9 @@ def trained(model: MotionModel, stage: Stage) -> list[dict[str, Any]]:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             fitting = [prefix for prefix in stage.rates if name.startswith(f"{prefix}.")]
-            groups.setdefault(stage.rates[max(fitting, key=len)] if fitting else 1.0, []).append(parameter)
+            groups.setdefault(stage.rates[max(fitting, key=len)] if fitting else 1.0, []).append(
+                parameter
+            )
     return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
 
 
@@ -150,13 +194,22 @@ def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
     try:
         content = torch.load(folder / "state.pt", map_location=run.device, weights_only=True)
     except Exception as error:  # what a damaged file makes the unpickler raise cannot be foreseen
-        raise InputError(f"{folder / 'state.pt'} cannot be read ({str(error).splitlines()[0]}); delete it to start afresh.") from error
+        raise InputError(
+            f"{folder / 'state.pt'} cannot be read ({str(error).splitlines()[0]}); delete it to"
+            " start afresh."
+        ) from error
     if content.get("format") != FORMAT:
-        raise InputError(f"{folder / 'state.pt'} is no state of this trainer; train in another folder, or afresh.")
+        raise InputError(
+            f"{folder / 'state.pt'} is no state of this trainer; train in another folder, or"
+            " afresh."
+        )
     before, now = json.loads(content["recipe"]), json.loads(json.dumps(written(recipe)))
     changed = [name for name in now if name not in MAY_CHANGE and before.get(name) != now[name]]
     if changed:
-        raise InputError(f"{folder} holds a run of another recipe: {changed[0]} differ; train in another folder, or afresh.")
+        raise InputError(
+            f"{folder} holds a run of another recipe: {changed[0]} differ; train in another folder,"
+            " or afresh."
+        )
     run.step, run.sums, run.counted = content["step"], content["sums"], content["counted"]
     run.model.load_state_dict(content["model"])
     run.average.load_state_dict(content["average"])
@@ -174,7 +227,10 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {
+                number: signal.signal(number, self._note)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def __exit__(self, *_: object) -> None:

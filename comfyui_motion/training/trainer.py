@@ -1,7 +1,9 @@
-"""The loop: batches in, a model that `motion.load` takes out, and a folder from which a run that was stopped goes on as if it had not been.
+"""The loop: batches in, a model that `motion.load` takes out, and a folder from which a run that
+was stopped goes on as if it had not been.
 
-Everything random is drawn from the recipe's seed and the step's number, so that a resumed run meets the same batches, warps and dropout, and
-ends, on a CPU, with the same bits. The folder holds `model.safetensors` (the averaged weights), `state.pt`, `log.csv`, `losses.png` and sheets.
+Everything random is drawn from the recipe's seed and the step's number, so that a resumed run meets
+the same batches, warps and dropout, and ends, on a CPU, with the same bits. The folder holds
+`model.safetensors` (the averaged weights), `state.pt`, `log.csv`, `losses.png` and sheets.
 """
 
 from __future__ import annotations
@@ -14,19 +16,34 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import InputError, MotionModel, TrainingError, build, load, save
+from .. import (
+    InputError,
+    MotionModel,
+    TrainingError,
+    build,
+    load,
+    save,
+)
+from ..data.pairs import Pairs, PairSource, Truth
+from ..data.prefetch import batches, seed_for
 from . import losses
 from .objective import TERMS, Attempt, check
-from .pairs import Pairs, PairSource, Truth
 from .precision import narrow_convolutions
-from .prefetch import batches, seed_for
 from .recipe import Recipe, Stage
 from .record import Record, draw_sheet, measure
-from .state import Interrupts, Run, read_state, write_state
+from .state import (
+    Interrupts,
+    Run,
+    read_state,
+    write_state,
+)
 from .vgg import load_vgg
 
 # A FOMM file's names, where co-part segmentation has others for the same tensors
-FROM_FOMM = {"kp_detector.kp.": "segmentation_module.shift.", "kp_detector.jacobian.": "segmentation_module.affine."}
+FROM_FOMM = {
+    "kp_detector.kp.": "segmentation_module.shift.",
+    "kp_detector.jacobian.": "segmentation_module.affine.",
+}
 FROM_FOMM |= {"kp_detector.": "segmentation_module.", "generator.": "reconstruction_module."}
 
 
@@ -53,11 +70,15 @@ def train(
 ) -> Path:
     """Follow the recipe to its end; the path of the finished model.
 
-    `resume`: go on where the folder's state is, if there is one. `validation`: pairs that are never trained on, measured and drawn. `vgg`: a
-    file of VGG-19's weights for the perceptual loss. An interrupt (Ctrl-C, SIGTERM, or an error out of `progress`) leaves a state to go on
-    from. Raises InputError for a recipe that does not fit, TrainingError where a loss is no number any more.
+    `resume`: go on where the folder's state is, if there is one. `validation`: pairs that are never
+    trained on, measured and drawn. `vgg`: a file of VGG-19's weights for the perceptual loss. An
+    interrupt (Ctrl-C, SIGTERM, or an error out of `progress`) leaves a state to go on from. Raises
+    InputError for a recipe that does not fit, TrainingError where a loss is no number any more.
     """
-    folder, device = Path(folder), torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    folder, device = (
+        Path(folder),
+        torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     recipe = without_vgg(recipe.in_steps(getattr(pairs, "epoch", None)), vgg is not None)
     judge = load_vgg(vgg).to(device) if vgg else None
@@ -72,7 +93,19 @@ def train(
         with Interrupts() as interrupts:
             for first, stage in starts(recipe):
                 if run.step < first + stage.steps:
-                    _train_stage(run, recipe, stage, first, pairs, folder, record, interrupts, progress, validation, judge)
+                    _train_stage(
+                        run,
+                        recipe,
+                        stage,
+                        first,
+                        pairs,
+                        folder,
+                        record,
+                        interrupts,
+                        progress,
+                        validation,
+                        judge,
+                    )
         if recipe.settle:
             settle(run.average, recipe, pairs)
             save(run.average, folder / "model.safetensors")
@@ -93,8 +126,12 @@ def _train_stage(
     judge: nn.Module | None,
 ) -> None:
     run.enter(stage, first)
-    offset = sum(earlier.steps * earlier.accumulate for start, earlier in starts(recipe) if start < first)
-    numbers = range(offset + (run.step - first) * stage.accumulate, offset + stage.steps * stage.accumulate)
+    offset = sum(
+        earlier.steps * earlier.accumulate for start, earlier in starts(recipe) if start < first
+    )
+    numbers = range(
+        offset + (run.step - first) * stage.accumulate, offset + stage.steps * stage.accumulate
+    )
     stream = batches(pairs, numbers, stage.batch, recipe.data.workers)
     last = first + stage.steps
     while run.step < last:
@@ -105,7 +142,9 @@ def _train_stage(
         if run.step % recipe.log_every == 0 or ended:
             record.write(run, stage)
         if run.step % recipe.sheet_every == 0 or ended:
-            record.write_measured(run, measure(run.average, validation, stage) if validation else {})
+            record.write_measured(
+                run, measure(run.average, validation, stage) if validation else {}
+            )
             draw_sheet(run.average, validation or pairs, stage, folder / f"sheet-{run.step}.png")
             record.plot()
         if run.step % recipe.save_every == 0 or ended or interrupts.asked:
@@ -121,7 +160,8 @@ def _train_stage(
 
 @torch.no_grad()
 def settle(model: MotionModel, recipe: Recipe, pairs: PairSource) -> None:
-    """Batch norms' means and variances, measured anew with weights that no longer change (Izmailov et al., 2018, section 3.2).
+    """Batch norms' means and variances, measured anew with weights that no longer change (Izmailov
+    et al., 2018, section 3.2).
 
     Those from training lag behind averaged weights, and small batches make them unsteady.
     """
@@ -133,7 +173,9 @@ def settle(model: MotionModel, recipe: Recipe, pairs: PairSource) -> None:
         norm.train()
     last = recipe.stages[-1]
     first = sum(stage.steps * stage.accumulate for stage in recipe.stages)
-    for _, batch in batches(pairs, range(first, first + recipe.settle), last.batch, recipe.data.workers):
+    for _, batch in batches(
+        pairs, range(first, first + recipe.settle), last.batch, recipe.data.workers
+    ):
         _ = Attempt(model, placed(batch, model.device), last, torch.Generator()).prediction
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -155,7 +197,12 @@ def starts(recipe: Recipe) -> Iterator[tuple[int, Stage]]:
 
 
 def take_step(
-    run: Run, recipe: Recipe, stage: Stage, time: int, stream: Iterator[tuple[int, Pairs]], judge: nn.Module | None
+    run: Run,
+    recipe: Recipe,
+    stage: Stage,
+    time: int,
+    stream: Iterator[tuple[int, Pairs]],
+    judge: nn.Module | None,
 ) -> dict[str, float]:
     """One step of the optimiser, `time` steps into the stage; the losses, unweighted."""
     run.set_rate(rate_at(stage, time))
@@ -191,15 +238,23 @@ def descend(run: Run, stage: Stage, attempt: Attempt, step: int) -> dict[str, fl
     run.let_discriminator_learn(False)
     with narrow_convolutions(stage.precision):
         terms = {name: TERMS[name](attempt) for name in stage.losses}
-    total = sum((weight * terms[name] for name, weight in stage.losses.items()), start=torch.zeros((), device=run.device))
+    total = sum(
+        (weight * terms[name] for name, weight in stage.losses.items()),
+        start=torch.zeros((), device=run.device),
+    )
     values = {**{name: term.detach() for name, term in terms.items()}, "total": total.detach()}
-    values = dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist(), strict=True))
+    values = dict(
+        zip(values, torch.stack([value.float() for value in values.values()]).tolist(), strict=True)
+    )
     require_numbers(values, step, stage)
     (total / stage.accumulate).backward()
     if run.adversarial and run.discriminator is not None:
         run.let_discriminator_learn(True)
         with narrow_convolutions(stage.precision):
-            real, made = (run.discriminator(pictures)[1] for pictures in (attempt.pairs.driving, attempt.prediction.detach()))
+            real, made = (
+                run.discriminator(pictures)[1]
+                for pictures in (attempt.pairs.driving, attempt.prediction.detach())
+            )
             told = losses.told_apart(real, made)
         (told / stage.accumulate).backward()
         values["discriminator"] = float(told.detach())
@@ -215,8 +270,8 @@ def require_numbers(values: dict[str, float], step: int, stage: Stage) -> None:
 
 def unsound(what: str, value: float, step: int, stage: Stage) -> TrainingError:
     return TrainingError(
-        f"The {what} was {value} at step {step} (stage {stage.name}), so training stopped; the last state saved is sound. Try a lower lr, a clip or "
-        "float32, and go on from there."
+        f"The {what} was {value} at step {step} (stage {stage.name}), so training stopped; the last"
+        " state saved is sound. Try a lower lr, a clip or float32, and go on from there."
     )
 
 
@@ -225,14 +280,24 @@ def placed(pairs: Pairs, device: torch.device) -> Pairs:
     truth = pairs.truth
     if truth is not None:
         maps = (truth.grid, truth.visible, truth.known, truth.figure, truth.subject)
-        grid, visible, known, figure, subject = (value.to(device, non_blocking=True) for value in maps)
-        truth = Truth(grid, visible, truth.source.to(device), truth.driving.to(device), known, figure, subject)
-    source, driving = (p.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last) for p in (pairs.source, pairs.driving))
+        grid, visible, known, figure, subject = (
+            value.to(device, non_blocking=True) for value in maps
+        )
+        truth = Truth(
+            grid, visible, truth.source.to(device), truth.driving.to(device), known, figure, subject
+        )
+    source, driving = (
+        p.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        for p in (pairs.source, pairs.driving)
+    )
     return Pairs(source, driving, truth)
 
 
 def clip(optimiser: torch.optim.Optimizer, stage: Stage, step: int) -> None:
-    """The gradient, no longer than the stage allows. Raises TrainingError where it is no number: a step with it would spoil every weight."""
+    """The gradient, no longer than the stage allows.
+
+    Raises TrainingError where it is no number: a step with it would spoil every weight.
+    """
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     length = float(nn.utils.clip_grad_norm_(parameters, stage.clip or math.inf, stage.clip_norm))
     if not math.isfinite(length):
@@ -243,8 +308,14 @@ def rate_at(stage: Stage, time: int) -> float:
     """The learning rate, `time` steps into the stage."""
     rising = min(1.0, (time + 1) / stage.warmup) if stage.warmup else 1.0
     if stage.schedule == "cosine":
-        return stage.lr * rising * (stage.decay + (1 - stage.decay) * (1 + math.cos(math.pi * time / stage.steps)) / 2)
-    return stage.lr * rising * stage.decay ** sum(time >= milestone for milestone in stage.milestones)
+        return (
+            stage.lr
+            * rising
+            * (stage.decay + (1 - stage.decay) * (1 + math.cos(math.pi * time / stage.steps)) / 2)
+        )
+    return (
+        stage.lr * rising * stage.decay ** sum(time >= milestone for milestone in stage.milestones)
+    )
 
 
 def set_dropout(model: MotionModel, stage: Stage, time: int) -> None:
@@ -254,7 +325,9 @@ def set_dropout(model: MotionModel, stage: Stage, time: int) -> None:
 
 
 def without_vgg(recipe: Recipe, there: bool) -> Recipe:
-    """Where there is no VGG file, the perceptual loss becomes a pyramid and its gradient, of the same weight."""
+    """Where there is no VGG file, the perceptual loss becomes a pyramid and its gradient, of the
+    same weight.
+    """
     if there:
         return recipe
 
@@ -263,21 +336,39 @@ def without_vgg(recipe: Recipe, there: bool) -> Recipe:
         weight = table.pop("perceptual", 0.0)
         return {**dict.fromkeys(("pyramid", "gradient") if weight else (), weight), **table}
 
-    return replace(recipe, stages=tuple(replace(stage, losses=changed(stage)) for stage in recipe.stages))
+    return replace(
+        recipe, stages=tuple(replace(stage, losses=changed(stage)) for stage in recipe.stages)
+    )
 
 
 def starting_model(recipe: Recipe) -> MotionModel:
-    """Untrained, or with what fits of the checkpoint that the recipe starts from. Raises InputError"""
+    """Untrained, or with what fits of the checkpoint that the recipe starts from.
+
+    Raises InputError
+    """
     if not recipe.start_from:
         return build(recipe.family, **recipe.parameters)
     other = load(recipe.start_from, device="cpu")
-    own = asdict(other.spec) if other.family == recipe.family else {}  # what the recipe does not say is as it was
+    own = (
+        asdict(other.spec) if other.family == recipe.family else {}
+    )  # what the recipe does not say is as it was
     model = build(recipe.family, **{**own, **recipe.parameters})
-    given = renamed(other.state_dict()) if (other.family, recipe.family) == ("fomm", "copart") else other.state_dict()
+    given = (
+        renamed(other.state_dict())
+        if (other.family, recipe.family) == ("fomm", "copart")
+        else other.state_dict()
+    )
     wanted = model.state_dict()
-    fitting = {name: tensor for name, tensor in given.items() if name in wanted and wanted[name].shape == tensor.shape}
+    fitting = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in wanted and wanted[name].shape == tensor.shape
+    }
     if not fitting:
-        raise InputError(f"Nothing of {recipe.start_from}, a {other.family} checkpoint, fits the {recipe.family} model of this recipe.")
+        raise InputError(
+            f"Nothing of {recipe.start_from}, a {other.family} checkpoint, fits the {recipe.family}"
+            " model of this recipe."
+        )
     model.load_state_dict(fitting, strict=False)
     return model
 

@@ -1,4 +1,6 @@
-"""VGG-19 features for the perceptual loss (Johnson et al., 2016), from a file the user has: torchvision's names, `features.N.weight`."""
+"""VGG-19 features for the perceptual loss (Johnson et al., 2016), from a file the user has:
+torchvision's names, `features.N.weight`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,25 @@ from torch import Tensor, nn
 
 from .. import InputError, read_tensors
 
-WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)  # up to relu5_1; 0 halves the size
+WIDTHS = (
+    64,
+    64,
+    0,
+    128,
+    128,
+    0,
+    256,
+    256,
+    256,
+    256,
+    0,
+    512,
+    512,
+    512,
+    512,
+    0,
+    512,
+)  # up to relu5_1; 0 halves the size
 TAPS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 as torchvision numbers them
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SMALLEST = 16  # the least side that survives four halvings
@@ -34,7 +54,9 @@ class VGG19(nn.Module):
             else:
                 self.features.append(nn.MaxPool2d(2))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            "deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False
+        )
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """At 1, 1/2, 1/4 and 1/8, as far as sides of 16 pixels are left."""
@@ -54,15 +76,23 @@ class VGG19(nn.Module):
 
 
 def shrunk(pictures: Tensor, step: int) -> Tensor:
-    """Blurred, then every step-th pixel: sigma (step - 1) / 2, as the published networks shrink theirs."""
+    """Blurred, then every step-th pixel: sigma (step - 1) / 2, as the published networks shrink
+    theirs.
+    """
     if step == 1:
         return pictures
     sigma = (step - 1) / 2
     radius = round(4 * sigma)
-    line = torch.exp(-(torch.arange(-radius, radius + 1, device=pictures.device) ** 2) / (2 * sigma**2))
+    line = torch.exp(
+        -(torch.arange(-radius, radius + 1, device=pictures.device) ** 2) / (2 * sigma**2)
+    )
     line = (line / line.sum()).expand(pictures.shape[1], 1, -1)
-    rows = F.conv2d(pictures, line[:, :, None], padding=(0, radius), stride=(1, step), groups=pictures.shape[1])
-    return F.conv2d(rows, line[..., None], padding=(radius, 0), stride=(step, 1), groups=pictures.shape[1])
+    rows = F.conv2d(
+        pictures, line[:, :, None], padding=(0, radius), stride=(1, step), groups=pictures.shape[1]
+    )
+    return F.conv2d(
+        rows, line[..., None], padding=(radius, 0), stride=(step, 1), groups=pictures.shape[1]
+    )
 
 
 def load_vgg(path: str | Path) -> VGG19:
@@ -70,8 +100,15 @@ def load_vgg(path: str | Path) -> VGG19:
     tensors = read_tensors(path)
     network = VGG19()
     wanted = network.state_dict()
-    missing = [name for name, tensor in wanted.items() if name not in tensors or tensors[name].shape != tensor.shape]
+    missing = [
+        name
+        for name, tensor in wanted.items()
+        if name not in tensors or tensors[name].shape != tensor.shape
+    ]
     if missing:
-        raise InputError(f"{Path(path).name} is not VGG-19 as torchvision names it: {missing[0]} is missing or has another shape.")
+        raise InputError(
+            f"{Path(path).name} is not VGG-19 as torchvision names it: {missing[0]} is missing or"
+            " has another shape."
+        )
     network.load_state_dict({name: tensors[name].float() for name in wanted})
     return network.eval().requires_grad_(False)

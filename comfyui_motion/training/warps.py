@@ -1,9 +1,10 @@
-"""Random smooth warps of pictures, known at every point: what a detector of keypoints must be equivariant to (FOMM, section 3.1).
+"""Random smooth warps of pictures, known at every point: what a detector of keypoints must be
+equivariant to (FOMM, section 3.1).
 
     T(z) = A [z; 1] + sum_i w_i U(z - c_i),   c_i on a regular grid of control points
 
-with U(r) = d^2 log(d + 1e-6), d = |x| + |y| (FOMM, MRAA, co-part segmentation), or r^2 log(r^2 + 1e-9) of the Euclidean distance (TPSMM).
-Coordinates are corner-aligned, (x, y) in -1..1.
+with U(r) = d^2 log(d + 1e-6), d = |x| + |y| (FOMM, MRAA, co-part segmentation), or r^2 log(r^2 +
+1e-9) of the Euclidean distance (TPSMM). Coordinates are corner-aligned, (x, y) in -1..1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ MESH = 33  # the spline is evaluated on so many points a side; what lies between
 
 @dataclass(frozen=True)
 class Warp:
-    """How far warps go. The published recipes have noise alone; turns, stretches and shifts make far stronger ones."""
+    """How far warps go. The published recipes have noise alone; turns, stretches and shifts make
+    far stronger ones.
+    """
 
     noise: float = 0.05  # sigma of every number of A
     bend: float = 0.005  # sigma of the spline's weights
@@ -54,7 +57,9 @@ class Transform:
         return len(self.affine)
 
     def warp(self, pictures: Tensor) -> Tensor:
-        """What the pictures look like through it: the result at z is the picture at T(z), reflected beyond its edges. B C H W"""
+        """What the pictures look like through it: the result at z is the picture at T(z), reflected
+        beyond its edges. B C H W
+        """
         line = torch.linspace(-1, 1, MESH, device=pictures.device)
         mesh = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).view(1, -1, 2)
         grid = self(mesh.expand(len(self), -1, -1)).unflatten(1, (MESH, MESH))
@@ -69,10 +74,15 @@ class Transform:
             return squared * log, (log + squared / (squared + 1e-9))[..., None] * 2 * offset
         distance = offset.abs().sum(-1)
         log = torch.log(distance + 1e-6)
-        return distance.square() * log, (2 * distance * log + distance.square() / (distance + 1e-6))[..., None] * offset.sign()
+        return (
+            distance.square() * log,
+            (2 * distance * log + distance.square() / (distance + 1e-6))[..., None] * offset.sign(),
+        )
 
 
-def random_transform(count: int, warp: Warp, generator: torch.Generator, device: torch.device | str = "cpu") -> Transform:
+def random_transform(
+    count: int, warp: Warp, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> Transform:
     """The same on every device: drawn on the CPU."""
 
     def normal(*shape: int) -> Tensor:
@@ -81,7 +91,9 @@ def random_transform(count: int, warp: Warp, generator: torch.Generator, device:
     turn, stretch = warp.turn * normal(count), torch.exp(warp.stretch * normal(count, 2))
     cosine, sine = turn.cos(), turn.sin()
     matrix = torch.stack([cosine, -sine, sine, cosine], dim=-1).view(-1, 2, 2) * stretch[:, None]
-    affine = torch.cat([matrix, warp.shift * normal(count, 2, 1)], dim=2) + warp.noise * normal(count, 2, 3)
+    affine = torch.cat([matrix, warp.shift * normal(count, 2, 1)], dim=2) + warp.noise * normal(
+        count, 2, 3
+    )
     line = torch.linspace(-1, 1, warp.points)
     control = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).view(-1, 2)
     weights = warp.bend * normal(count, len(control), 2)

@@ -1,4 +1,6 @@
-"""A real ComfyUI in this process, without a server, on the CPU: the checkout that $COMFYUI_PATH names. Without it these tests are skipped."""
+"""A real ComfyUI in this process, without a server, on the CPU: the checkout that $COMFYUI_PATH
+names. Without it these tests are skipped.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class Host:
         from comfy.cli_args import args
 
         args.cpu, args.base_directory = True, str(base)  # before anything asks where folders are
-        import_module("utils.install_util")  # before nodes, beside which the host keeps another module named utils
+        import_module(
+            "utils.install_util"
+        )  # before nodes, beside which the host keeps another module named utils
         nodes, server = import_module("nodes"), import_module("server")
         self.nodes = nodes
         self.server = server.PromptServer.instance = Server()
@@ -82,14 +86,22 @@ class Host:
         import comfy.utils
         from comfy.model_management import throw_exception_if_processing_interrupted
 
-        def told(value: int, total: int, preview: Any, prompt_id: str | None = None, node_id: str | None = None) -> None:
+        def told(
+            value: int,
+            total: int,
+            preview: Any,
+            prompt_id: str | None = None,
+            node_id: str | None = None,
+        ) -> None:
             throw_exception_if_processing_interrupted()
             self.server.send_sync("progress", {"value": value, "max": total, "preview": preview})
 
         comfy.utils.set_progress_bar_global_hook(told)
 
     def load_core(self, name: str) -> bool:
-        return asyncio.run(self.nodes.load_custom_node(str(self.extras / name), module_parent="comfy_extras"))
+        return asyncio.run(
+            self.nodes.load_custom_node(str(self.extras / name), module_parent="comfy_extras")
+        )
 
     def load(self, folder: Path) -> bool:
         return asyncio.run(self.nodes.load_custom_node(str(folder)))
@@ -104,9 +116,19 @@ class Host:
         self.server.sent = []
         self.executor.execute(prompt, "test", {"client_id": "test"}, wanted)
         cached = {node: self.executor.caches.outputs.get(node) for node in prompt}
-        values = {node: [socket[0] for socket in sockets] for node, sockets in cached.items() if sockets is not None}
+        values = {
+            node: [socket[0] for socket in sockets]
+            for node, sockets in cached.items()
+            if sockets is not None
+        }
         messages = dict(self.executor.status_messages)
-        return Outcome(self.executor.success, messages, values, self.executor.history_result["outputs"], self.server.sent)
+        return Outcome(
+            self.executor.success,
+            messages,
+            values,
+            self.executor.history_result["outputs"],
+            self.server.sent,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +138,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     if not comfyui:
         pytest.skip("COMFYUI_PATH names no ComfyUI")
     host = Host(Path(comfyui), tmp_path_factory.mktemp("comfyui"))
-    checkpoint = lzma.decompress((ROOT / "tests" / "golden" / "fomm" / "checkpoint.pth.tar.xz").read_bytes())
+    checkpoint = lzma.decompress(
+        (ROOT / "tests" / "golden" / "fomm" / "checkpoint.pth.tar.xz").read_bytes()
+    )
     (host.base / "models" / "motion" / "vox-cpk.pth.tar").write_bytes(checkpoint)
     (host.base / "models" / "motion" / "readme.md").write_text("not a model")
     write_media(host.base / "input")
@@ -127,14 +151,19 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 def write_media(folder: Path, frames: int = 10) -> None:
-    """source.png, 90x120, and driving.mp4, 96x64 with sound at 12.5 frames a second: a pattern that sways."""
+    """source.png, 90x120, and driving.mp4, 96x64 with sound at 12.5 frames a second: a pattern that
+    sways.
+    """
     from comfy_api.latest import InputImpl, Types
     from PIL import Image
 
     Image.fromarray((pattern(120, 90) * 255).byte().numpy()).save(folder / "source.png")
-    moving = torch.stack([pattern(64, 96, 0.04 * torch.tensor(i * 0.7).sin().item()) for i in range(frames)])
+    moving = torch.stack(
+        [pattern(64, 96, 0.04 * torch.tensor(i * 0.7).sin().item()) for i in range(frames)]
+    )
     audio = {"waveform": torch.linspace(-1, 1, 8000).sin()[None, None], "sample_rate": 8000}
-    clip = Types.VideoComponents(images=moving, audio=audio, frame_rate=Fraction(25, 2))  # pyright: ignore[reportArgumentType]
+    # pyright: ignore[reportArgumentType]
+    clip = Types.VideoComponents(images=moving, audio=audio, frame_rate=Fraction(25, 2))
     InputImpl.VideoFromComponents(clip).save_to(str(folder / "driving.mp4"))
 
 
@@ -142,13 +171,18 @@ def pattern(height: int, width: int, shift: float = 0.0) -> Tensor:
     """Soft blobs, moved to the right by a share of the width. H W 3 in 0..1"""
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     x = x - shift
-    waves = [torch.sin(9 * x + 2 * c) * torch.cos(7 * y - c) + 0.5 * torch.sin(17 * x * y + 3 * c) for c in range(3)]
+    waves = [
+        torch.sin(9 * x + 2 * c) * torch.cos(7 * y - c) + 0.5 * torch.sin(17 * x * y + 3 * c)
+        for c in range(3)
+    ]
     return torch.stack(waves, dim=-1) / 3 + 0.5
 
 
 @pytest.fixture
 def workflow() -> Callable[..., dict[str, Any]]:
-    """workflow(name, node_id={"input": value}): a copy in the API format, with some inputs set by the node's kind."""
+    """workflow(name, node_id={"input": value}): a copy in the API format, with some inputs set by
+    the node's kind.
+    """
 
     def read(name: str, **changes: dict[str, Any]) -> dict[str, Any]:
         prompt = json.loads((WORKFLOWS / f"{name}.json").read_text())

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from comfyui_motion.training.puppets import UNSEEN, puppet_clip
+from comfyui_motion.data.puppets.clips import UNSEEN, puppet_clip
 
 pytestmark = pytest.mark.host
 
@@ -53,10 +53,16 @@ def test_every_node_appears(host):
 @pytest.mark.parametrize("name", NODES)
 def test_every_socket_explains_itself(host, name):
     info = host.info(name)
-    assert info["description"].endswith(".") and info["display_name"] != name and info["category"].startswith("motion")
+    assert (
+        info["description"].endswith(".")
+        and info["display_name"] != name
+        and info["category"].startswith("motion")
+    )
     inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
     assert all(options[1].get("tooltip", "").endswith(".") for options in inputs.values()), inputs
-    assert all(tooltip and tooltip.endswith(".") for tooltip in info["output_tooltips"]), info["output_tooltips"]
+    assert all(tooltip and tooltip.endswith(".") for tooltip in info["output_tooltips"]), info[
+        "output_tooltips"
+    ]
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -72,7 +78,9 @@ def test_execute_takes_every_input_and_optional_ones_have_defaults(host, name):
     for kind in ("required", "optional"):
         for given in info["input"].get(kind, {}):
             assert anything or given in taken
-            assert anything or (taken[given].default is not inspect.Parameter.empty) == (kind == "optional")
+            assert anything or (taken[given].default is not inspect.Parameter.empty) == (
+                kind == "optional"
+            )
 
 
 def test_the_loader_lists_the_default_first_and_files_as_they_are_published(host):
@@ -97,7 +105,9 @@ def test_animate_runs(host, workflow: Workflow, of, changes):
 
 @pytest.mark.parametrize("size", ["source", "model"])
 @pytest.mark.parametrize("changes", [{}, VOX], ids=["flow", "fomm"])
-def test_the_opened_up_workflow_gives_the_frames_of_the_one_node(host, workflow: Workflow, of, changes, size):
+def test_the_opened_up_workflow_gives_the_frames_of_the_one_node(
+    host, workflow: Workflow, of, changes, size
+):
     whole = workflow("animate", **changes, CM_Animate={"size": size})
     steps = workflow("animate_in_steps", **changes, CM_Generate={"size": size})
     one, many = host.run(whole), host.run(steps)
@@ -106,8 +116,15 @@ def test_the_opened_up_workflow_gives_the_frames_of_the_one_node(host, workflow:
     frames, masks = many.values[of.node(steps, "CM_Generate")]
     assert_close(frames, images, atol=1e-5, rtol=0)
     assert_close(masks, occlusion, atol=1e-5, rtol=0)
-    assert_close(many.values[of.node(steps, "CM_EstimateMotion")][0].grid, field.grid, atol=1e-5, rtol=0)
-    assert_close(many.values[of.node(steps, "CM_RetargetKeypoints")][0].position, keypoints.position, atol=1e-5, rtol=0)
+    assert_close(
+        many.values[of.node(steps, "CM_EstimateMotion")][0].grid, field.grid, atol=1e-5, rtol=0
+    )
+    assert_close(
+        many.values[of.node(steps, "CM_RetargetKeypoints")][0].position,
+        keypoints.position,
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_progress_ends_on_the_total_and_shows_pictures(host, workflow: Workflow):
@@ -130,7 +147,11 @@ def test_a_cancelled_prompt_stops(host, workflow: Workflow):
 
     host.server.heard = cancel
     try:
-        done = host.run(workflow("animate", **VOX, CM_Animate={"size": "model", "batch_size": 1, "strength": 0.9}))
+        done = host.run(
+            workflow(
+                "animate", **VOX, CM_Animate={"size": "model", "batch_size": 1, "strength": 0.9}
+            )
+        )
     finally:
         host.server.heard = lambda event, data: None
         interrupt_current_processing(False)
@@ -138,7 +159,9 @@ def test_a_cancelled_prompt_stops(host, workflow: Workflow):
     assert max(values) == 2
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(host, workflow: Workflow, of, monkeypatch, caplog):
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    host, workflow: Workflow, of, monkeypatch, caplog
+):
     module = sys.modules[host.nodes.NODE_CLASS_MAPPINGS["CM_Animate"].__module__]
     perform = module.perform
     asked = []
@@ -150,7 +173,9 @@ def test_out_of_memory_halves_the_batch_and_goes_on(host, workflow: Workflow, of
         return perform(model, source, driving, mode, size, batch_size, **options)
 
     monkeypatch.setattr(module, "perform", short)
-    prompt = workflow("animate", **VOX, CM_Animate={"size": "model", "batch_size": 8, "strength": 0.8})
+    prompt = workflow(
+        "animate", **VOX, CM_Animate={"size": "model", "batch_size": 8, "strength": 0.8}
+    )
     with caplog.at_level(logging.ERROR):
         done = host.run(prompt)
     assert done.success, done.error
@@ -160,7 +185,10 @@ def test_out_of_memory_halves_the_batch_and_goes_on(host, workflow: Workflow, of
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", "web page"), (b"PK\x03\x04 cut off", "")],
+    [
+        (b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", "web page"),
+        (b"PK\x03\x04 cut off", ""),
+    ],
     ids=["html", "truncated"],
 )
 def test_a_bad_checkpoint_is_one_sentence(host, workflow: Workflow, content, words):
@@ -194,9 +222,18 @@ def test_an_impossible_wish_is_one_sentence(host, workflow: Workflow, changes, w
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "precision": "float8"}}, "precision must be float32"),
-        ({"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "align_corners": "perhaps"}}, "'perhaps' is no value"),
-        ({"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "skips": "no"}}, "takes no option 'skips'"),
+        (
+            {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "precision": "float8"}},
+            "precision must be float32",
+        ),
+        (
+            {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "align_corners": "perhaps"}},
+            "'perhaps' is no value",
+        ),
+        (
+            {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "skips": "no"}},
+            "takes no option 'skips'",
+        ),
         ({**VOX, "CM_Generate": {"size": "huge"}}, "size must be source, model"),
         ({**VOX, "CM_RetargetKeypoints": {"mode": "sideways"}}, "mode must be"),
         ({**VOX, "CM_RetargetKeypoints": {"reference_frame": 10}}, "reference frame 10"),
@@ -207,17 +244,31 @@ def test_an_impossible_wish_of_a_step_is_one_sentence(host, workflow: Workflow, 
     assert not done.success and words in done.error and "\n" not in done.error
 
 
-def test_the_best_reference_frame_is_the_same_in_one_node_and_in_steps(host, of, workflow: Workflow):
+def test_the_best_reference_frame_is_the_same_in_one_node_and_in_steps(
+    host, of, workflow: Workflow
+):
     whole = workflow("animate", **VOX, CM_Animate={"reference_frame": -1, "size": "model"})
-    steps = workflow("animate_in_steps", **VOX, CM_RetargetKeypoints={"reference_frame": -1}, CM_Generate={"size": "model"})
+    steps = workflow(
+        "animate_in_steps",
+        **VOX,
+        CM_RetargetKeypoints={"reference_frame": -1},
+        CM_Generate={"size": "model"},
+    )
     one, many = host.run(whole), host.run(steps)
     assert one.success and many.success, one.error or many.error
-    found, wanted = many.values[of.node(steps, "CM_Generate")][0], one.values[of.node(whole, "CM_Animate")][0]
-    assert_close(found, wanted, atol=5e-5, rtol=0)  # the reference is detected alone here and in a batch there, which rounds differently
+    found, wanted = (
+        many.values[of.node(steps, "CM_Generate")][0],
+        one.values[of.node(whole, "CM_Animate")][0],
+    )
+    assert_close(
+        found, wanted, atol=5e-5, rtol=0
+    )  # the reference is detected alone here and in a batch there, which rounds differently
 
 
 def write_faces(folder: Path) -> None:
-    """aside.png, 384x192, a drawn face in its left half on a plain ground; face.mp4, another that fills its frames."""
+    """aside.png, 384x192, a drawn face in its left half on a plain ground; face.mp4, another that
+    fills its frames.
+    """
     from comfy_api.latest import InputImpl, Types
 
     picture = torch.full((192, 384, 3), 0.5)
@@ -230,11 +281,15 @@ def write_faces(folder: Path) -> None:
 
 def test_a_face_that_is_found_moves_where_it_is_and_the_rest_stays(host, of, workflow: Workflow):
     write_faces(host.base / "input")
-    prompt = workflow("animate_found_face", LoadImage={"image": "aside.png"}, LoadVideo={"file": "face.mp4"})
+    prompt = workflow(
+        "animate_found_face", LoadImage={"image": "aside.png"}, LoadVideo={"file": "face.mp4"}
+    )
     done = host.run(prompt)
     assert done.success, done.error
     images = done.values[of.node(prompt, "CM_Animate")][0]
-    changed = (images - done.values[of.node(prompt, "LoadImage")][0]).abs().amax((0, 1, 3))  # of each column
+    changed = (
+        (images - done.values[of.node(prompt, "LoadImage")][0]).abs().amax((0, 1, 3))
+    )  # of each column
     assert images.shape == (6, 192, 384, 3)
     assert changed[:192].max() > 0.1 and changed[300:].max() < 1e-3
 
@@ -243,8 +298,14 @@ def test_motion_stays_in_the_box_round_a_painted_subject(host, of, workflow: Wor
     prompt = workflow("animate")
     animate = of.node(prompt, "CM_Animate")
     height, width = host.run(prompt).values[animate][0].shape[1:3]
-    prompt["all"] = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": width, "height": height}}
-    prompt["brush"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": width // 2, "height": height}}
+    prompt["all"] = {
+        "class_type": "SolidMask",
+        "inputs": {"value": 0.0, "width": width, "height": height},
+    }
+    prompt["brush"] = {
+        "class_type": "SolidMask",
+        "inputs": {"value": 1.0, "width": width // 2, "height": height},
+    }
     stroke = {"destination": ["all", 0], "source": ["brush", 0], "x": 0, "y": 0, "operation": "add"}
     prompt["painted"] = {"class_type": "MaskComposite", "inputs": stroke}
     prompt[animate]["inputs"]["subject"] = ["painted", 0]

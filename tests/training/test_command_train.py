@@ -55,7 +55,19 @@ def recipe(tmp_path) -> Path:
 
 def run(recipe: Path, *options: str) -> int:
     folder = recipe.parent
-    return main(["train", str(recipe), "--data", str(folder / "clips"), "-o", str(folder / "run"), "--device", "cpu", *options])
+    return main(
+        [
+            "train",
+            str(recipe),
+            "--data",
+            str(folder / "clips"),
+            "-o",
+            str(folder / "run"),
+            "--device",
+            "cpu",
+            *options,
+        ]
+    )
 
 
 def test_it_trains_tells_and_goes_on(recipe, capsys):
@@ -64,11 +76,21 @@ def test_it_trains_tells_and_goes_on(recipe, capsys):
     assert run(recipe) == 0
     told = capsys.readouterr().out
     left_out = "left out, as they cannot be read: 1\n  damaged.png"
-    for sentence in ("monkeynet, 8 steps (first 4, second 4)", "4 videos of", "1 held out", "no VGG file", left_out):
+    for sentence in (
+        "monkeynet, 8 steps (first 4, second 4)",
+        "4 videos of",
+        "1 held out",
+        "no VGG file",
+        left_out,
+    ):
         assert sentence in told
-    assert motion.load(recipe.parent / "run" / "model.safetensors", device="cpu").family == "monkeynet"
+    assert (
+        motion.load(recipe.parent / "run" / "model.safetensors", device="cpu").family == "monkeynet"
+    )
     found = read_log(recipe.parent / "run" / "log.csv")
-    assert [step for step, _ in found["pyramid"]] == [1, 2, 3, 4] and [step for step, _ in found["gradient"]] == list(range(1, 9))
+    assert [step for step, _ in found["pyramid"]] == [1, 2, 3, 4] and [
+        step for step, _ in found["gradient"]
+    ] == list(range(1, 9))
     assert run(recipe, "--resume") == 0  # it had ended: nothing is left to do
     assert read_log(recipe.parent / "run" / "log.csv") == found
 
@@ -82,7 +104,14 @@ def test_options_stand_over_the_recipe(recipe, capsys):
 
 
 def test_what_clips_cannot_teach_is_said_before_it_starts(recipe, capsys):
-    recipe.write_text(RECIPE.replace("gradient = 1.0", "joints = 1.0").replace('name = "first"', 'name = "first"\nlosses = { pyramid = 1 }'))
+    recipe.write_text(
+        RECIPE.replace("gradient = 1.0", "joints = 1.0").replace(
+            'name = "first"', 'name = "first"\nlosses = { pyramid = 1 }'
+        )
+    )
     assert run(recipe) == 2
-    assert "needs a truth (joints), which clips do not have; train it on --data puppets" in capsys.readouterr().err
+    assert (
+        "needs a truth (joints), which clips do not have; train it on --data puppets"
+        in capsys.readouterr().err
+    )
     assert not (recipe.parent / "run").exists()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from comfyui_motion import InputError, Keypoints, MotionField
+from comfyui_motion.data.pairs import Truth
 from comfyui_motion.training import losses
 from comfyui_motion.training.adversary import Discriminator
-from comfyui_motion.training.pairs import Truth
 from comfyui_motion.training.vgg import VGG19, load_vgg, shrunk
 from comfyui_motion.training.warps import Transform, Warp, random_transform
 
@@ -21,7 +21,9 @@ def transform(noise: float = 0.1, bend: float = 0.02) -> Transform:
 
 
 def points(*xy: tuple[float, float], jacobian: torch.Tensor | None = None) -> Keypoints:
-    return Keypoints(torch.tensor(xy)[None], None if jacobian is None else jacobian.expand(1, len(xy), 2, 2))
+    return Keypoints(
+        torch.tensor(xy)[None], None if jacobian is None else jacobian.expand(1, len(xy), 2, 2)
+    )
 
 
 def truth(shift: float = 0.0, size: int = 8, hidden: int = 0) -> Truth:
@@ -31,8 +33,19 @@ def truth(shift: float = 0.0, size: int = 8, hidden: int = 0) -> Truth:
     grid = MotionField.identity(1, size, size).grid - torch.tensor([shift, 0.0])
     frame = torch.eye(2)
     known = torch.tensor([[True, True, False]])
-    source, driving = points((0, 0), (0.5, 0), (0, 0), jacobian=frame), points((shift, 0), (0.5 + shift, 0), (9, 9), jacobian=frame)
-    return Truth(grid, visible, source, driving, known, torch.zeros(1, 2, size, size), torch.zeros(1, 1, size, size))
+    source, driving = (
+        points((0, 0), (0.5, 0), (0, 0), jacobian=frame),
+        points((shift, 0), (0.5 + shift, 0), (9, 9), jacobian=frame),
+    )
+    return Truth(
+        grid,
+        visible,
+        source,
+        driving,
+        known,
+        torch.zeros(1, 2, size, size),
+        torch.zeros(1, 1, size, size),
+    )
 
 
 # Reconstruction
@@ -50,14 +63,24 @@ def test_an_even_difference_is_itself_at_every_size_and_has_no_edges():
 
 
 def test_the_pyramid_ends_where_pictures_do():
-    assert [level.shape[-1] for level in losses.pyramid(torch.zeros(1, 1, 64, 64))] == [64, 32, 16, 8]
+    assert [level.shape[-1] for level in losses.pyramid(torch.zeros(1, 1, 64, 64))] == [
+        64,
+        32,
+        16,
+        8,
+    ]
     assert [level.shape[-1] for level in losses.pyramid(torch.zeros(1, 1, 8, 8))] == [8, 4]
 
 
 def test_a_ramp_against_nothing_costs_its_slope():
     ramp = torch.arange(8.0).view(1, 1, 1, 8).expand(1, 1, 8, 8) * 0.1
-    full, half = 0.1 / 2, 0.2 / 2  # across, none down; averaged in pairs the steps are twice as high
-    assert losses.gradient_l1(ramp, torch.zeros_like(ramp)) == pytest.approx((full + half) / 2, abs=1e-6)
+    full, half = (
+        0.1 / 2,
+        0.2 / 2,
+    )  # across, none down; averaged in pairs the steps are twice as high
+    assert losses.gradient_l1(ramp, torch.zeros_like(ramp)) == pytest.approx(
+        (full + half) / 2, abs=1e-6
+    )
 
 
 # Equivariance
@@ -65,16 +88,26 @@ def test_a_ramp_against_nothing_costs_its_slope():
 
 @pytest.mark.parametrize("euclidean", [False, True])
 def test_the_jacobian_of_a_warp_is_its_derivative(euclidean):
-    warp = random_transform(2, Warp(noise=0.1, bend=0.02, euclidean=euclidean), torch.Generator().manual_seed(1))
-    where = torch.rand(2, 3, 2) * 0.4 + 0.05  # between control points, where the kernel of sums of sides has no kinks
+    warp = random_transform(
+        2, Warp(noise=0.1, bend=0.02, euclidean=euclidean), torch.Generator().manual_seed(1)
+    )
+    where = (
+        torch.rand(2, 3, 2) * 0.4 + 0.05
+    )  # between control points, where the kernel of sums of sides has no kinks
     step = 1e-3
-    columns = [(warp(where + step * axis) - warp(where - step * axis)) / (2 * step) for axis in torch.eye(2)]
+    columns = [
+        (warp(where + step * axis) - warp(where - step * axis)) / (2 * step)
+        for axis in torch.eye(2)
+    ]
     assert torch.allclose(warp.jacobian(where), torch.stack(columns, dim=-1), atol=2e-3)
 
 
 def test_the_kernels_are_the_papers():
     still = torch.eye(2, 3)[None]
-    for euclidean, expected in ((False, 0.7**2 * math.log(0.7 + 1e-6)), (True, 0.25 * math.log(0.25 + 1e-9))):
+    for euclidean, expected in (
+        (False, 0.7**2 * math.log(0.7 + 1e-6)),
+        (True, 0.25 * math.log(0.25 + 1e-9)),
+    ):
         bent = Transform(still, torch.ones(1, 1, 2), torch.zeros(1, 2), euclidean)
         found = bent(torch.tensor([[[0.3, -0.4]]]))[0, 0]
         assert torch.allclose(found, torch.tensor([0.3, -0.4]) + expected, atol=1e-5)
@@ -104,16 +137,26 @@ def test_points_that_follow_the_warp_cost_nothing():
     assert losses.equivariance_frames(true, warped, warp) < 1e-5
     turned = Keypoints(true.position + 0.1, -true.jacobian)
     assert losses.equivariance(turned, warped, warp) == pytest.approx(0.1, abs=1e-5)
-    assert losses.equivariance_frames(turned, warped, warp) == pytest.approx(1.0, abs=1e-4)  # -1 instead of 1 on the diagonal
+    assert losses.equivariance_frames(turned, warped, warp) == pytest.approx(
+        1.0, abs=1e-4
+    )  # -1 instead of 1 on the diagonal
     assert losses.equivariance_frames(turned, warped, warp, half_turns=True) < 1e-5
 
 
 def test_turns_stretches_and_shifts_are_as_large_as_asked():
-    turned = random_transform(2000, Warp(noise=0, bend=0, turn=0.25), torch.Generator().manual_seed(0)).affine
+    turned = random_transform(
+        2000, Warp(noise=0, bend=0, turn=0.25), torch.Generator().manual_seed(0)
+    ).affine
     angle = torch.atan2(turned[:, 1, 0], turned[:, 0, 0])
-    assert angle.std() == pytest.approx(0.25, rel=0.05) and torch.allclose(turned[:, :, 2], torch.zeros(2000, 2))
-    moved = random_transform(2000, Warp(noise=0, bend=0, shift=0.12, stretch=0.15), torch.Generator().manual_seed(0)).affine
-    assert moved[:, :, 2].std() == pytest.approx(0.12, rel=0.05) and moved[:, 0, 0].log().std() == pytest.approx(0.15, rel=0.05)
+    assert angle.std() == pytest.approx(0.25, rel=0.05) and torch.allclose(
+        turned[:, :, 2], torch.zeros(2000, 2)
+    )
+    moved = random_transform(
+        2000, Warp(noise=0, bend=0, shift=0.12, stretch=0.15), torch.Generator().manual_seed(0)
+    ).affine
+    assert moved[:, :, 2].std() == pytest.approx(0.12, rel=0.05) and moved[
+        :, 0, 0
+    ].log().std() == pytest.approx(0.15, rel=0.05)
 
 
 # TPSMM, adversarial
@@ -125,7 +168,9 @@ def test_warped_features_that_match_cost_nothing():
     field = MotionField(still.grid, (torch.ones(1, 1, 4, 4), torch.full((1, 1, 8, 8), 0.5)))
     assert losses.warp_loss(features, features, field) < 1e-6
     other = [features[0] + 1, features[1] + 1]
-    assert losses.warp_loss(features, other, field) == pytest.approx(1.5, abs=1e-5)  # 1 where all is shown, a half where half is
+    assert losses.warp_loss(features, other, field) == pytest.approx(
+        1.5, abs=1e-5
+    )  # 1 where all is shown, a half where half is
 
 
 def test_there_and_back_is_where_one_was():
@@ -141,7 +186,9 @@ def test_the_least_squares_game():
     with torch.no_grad():
         maps, scores = Discriminator(3, 32)(torch.rand(2, 3, 32, 32))
     assert len(scores) == 2 and all(score.shape[:2] == (2, 1) for score in scores)
-    assert losses.features_l1(maps, maps) == 0 and losses.features_l1([maps[0] + 2], [maps[0]]) == pytest.approx(2)
+    assert losses.features_l1(maps, maps) == 0 and losses.features_l1(
+        [maps[0] + 2], [maps[0]]
+    ) == pytest.approx(2)
 
 
 # Supervised
@@ -166,7 +213,9 @@ def test_joints_that_are_not_there_are_free():
 
 def test_standing_still_costs_about_the_whole_motion():
     true = truth(0.5)
-    assert losses.displacement_error(true.source, true.source, true, floor=0.0) == pytest.approx(1.0)
+    assert losses.displacement_error(true.source, true.source, true, floor=0.0) == pytest.approx(
+        1.0
+    )
 
 
 def test_a_picture_is_asked_to_be_right_where_joints_are():
@@ -174,14 +223,19 @@ def test_a_picture_is_asked_to_be_right_where_joints_are():
     driving, near, far = (torch.zeros(1, 3, 8, 8) for _ in range(3))
     near[..., 3:5, 3:7], far[..., 0, :] = 1, 1
     assert losses.near_joints_l1(driving, driving, true) == 0
-    assert losses.near_joints_l1(near, driving, true) > 0.8 and losses.near_joints_l1(far, driving, true) < 1e-6
+    assert (
+        losses.near_joints_l1(near, driving, true) > 0.8
+        and losses.near_joints_l1(far, driving, true) < 1e-6
+    )
     absent = replace(true, known=torch.zeros(1, 3, dtype=torch.bool))
     assert losses.near_joints_l1(near, driving, absent) == 0
 
 
 def test_what_is_hidden_counts_near_joints():
     true = truth(size=32)  # joints at (0, 0) and (0.5, 0)
-    true.visible[..., 14:18, 14:18] = true.visible[..., 0, :] = 0  # round the first, and far from both
+    true.visible[..., 14:18, 14:18] = true.visible[..., 0, :] = (
+        0  # round the first, and far from both
+    )
     said = [true.visible.clone() for _ in range(3)]
     said[1][..., 0, :], said[2][..., 14:18, 14:18] = 1, 1
     costs = [losses.near_hidden(MotionField(true.grid, (each,)), true).item() for each in said]
@@ -190,7 +244,9 @@ def test_what_is_hidden_counts_near_joints():
 
 def test_a_field_that_does_not_move_is_off_by_the_motion_where_it_can_be_seen():
     true = truth(-0.5, hidden=4)  # the hidden columns come from within the source
-    assert losses.flow_l1(MotionField.identity(1, 4, 4), true) == pytest.approx(0.25, abs=1e-6)  # 0.5 in x, 0 in y
+    assert losses.flow_l1(MotionField.identity(1, 4, 4), true) == pytest.approx(
+        0.25, abs=1e-6
+    )  # 0.5 in x, 0 in y
     wrong = torch.where(true.visible.permute(0, 2, 3, 1) > 0, true.grid, true.grid + 3)
     assert losses.flow_l1(MotionField(wrong), true) < 1e-6
 
@@ -216,8 +272,14 @@ def test_heatmaps_are_drawn_to_their_joints():
     offset = MotionField.identity(1, 17, 17).grid[:, None] - true.position[:, :, None, None]
     right = -0.5 * offset.square().sum(-1) / 0.06**2
     entropy = losses.heatmap_cross_entropy(right, true, known)
-    assert entropy < losses.heatmap_cross_entropy(right.roll(2, -1), true, known) < losses.heatmap_cross_entropy(right.roll(4, -1), true, known)
-    assert losses.heatmap_cross_entropy(torch.zeros_like(right), true, known) == pytest.approx(math.log(17 * 17), rel=1e-4)
+    assert (
+        entropy
+        < losses.heatmap_cross_entropy(right.roll(2, -1), true, known)
+        < losses.heatmap_cross_entropy(right.roll(4, -1), true, known)
+    )
+    assert losses.heatmap_cross_entropy(torch.zeros_like(right), true, known) == pytest.approx(
+        math.log(17 * 17), rel=1e-4
+    )
 
 
 # VGG
@@ -226,13 +288,23 @@ def test_heatmaps_are_drawn_to_their_joints():
 def test_vgg_is_read_from_torchvisions_names(tmp_path):
     torch.manual_seed(0)
     network = VGG19()
-    torch.save({**network.state_dict(), "classifier.0.weight": torch.zeros(2)}, tmp_path / "vgg19.pth")
+    torch.save(
+        {**network.state_dict(), "classifier.0.weight": torch.zeros(2)}, tmp_path / "vgg19.pth"
+    )
     loaded = load_vgg(tmp_path / "vgg19.pth")
     pictures = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         maps, expected = loaded(pictures), network(pictures)
-    assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True)) and not any(p.requires_grad for p in loaded.parameters())
-    assert [(m.shape[1], m.shape[-1]) for m in maps[:5]] == [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
+    assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True)) and not any(
+        p.requires_grad for p in loaded.parameters()
+    )
+    assert [(m.shape[1], m.shape[-1]) for m in maps[:5]] == [
+        (64, 32),
+        (128, 16),
+        (256, 8),
+        (512, 4),
+        (512, 2),
+    ]
     assert len(maps) == 10  # at 32 and 16 pixels; 8 do not survive four halvings
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
     with pytest.raises(InputError, match="not VGG-19 as torchvision names it: features.0.bias"):
@@ -240,7 +312,7 @@ def test_vgg_is_read_from_torchvisions_names(tmp_path):
 
 
 def test_pictures_shrink_as_the_networks_shrink_theirs():
-    from comfyui_motion.networks.blocks import Antialias
+    from comfyui_motion.networks.layers.blocks import Antialias
 
     picture = torch.rand(2, 3, 32, 32)
     for step in (2, 4):
@@ -251,7 +323,9 @@ def test_a_figure_is_told_map_by_map():
     wanted = truth(size=16)
     wanted.figure[:, 0, 4:12, 4:12] = 1
     wanted.figure[:, 1, 4:12, 4:8] = 1
-    exact, swapped = (losses.figure_told(maps, wanted) for maps in (wanted.figure, wanted.figure.flip(1)))
+    exact, swapped = (
+        losses.figure_told(maps, wanted) for maps in (wanted.figure, wanted.figure.flip(1))
+    )
     assert exact < 0.01
     # 32 of 64 pixels overlap, both ways, and half of the difference lies in each map
     assert swapped == pytest.approx(1 - 33 / 65 + 64 / 512 * -math.log(1e-5), rel=1e-3)
@@ -277,8 +351,13 @@ def test_the_subject_is_what_points_claim_hidden_or_not():
     assert losses.subject_told(field, wanted) < 0.01
     claims = claims.roll(2, dims=3)  # 8 of 24 pixels overlap, 16 are wrong
     field = replace(field, contributions=claims)
-    assert losses.subject_told(field, wanted) == pytest.approx(1 - 9 / 25 + 16 / 256 * -math.log(1e-5), rel=1e-3)
-    small = replace(MotionField.identity(1, 8, 8), contributions=torch.cat([scenery, wanted.subject], dim=1)[..., ::2, ::2])
+    assert losses.subject_told(field, wanted) == pytest.approx(
+        1 - 9 / 25 + 16 / 256 * -math.log(1e-5), rel=1e-3
+    )
+    small = replace(
+        MotionField.identity(1, 8, 8),
+        contributions=torch.cat([scenery, wanted.subject], dim=1)[..., ::2, ::2],
+    )
     assert losses.subject_told(small, wanted) < 0.01, "compared at its own size"
 
 
@@ -288,5 +367,9 @@ def test_of_a_fine_field_some_pixels_tell_enough_who_moves_them():
     for size in (64, 128):
         wanted = truth(shift=0.1, size=size)
         masks = torch.full((1, 4, size, size), 0.25)
-        values.append(losses.motions_likelihood(MotionField(wanted.grid, contributions=masks), wanted.source, wanted.driving, wanted))
+        values.append(
+            losses.motions_likelihood(
+                MotionField(wanted.grid, contributions=masks), wanted.source, wanted.driving, wanted
+            )
+        )
     assert values[0] == pytest.approx(float(values[1]), rel=0.02)

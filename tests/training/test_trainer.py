@@ -15,13 +15,19 @@ import torch
 
 import comfyui_motion as motion
 from comfyui_motion import Keypoints, write_picture
-from comfyui_motion.training.clips import Clips
+from comfyui_motion.data.clips import Clips
+from comfyui_motion.data.pairs import Pairs, Truth
 from comfyui_motion.training.objective import TERMS
-from comfyui_motion.training.pairs import Pairs, Truth
 from comfyui_motion.training.plot import read_log
 from comfyui_motion.training.recipe import Recipe, recipe_of, size_of
 from comfyui_motion.training.state import Run
-from comfyui_motion.training.trainer import Progress, rate_at, set_dropout, train, without_vgg
+from comfyui_motion.training.trainer import (
+    Progress,
+    rate_at,
+    set_dropout,
+    train,
+    without_vgg,
+)
 
 HOUR = {"width": 4, "limit": 8, "depth": 2}
 BODY = {"width": 4, "limit": 8, "downs": 1, "residuals": 1}
@@ -36,7 +42,11 @@ SMALL = {
     "monkeynet": {"keypoints": 3, "detector": HOUR, "dense": HOUR, "generator": HOUR, "refinement": 1},
     "x2face": {"width": 4, "limit": 8, "levels": 5, "bottleneck": 8},
 }  # fmt: skip
-FRAMES, GAME, LEAST = {"equivariance_frames": 1.0}, {"adversarial": 1.0, "matching": 1.0}, {"perceptual": 10.0, "equivariance": 1.0}
+FRAMES, GAME, LEAST = (
+    {"equivariance_frames": 1.0},
+    {"adversarial": 1.0, "matching": 1.0},
+    {"perceptual": 10.0, "equivariance": 1.0},
+)
 OWN = {
     "fomm": {**LEAST, **FRAMES, **GAME},
     "mraa": {**LEAST, **FRAMES},
@@ -71,11 +81,16 @@ class Squares:
         still = motion.MotionField.identity(count, self.size, self.size).grid
         grid = still + (source - driving)[:, None, None]
         frame = torch.eye(2).expand(count, self.points, 2, 2)
-        joints = [Keypoints(centre[:, None].expand(-1, self.points, -1), frame) for centre in (source, driving)]
+        joints = [
+            Keypoints(centre[:, None].expand(-1, self.points, -1), frame)
+            for centre in (source, driving)
+        ]
         visible = torch.ones(count, 1, self.size, self.size)
         visible[..., :4] = 0
         known, outside = torch.ones(count, self.points, dtype=torch.bool), 1 - visible
-        return Truth(grid, visible, joints[0], joints[1], known, outside.expand(-1, 2, -1, -1), outside)
+        return Truth(
+            grid, visible, joints[0], joints[1], known, outside.expand(-1, 2, -1, -1), outside
+        )
 
 
 def recipe(family: str = "fomm", **changes: object) -> Recipe:
@@ -106,20 +121,37 @@ def test_every_family_learns_by_every_module_and_is_loaded_again(family, tmp_pat
     def first(progress: Progress) -> None:
         before.setdefault("losses", progress.losses)
 
-    path = train(recipe(family, steps=2, ema=0.0, losses=OWN[family]), Squares(), tmp_path, device="cpu", progress=first)
+    path = train(
+        recipe(family, steps=2, ema=0.0, losses=OWN[family]),
+        Squares(),
+        tmp_path,
+        device="cpu",
+        progress=first,
+    )
     assert all(torch.isfinite(torch.tensor(value)) for value in before["losses"].values())
     torch.manual_seed(0)
-    untrained, trained = motion.build(family, **recipe(family).parameters).state_dict(), motion.load(path, device="cpu").state_dict()
+    untrained, trained = (
+        motion.build(family, **recipe(family).parameters).state_dict(),
+        motion.load(path, device="cpu").state_dict(),
+    )
     same = [
-        name for name in untrained if name.endswith("weight") and "down.weight" not in name and torch.equal(untrained[name], trained[name])
+        name
+        for name in untrained
+        if name.endswith("weight")
+        and "down.weight" not in name
+        and torch.equal(untrained[name], trained[name])
     ]
     assert [name for name in same if not name.startswith("avd_network")] == []
-    assert {"log.csv", "losses.png", "model.safetensors", "sheet-2.png", "state.pt"} == {entry.name for entry in tmp_path.iterdir()}
+    assert {"log.csv", "losses.png", "model.safetensors", "sheet-2.png", "state.pt"} == {
+        entry.name for entry in tmp_path.iterdir()
+    }
 
 
 def test_two_runs_of_one_seed_agree_and_of_two_differ(tmp_path):
     for name, seed, workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
-        train(recipe(seed=seed, data={"workers": workers}), Squares(), tmp_path / name, device="cpu")
+        train(
+            recipe(seed=seed, data={"workers": workers}), Squares(), tmp_path / name, device="cpu"
+        )
     assert alike(tmp_path / "a", tmp_path / "b")
     assert log(tmp_path / "a") != log(tmp_path / "c")
 
@@ -160,13 +192,20 @@ def test_stopped_and_gone_on_is_the_same_run(tmp_path):
 def test_dropped_splines_are_the_same_after_a_stop(tmp_path):
     dropout = {"first": 0.5, "last": 0.5, "ramp": 1, "until": 100}
     light = {**SMALL["tpsmm"], "background": False, "size": 32}
-    plan = recipe("tpsmm", parameters=light, steps=3, save_every=9, losses={"pyramid": 1.0}, dropout=dropout)
+    plan = recipe(
+        "tpsmm", parameters=light, steps=3, save_every=9, losses={"pyramid": 1.0}, dropout=dropout
+    )
     train(plan, Squares(), tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
         train(plan, Squares(), tmp_path / "parts", device="cpu", progress=stopped(1))
     train(plan, Squares(), tmp_path / "parts", device="cpu")
     assert log(tmp_path / "whole") == log(tmp_path / "parts")
-    train(recipe("tpsmm", parameters=light, steps=3, save_every=9, losses={"pyramid": 1.0}), Squares(), tmp_path / "none", device="cpu")
+    train(
+        recipe("tpsmm", parameters=light, steps=3, save_every=9, losses={"pyramid": 1.0}),
+        Squares(),
+        tmp_path / "none",
+        device="cpu",
+    )
     assert log(tmp_path / "whole") != log(tmp_path / "none")
 
 
@@ -183,8 +222,18 @@ train(recipe(steps=400, save_every=3), Squares(), {folder!r}, device="cpu", prog
 def kill(how: int, folder: Path) -> int:
     """Train in another process and kill it after seven steps; the step of the state it leaves."""
     script = KILLED.format(here=str(Path(__file__).parent), folder=str(folder))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": "1",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    ) as process:
         assert process.stdout is not None
         while int(process.stdout.readline() or 99) < 7:
             pass
@@ -202,7 +251,13 @@ def test_killed_and_gone_on_is_the_same_run(tmp_path):
     try:
         for name in ("killed", "whole"):
             with pytest.raises(KeyboardInterrupt):
-                train(recipe(steps=400, save_every=3), Squares(), tmp_path / name, device="cpu", progress=stopped(reached + 3))
+                train(
+                    recipe(steps=400, save_every=3),
+                    Squares(),
+                    tmp_path / name,
+                    device="cpu",
+                    progress=stopped(reached + 3),
+                )
     finally:
         torch.set_num_threads(threads)
     assert alike(tmp_path / "killed", tmp_path / "whole")
@@ -220,16 +275,30 @@ def test_two_epochs_learn_eight_clips_by_heart(tmp_path):
     (tmp_path / "train").mkdir()
     for i in range(8):
         pair = squares.batch(i, 1)
-        write_picture(torch.cat([pair.source, pair.driving], dim=3), tmp_path / "train" / f"{i}.png")
+        write_picture(
+            torch.cat([pair.source, pair.driving], dim=3), tmp_path / "train" / f"{i}.png"
+        )
     clips = Clips(tmp_path, repeats=40)
-    plan = recipe("mraa", steps=0, epochs=2, batch=8, lr=3e-3, losses={"pyramid": 10.0}, schedule="cosine", save_every=1000, sheet_every=1000)
+    plan = recipe(
+        "mraa",
+        steps=0,
+        epochs=2,
+        batch=8,
+        lr=3e-3,
+        losses={"pyramid": 10.0},
+        schedule="cosine",
+        save_every=1000,
+        sheet_every=1000,
+    )
     train(plan, clips, tmp_path / "run", device="cpu", validation=clips)
     found = read_log(tmp_path / "run" / "log.csv")
     assert found["held_out_l1"][-1][1] < 0.02 < found["pyramid"][0][1]
 
 
 def test_the_true_joints_supervise_and_teach(tmp_path):
-    supervised = dict.fromkeys(("joints", "heatmaps", "displacement", "frames", "follow", "flow", "occlusion"), 1.0)
+    supervised = dict.fromkeys(
+        ("joints", "heatmaps", "displacement", "frames", "follow", "flow", "occlusion"), 1.0
+    )
     stages = [
         {
             "name": "detector",
@@ -237,21 +306,41 @@ def test_the_true_joints_supervise_and_teach(tmp_path):
             "steps": 2,
             "losses": {name: 1.0 for name in supervised if name not in ("flow", "occlusion")},
         },
-        {"name": "motion", "trains": ["generator"], "teacher": True, "steps": 1, "losses": {"flow": 1.0, "occlusion": 1.0, "pyramid": 1.0}},
+        {
+            "name": "motion",
+            "trains": ["generator"],
+            "teacher": True,
+            "steps": 1,
+            "losses": {"flow": 1.0, "occlusion": 1.0, "pyramid": 1.0},
+        },
         {"name": "all", "steps": 1, "losses": supervised, "rates": {"kp_detector": 0.5}},
     ]
     train(recipe(stages=stages), Squares(knows=True), tmp_path, device="cpu", validation=Squares())
     found = read_log(tmp_path / "log.csv")
     assert {*supervised, "held_out_l1", "held_out_over_copying"} <= found.keys()
-    detector = [name for name in weights(tmp_path) if name.startswith("kp_detector.") and name.endswith("weight")]
+    detector = [
+        name
+        for name in weights(tmp_path)
+        if name.startswith("kp_detector.") and name.endswith("weight")
+    ]
     assert detector
 
 
 def test_frozen_modules_stay_as_they_are(tmp_path):
-    train(recipe("mraa", losses={"avd": 1.0}, trains=["avd_network"], steps=2, ema=0.0), Squares(), tmp_path, device="cpu")
+    train(
+        recipe("mraa", losses={"avd": 1.0}, trains=["avd_network"], steps=2, ema=0.0),
+        Squares(),
+        tmp_path,
+        device="cpu",
+    )
     torch.manual_seed(0)
-    untrained, trained = motion.build("mraa", **recipe("mraa").parameters).state_dict(), weights(tmp_path)
-    changed = {name.split(".")[0] for name in untrained if not torch.equal(untrained[name], trained[name])}
+    untrained, trained = (
+        motion.build("mraa", **recipe("mraa").parameters).state_dict(),
+        weights(tmp_path),
+    )
+    changed = {
+        name.split(".")[0] for name in untrained if not torch.equal(untrained[name], trained[name])
+    }
     assert changed == {"avd_network"}
 
 
@@ -262,7 +351,9 @@ def test_a_settled_model_has_the_norms_of_its_own_features(tmp_path):
     norm = model.kp_detector.predictor.encoder.down_blocks[0].norm
     frames = [Squares().batch(step, 3) for step in range(2, 5)]
     seen = []
-    norm.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].mean((0, 2, 3))))
+    norm.register_forward_hook(
+        lambda _module, inputs, _output: seen.append(inputs[0].mean((0, 2, 3)))
+    )
     for pairs in frames:
         model.detect(pairs.source)
         model.detect(pairs.driving)
@@ -279,14 +370,19 @@ def test_bfloat16_convolutions_come_near(tmp_path):
             device="cpu",
             progress=lambda p: ends.update({p.step: p.losses["pyramid"]}),
         )
-    columns = [read_log(tmp_path / precision / "log.csv")["pyramid"] for precision in ("float32", "bfloat16")]
+    columns = [
+        read_log(tmp_path / precision / "log.csv")["pyramid"]
+        for precision in ("float32", "bfloat16")
+    ]
     assert columns[0] != columns[1]
     assert columns[0][-1][1] == pytest.approx(columns[1][-1][1], rel=0.02)
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path, monkeypatch):
     train(recipe(steps=2), Squares(), tmp_path, device="cpu")
-    monkeypatch.setitem(TERMS, "equivariance", lambda attempt: attempt.prediction.mean() * float("nan"))
+    monkeypatch.setitem(
+        TERMS, "equivariance", lambda attempt: attempt.prediction.mean() * float("nan")
+    )
     plan = recipe(steps=8)
     with pytest.raises(motion.TrainingError, match="equivariance was nan at step 1"):
         train(plan, Squares(), tmp_path / "other", device="cpu")
@@ -312,11 +408,23 @@ def test_a_gradient_that_is_no_number_spoils_no_weight_and_no_file(tmp_path, mon
 
 def test_what_does_not_fit_is_refused(tmp_path):
     for plan, pairs, sentence in (
-        (recipe("tpsmm", losses={"equivariance_frames": 1.0}), Squares(), "keypoints without frames"),
+        (
+            recipe("tpsmm", losses={"equivariance_frames": 1.0}),
+            Squares(),
+            "keypoints without frames",
+        ),
         (recipe(losses={"joints": 1.0}), Squares(), "only puppets bring"),
-        (recipe(losses={"joints": 1.0}), Squares(knows=True, points=2), "2 joints and this fomm model 3"),
+        (
+            recipe(losses={"joints": 1.0}),
+            Squares(knows=True, points=2),
+            "2 joints and this fomm model 3",
+        ),
         (recipe(trains=["nothing"]), Squares(), "names 'nothing'"),
-        (replace(recipe(), stages=(replace(recipe().stages[0], steps=0, epochs=1),)), Squares(), "give it steps"),
+        (
+            replace(recipe(), stages=(replace(recipe().stages[0], steps=0, epochs=1),)),
+            Squares(),
+            "give it steps",
+        ),
     ):
         with pytest.raises(motion.InputError, match=sentence):
             train(plan, pairs, tmp_path, device="cpu")
@@ -334,18 +442,34 @@ def test_copart_starts_from_fomm(tmp_path):
     train(plan, Squares(), tmp_path / "copart", device="cpu")
     ours = weights(tmp_path / "copart")
     assert torch.equal(ours["segmentation_module.shift.weight"], donor.kp_detector.kp.weight)
-    assert torch.equal(ours["reconstruction_module.first.conv.weight"], donor.generator.first.conv.weight)
+    assert torch.equal(
+        ours["reconstruction_module.first.conv.weight"], donor.generator.first.conv.weight
+    )
 
 
 def test_a_model_goes_on_as_it_was_built(tmp_path):
     small = {**SMALL["mraa"], "size": 32}
-    file = motion.save(motion.build("mraa", **small, temperature=0.2), tmp_path / "mraa.safetensors")
-    plan = recipe("mraa", steps=1, parameters={"avd": {"identity": 6, "pose": 4}}, start_from=str(file), losses={"avd": 1.0}, trains=["avd_network"])
+    file = motion.save(
+        motion.build("mraa", **small, temperature=0.2), tmp_path / "mraa.safetensors"
+    )
+    plan = recipe(
+        "mraa",
+        steps=1,
+        parameters={"avd": {"identity": 6, "pose": 4}},
+        start_from=str(file),
+        losses={"avd": 1.0},
+        trains=["avd_network"],
+    )
     assert size_of(plan) == 32
     made = motion.load(train(plan, Squares(), tmp_path / "run", device="cpu"), device="cpu")
-    assert made.spec.temperature == 0.2 and (made.spec.avd.identity, made.spec.detector.width) == (6, 4)
+    assert made.spec.temperature == 0.2 and (made.spec.avd.identity, made.spec.detector.width) == (
+        6,
+        4,
+    )
     before = motion.load(file, device="cpu").state_dict()
-    assert torch.equal(made.state_dict()["generator.first.conv.weight"], before["generator.first.conv.weight"])
+    assert torch.equal(
+        made.state_dict()["generator.first.conv.weight"], before["generator.first.conv.weight"]
+    )
 
 
 def test_rates_and_dropout_follow_the_clock():

@@ -1,0 +1,1 @@
+"""Measuring how fast models are on this machine."""

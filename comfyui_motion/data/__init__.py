@@ -1,0 +1,1 @@
+"""Clips and drawings as training and evaluation data."""

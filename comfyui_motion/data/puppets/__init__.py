@@ -1,0 +1,1 @@
+"""Drawn clips that know their true motion."""

@@ -1,0 +1,1 @@
+"""How near a model comes: metrics, judging, reports, sheets."""

@@ -1,0 +1,1 @@
+"""Bringing a subject into place: boxes, canvas, crop, landmarks, finding, aligning."""

@@ -1,0 +1,3 @@
+"""Affine maps, thin-plate splines, pixel conventions: mathematics of the plane that every room
+uses.
+"""

@@ -1,0 +1,1 @@
+"""Faster paths of the same networks: folding, rewritten convolutions, narrower types."""
