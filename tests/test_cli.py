@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_nothing_half_written(media, monkeypatch, capsys):
     def interrupted(self, done, total):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("comfyui_motion.cli.app.Bar.__call__", interrupted)
+    monkeypatch.setattr("comfyui_motion.cli.bar.Bar.__call__", interrupted)
     assert (
         run("animate", media / "source.png", media / "driving.mp4", "-o", media / "out.mp4") == 130
     )

@@ -1,5 +1,60 @@
-"""The command line: one file a command."""
+"""comfyui-motion: the library on a command line. One file a command.
 
-from .app import main
+Errors are one sentence on standard error and exit code 2; Ctrl-C is 130. A target is whole or not
+there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import MotionError
+from . import animate, bench, convert, evaluate, inspect, models, puppets, swap, train
 
 __all__ = ["main"]
+
+COMMANDS = {
+    "animate": animate,
+    "swap": swap,
+    "inspect": inspect,
+    "convert": convert,
+    "models": models,
+    "evaluate": evaluate,
+    "puppets": puppets,
+    "train": train,
+    "bench": bench,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(format="comfyui-motion: %(message)s")  # what the library warns of
+    try:
+        options.run(options)
+    except MotionError as error:
+        print(f"comfyui-motion: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("comfyui-motion: stopped; nothing half-written is left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    root = argparse.ArgumentParser(
+        prog="comfyui-motion", description="A still picture moves as a driving clip moves."
+    )
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(name, help=command.HELP)
+        command.add_options(added)
+        added.set_defaults(run=command.run)
+    return root

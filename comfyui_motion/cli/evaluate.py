@@ -1,40 +1,27 @@
-"""What `comfyui-motion evaluate` does: opens the data and the user's own functions, scores each
-model, writes what was found.
+"""comfyui-motion evaluate: opens the data and the user's own functions, scores each model,
+writes what was found.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
-
-from torch import Tensor
 
 from .. import (
     InputError,
     MediaError,
     MotionModel,
-    read_video,
 )
 from ..data.clips import (
-    PICTURES,
-    Clips,
-    count_frames,
-    frame_paths,
-    read_frames,
     read_pair_list,
 )
-from ..data.puppets.clips import (
-    KINDS,
-    UNSEEN,
-    PuppetClip,
-    puppet_clip,
-)
+from ..evaluation.clips import open_data
 from ..evaluation.evaluate import (
     ClipSource,
     Progress,
@@ -42,73 +29,93 @@ from ..evaluation.evaluate import (
     own_size,
 )
 from ..evaluation.report import Report, compare
+from .arguments import SPEEDS, assumption_options, words
+from .bar import Bar
+from .loading import load_model
 
-PUPPETS = "puppets"
+HELP = "how well models do on clips they did not see: a table, JSON, a sheet of the worst frames"
+
 LISTED = 20  # clips that are listed one by one on the screen
 
 
-@dataclass(frozen=True)
-class OneClip:
-    """A film, an animated picture, a strip, or a folder or pattern of frames."""
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="checkpoints or known names; flow is the default model",
+    )
+    command.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR|FILE|puppets",
+        help="a folder of clips, one clip, or drawn clips that know the truth",
+    )
+    command.add_argument(
+        "-o",
+        "--out",
+        default="evaluation",
+        metavar="DIR",
+        help="where table, JSON and sheet go (evaluation)",
+    )
+    command.add_argument(
+        "--mode",
+        choices=("reconstruction", "animation"),
+        default="reconstruction",
+        help="a clip out of its first frame, or another's",
+    )
+    command.add_argument(
+        "--pairs",
+        metavar="PAIRS.csv",
+        help="for animation: columns source and driving, names of clips (at random)",
+    )
+    command.add_argument(
+        "--size", type=int, metavar="N", help="side of the squares compared (the models' own; 256)"
+    )
+    command.add_argument("--limit", type=int, metavar="N", help="clips, or pairs, at most")
+    command.add_argument(
+        "--frames", type=int, metavar="N", help="of each clip at most (all; puppets 16)"
+    )
+    command.add_argument("--clips", type=int, default=20, metavar="N", help="how many puppets (20)")
+    command.add_argument(
+        "--kinds",
+        type=words,
+        default=("face", "figure", "animal", "shape"),
+        metavar="face,...",
+        help="of puppets (all)",
+    )
+    command.add_argument(
+        "--detector",
+        metavar="MODULE:FUNCTION",
+        help="N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)",
+    )
+    command.add_argument(
+        "--embedder", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to N D, for identity (none)"
+    )
+    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
+    command.add_argument(
+        "--speed",
+        choices=SPEEDS,
+        default="exact",
+        help="as in animate, but exact unless asked otherwise",
+    )
+    assumption_options(command)
+    command.set_defaults(dtype=None)
 
-    path: Path
 
-    @property
-    def names(self) -> Sequence[str]:
-        return (self.path.name,)
-
-    def video(self, number: int) -> Any:
-        strip = self.path.is_file() and self.path.suffix.lower() in PICTURES
-        return (
-            read_frames(self.path, range(count_frames(self.path)))
-            if strip
-            else read_video(self.path)
-        )
-
-
-class PuppetClips:
-    """Drawn clips that no training has seen, each kind in turn, with their truth."""
-
-    def __init__(self, count: int, frames: int, size: int, kinds: Sequence[str] = KINDS) -> None:
-        unknown = [kind for kind in kinds if kind not in KINDS]
-        if unknown or not kinds:
-            raise InputError(
-                f"Puppets are of the kinds {', '.join(KINDS)}, and {', '.join(unknown) or 'none'}"
-                " was asked for."
-            )
-        if count < 1 or frames < 2:
-            raise InputError(
-                f"Puppets move in 1 clip or more, of 2 frames or more; {count} of {frames} were"
-                " asked for."
-            )
-        self.frames, self.size = frames, size
-        self.groups = [kinds[i % len(kinds)] for i in range(count)]
-        self.names = [f"{kind} {UNSEEN + i}" for i, kind in enumerate(self.groups)]
-        self.truth = lru_cache(maxsize=2)(self._draw)
-
-    def _draw(self, number: int) -> PuppetClip:
-        return puppet_clip(UNSEEN + number, self.frames, self.size, self.groups[number])
-
-    def video(self, number: int) -> Tensor:
-        return self.truth(number).frames
-
-
-def open_data(data: str, size: int, clips: int, frames: int, kinds: Sequence[str]) -> ClipSource:
-    """What --data names: "puppets", a folder of clips (its test/, where it has one), or one clip.
-
-    Raises MotionError.
-    """
-    if data == PUPPETS:
-        return PuppetClips(clips, frames, size, kinds)
-    path = Path(data)
-    if not path.is_dir():
-        return OneClip(path)
-    try:
-        return Clips(path, "test")
-    except InputError:
-        if frame_paths(path):  # pictures none of which is a strip: the frames of one clip
-            return OneClip(path)
-        raise
+def run(options: argparse.Namespace) -> None:
+    """Models on clips they did not see."""
+    models = load_all(
+        options.models,
+        lambda path: load_model(argparse.Namespace(**{**vars(options), "model": path})),
+    )
+    evaluation = Evaluation.plan(models, options)
+    for name in models:
+        with Bar(f"evaluating {name}") as bar:
+            said = evaluation.score(name, bar)
+        print(f"{said}\n")
+    print(evaluation.summary())
 
 
 def named_function(text: str, what: str) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
-"""What `comfyui-motion puppets` does: draws some, to look at or to train other programs on."""
+"""comfyui-motion puppets: draws some, to look at or to train other programs on."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,9 +19,58 @@ from .. import (
     write_video,
 )
 from ..data.puppets.clips import KINDS, PuppetClip, puppet_clip
+from .arguments import words
+from .bar import Bar
 
+HELP = "drawn clips that know their joints, their flow and what is hidden: some to look at"
 Progress = Callable[[int, int | None], None]
 SHOWN = 8  # moments of each clip on a sheet
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o",
+        "--out",
+        default="puppets",
+        metavar="DIR",
+        help="where the clips and the sheet go (puppets)",
+    )
+    command.add_argument(
+        "--kinds",
+        type=words,
+        default=(),
+        metavar="face,...",
+        help="of face, figure, animal, shape (all)",
+    )
+    command.add_argument("--clips", type=int, default=8, metavar="N", help="how many (8)")
+    command.add_argument("--frames", type=int, default=32, metavar="N", help="of each (32)")
+    command.add_argument(
+        "--size", type=int, default=256, metavar="N", help="side of the frames (256)"
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the first; the next clip's is one more (0)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Some puppets to look at."""
+    with Bar("drawing") as bar:
+        written = draw_clips(
+            kinds_of(options.kinds),
+            options.seed,
+            options.clips,
+            options.frames,
+            options.size,
+            Path(options.out),
+            bar,
+        )
+    print(
+        f"{written[0]}: every clip with its joints and its flow; beside it {len(written) - 1} films"
+    )
 
 
 def draw_clips(

@@ -1,6 +1,4 @@
-"""What `comfyui-motion train` does: a recipe, its data, and what to say of both before the first
-step.
-"""
+"""comfyui-motion train: a recipe, its data, and what to say of both before the first step."""
 
 from __future__ import annotations
 
@@ -10,14 +8,83 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import InputError
 from ..data.clips import Augment, Clips
 from ..data.pairs import PairSource
 from ..data.puppets.clips import UNSEEN, Puppets
 from ..training.recipe import Recipe, read_recipe, size_of
 from ..training.trainer import Progress, train
+from .bar import Bar
 
+HELP = "a model from clips, or from drawn puppets that know the truth"
 PUPPETS = "puppets"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "recipe",
+        metavar="RECIPE.toml|PRESET",
+        help="what to train and how; fomm, mraa, tpsmm, copart, monkeynet and others are presets",
+    )
+    command.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR|puppets",
+        help="a folder of videos, with train/ inside or without, or drawn puppets",
+    )
+    command.add_argument(
+        "-o",
+        "--out",
+        metavar="DIR",
+        help="where the model, its state, its log and sheets go (runs/RECIPE)",
+    )
+    command.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="of all stages together, each in proportion (the recipe's)",
+    )
+    command.add_argument("--batch", type=int, metavar="N", help="pairs at a time (the recipe's)")
+    command.add_argument(
+        "--seed", type=int, metavar="N", help="of everything random (the recipe's)"
+    )
+    command.add_argument(
+        "--start-from", metavar="FILE", help="a checkpoint whose tensors are taken where they fit"
+    )
+    command.add_argument(
+        "--vgg",
+        metavar="FILE",
+        help=(
+            "VGG-19's weights as torchvision names them, for the perceptual loss (a pyramid in its"
+            " place)"
+        ),
+    )
+    command.add_argument(
+        "--threads", type=int, metavar="N", help="of the processor, for the network (all)"
+    )
+    command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
+    again = command.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the folder's state, and refuse where there is none (where there is one)",
+    )
+    again.add_argument(
+        "--fresh", action="store_true", help="start again where there is a state to go on from"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """A recipe to its end, or on from where it was stopped."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    training = Training.plan(options)
+    print(training.about(), flush=True)
+    with Bar("training", "step") as bar:
+        said = training.run(bar.told)
+    print(said)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,9 @@ import torch
 
 from comfyui_motion import InputError, build, save
 from comfyui_motion.cli import main
-from comfyui_motion.cli.evaluate import (
-    OneClip,
-    PuppetClips,
-    load_all,
-    named_function,
-    open_data,
-)
+from comfyui_motion.cli.evaluate import load_all, named_function
 from comfyui_motion.data.clips import Clips
+from comfyui_motion.evaluation.clips import OneClip, PuppetClips, open_data
 from comfyui_motion.evaluation.report import Report
 from comfyui_motion.media.picture import write_picture
 from comfyui_motion.media.video import write_video

@@ -1,0 +1,153 @@
+"""comfyui-motion animate: a picture moves as a clip moves."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from torch import Tensor
+
+from ..animate import Step, frames_at_once, perform
+from ..draw import Samples, draw_field
+from ..media.files import check_target
+from ..media.picture import read_picture, write_picture
+from ..media.video import read_video
+from ..retarget import MODES
+from .arguments import box, model_options, output_options, reference
+from .bar import Bar
+from .loading import Ahead, load_model
+from .writing import writers
+
+HELP = "move a picture as a clip moves"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a picture")
+    command.add_argument(
+        "driving", help="a clip: a film, a GIF, a folder of frames, frames/%%04d.png"
+    )
+    output_options(command)
+    command.add_argument(
+        "--mode",
+        choices=MODES,
+        default="relative",
+        help="how the performance is carried over (relative)",
+    )
+    command.add_argument(
+        "--adapt-scale",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fit relative motion to the source's size (on)",
+    )
+    command.add_argument(
+        "--strength", type=float, default=1.0, help="1 moves as far as the driver does (1)"
+    )
+    command.add_argument(
+        "--reference",
+        type=reference,
+        default=0,
+        metavar="N|best",
+        help="the frame relative motion is measured from (0)",
+    )
+    command.add_argument(
+        "--subject",
+        type=box,
+        metavar="L,T,R,B",
+        help="where in the picture what moves is, in pixels (all of it)",
+    )
+    command.add_argument(
+        "--driving-subject",
+        type=box,
+        metavar="L,T,R,B",
+        help="where the same thing is in the clip (all of it)",
+    )
+    command.add_argument(
+        "--finder",
+        metavar="MODEL",
+        help="find those boxes, and the best reference frame, by this model's keypoints: puppets",
+    )
+    model_options(command)
+    command.add_argument(
+        "--occlusion",
+        metavar="OUT",
+        help="also write what the source does not show, white, as a clip or a PNG sequence",
+    )
+    command.add_argument(
+        "--preview",
+        metavar="SHEET.png",
+        help="also write a contact sheet: driver, result, field, occlusion",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """The main job."""
+    if options.preview:
+        check_target(Path(options.preview))
+    source = read_picture(options.source)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
+    model = load_model(options)
+    finder = (
+        load_model(
+            argparse.Namespace(
+                **{**vars(options), "model": options.finder, "dtype": None, "set": []}
+            )
+        )
+        if options.finder
+        else None
+    )
+    batch = options.batch or frames_at_once(model)
+    samples = Preview() if options.preview else None
+    with ExitStack() as stack, Bar("animating") as bar:
+        open_writer = writers(options, clip, stack)
+        writer = open_writer(options.output, sound=True)
+        masks = open_writer(options.occlusion, sound=False) if options.occlusion else None
+        for step in perform(
+            model,
+            source,
+            Ahead(clip, batch),
+            options.mode,
+            options.size,
+            batch,
+            bar,
+            adapt_scale=options.adapt_scale,
+            strength=options.strength,
+            reference=options.reference,
+            fit=options.fit,
+            subject=options.subject,
+            driving_subject=options.driving_subject,
+            finder=finder,
+        ):
+            writer.write(step.frames)
+            if masks:
+                masks.write(step.occlusion.expand(-1, 3, -1, -1))
+            if samples:
+                samples.add(step)
+    print(
+        f"{options.output}: {writer.count} frames of"
+        f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(options.fps or clip.fps):g} a"
+        " second"
+    )
+    if samples:
+        write_picture(samples.sheet(), options.preview)
+        print(f"{options.preview}: driver, result, field, occlusion")
+
+
+class Preview:
+    """The contact sheet of an animation."""
+
+    def __init__(self) -> None:
+        self.samples = Samples()
+
+    def add(self, step: Step) -> None:
+        height, width = step.frames.shape[-2:]
+        small = (192, max(1, round(192 * width / height)))
+        self.samples.add(
+            step.driving,
+            step.frames,
+            draw_field(step.field, *small, reach=0.15),
+            step.occlusion.expand(-1, 3, -1, -1),
+        )
+
+    def sheet(self) -> Tensor:
+        return self.samples.sheet()

@@ -1,0 +1,118 @@
+"""Options that several commands share, and the kinds of their values."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from typing import Any
+
+from ..framing.canvas import MODES as FITS
+from ..registry import SPEEDS
+from ..speed.optimise import MODES as DTYPES
+
+
+def output_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help=".mp4 .mov .mkv .webm .gif .webp, frames/%%05d.png or a folder/",
+    )
+    command.add_argument(
+        "--codec",
+        choices=("h264", "prores", "prores-422", "vp9", "png"),
+        help="rather than what the extension says",
+    )
+    command.add_argument(
+        "--crf", type=int, default=17, help="quality of H.264 and VP9, lower is better (17)"
+    )
+    command.add_argument(
+        "--bits", type=int, choices=(8, 16), default=8, help="of PNG sequences (8)"
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="let a sequence into a folder that holds files"
+    )
+    command.add_argument("--no-audio", action="store_true", help="leave the driver's sound out")
+    command.add_argument(
+        "--fps",
+        type=float,
+        help="frame rate of the result, and of drivers that have none (the driver's, or 25)",
+    )
+    command.add_argument("--start", type=int, default=0, help="first driving frame (0)")
+    command.add_argument("--stop", type=int, help="driving frame to end before (the clip's end)")
+
+
+def model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", help="a checkpoint or a known name (the default, which needs no weights)"
+    )
+    command.add_argument(
+        "--size",
+        choices=("source", "model"),
+        default="source",
+        help="the picture's own pixels, or the network's (source)",
+    )
+    command.add_argument(
+        "--fit",
+        choices=FITS,
+        default="stretch",
+        help="how pictures come to the network's square (stretch)",
+    )
+    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
+    command.add_argument(
+        "--speed",
+        choices=SPEEDS,
+        default="float32",
+        help="exact as published, the same to 1e-3, or rounded and faster (float32)",
+    )
+    command.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="cast the exact network so rather than optimise it; keypoints and fields stay float32",
+    )
+    assumption_options(command)
+
+
+def assumption_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=assignment,
+        metavar="NAME=VALUE",
+        help="what no tensor tells, such as head_padding=3; see inspect",
+    )
+
+
+def reference(text: str) -> int:
+    if text == "best":
+        return -1
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a frame number or best, not {text!r}")
+    return int(text)
+
+
+def box(text: str) -> tuple[float, ...]:
+    try:
+        left, top, right, bottom = (float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"left,top,right,bottom in pixels, not {text!r}") from None
+    return left, top, right, bottom
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"NAME=VALUE, not {text!r}")
+    try:
+        return name, ast.literal_eval(
+            value.capitalize() if value.lower() in ("true", "false") else value
+        )
+    except (ValueError, SyntaxError):
+        return name, value

@@ -1,0 +1,23 @@
+"""comfyui-motion inspect: what a checkpoint is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from .. import registry
+
+HELP = "what a checkpoint is, without building it"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", nargs="+")
+    command.add_argument("--json", action="store_true", help="one JSON object a file")
+
+
+def run(options: argparse.Namespace) -> None:
+    """What each file is."""
+    for file in options.file:
+        found = registry.inspect(registry.resolve(file))
+        print(json.dumps(asdict(found), default=str) if options.json else found)

@@ -1,0 +1,52 @@
+"""The models and the clips that a command names."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, MotionError
+from ..media.clip import Clip
+from ..media.video import prefetch
+from ..model import MotionModel
+from ..registry import load
+
+
+def load_model(options: argparse.Namespace) -> MotionModel:
+    """The model the options name, on their device and in their dtype."""
+    try:
+        device = None if options.device is None else torch.device(options.device)
+        dtype = getattr(torch, options.dtype) if options.dtype else None
+        return load(
+            options.model,
+            device=device,
+            dtype=dtype,
+            speed="exact" if dtype else options.speed,
+            **dict(options.set),
+        )
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, MotionError):
+            raise
+        raise InputError(
+            f"The device {options.device!r} cannot be used here ({str(error).splitlines()[0]}); try"
+            " --device cpu."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A clip decoded on a thread of its own while the model works, as often as it is read."""
+
+    clip: Clip
+    batch: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return prefetch(self.clip.batches(self.batch))
+
+    @property
+    def len_hint(self) -> int | None:
+        return self.clip.len_hint

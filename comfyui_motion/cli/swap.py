@@ -1,0 +1,104 @@
+"""comfyui-motion swap: parts of one picture in place of another's."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from torch import Tensor
+
+from ..animate import fitted, frames_at_once
+from ..framing.canvas import Fit
+from ..media.picture import read_picture, write_picture
+from ..media.video import read_video
+from ..model import MotionModel
+from ..parts import part_numbers, swap_parts
+from .arguments import model_options, output_options
+from .bar import Bar
+from .loading import Ahead, load_model
+from .writing import writers
+
+HELP = "parts of one picture in place of another's, or of a clip's"
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a picture: where the parts come from")
+    command.add_argument("driving", metavar="target", help="a picture or a clip: where they go")
+    output_options(command)
+    command.add_argument(
+        "--parts", default="", metavar="1,3-5", help="numbers of the parts; 0 is the background"
+    )
+    command.add_argument(
+        "--mask",
+        default="target",
+        metavar="target|source|FILE",
+        help="whose parts make the mask, or a mask from any segmenter (target)",
+    )
+    command.add_argument(
+        "--mask-of",
+        choices=("target", "source"),
+        default="target",
+        help="whose pixels a mask from a file marks (target)",
+    )
+    command.add_argument(
+        "--hard", action="store_true", help="masks of 0 and 1 instead of soft edges"
+    )
+    command.add_argument(
+        "--strength", type=float, default=1.0, help="0 leaves the target, 1 swaps wholly (1)"
+    )
+    model_options(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Parts of the source in place of the target's, at the target's own size or the network's."""
+    source = read_picture(options.source)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
+    mask = (
+        options.mask
+        if options.mask in ("target", "source")
+        else read_picture(options.mask).mean(dim=1, keepdim=True)
+    )
+    parts = part_numbers(options.parts)
+    model = load_model(options)
+    batch = options.batch or frames_at_once(model)
+    portrait = model.encode(fitted(model, source, options.fit).to(model.device))
+
+    def swapped(frames: Tensor) -> Tensor:
+        pictures = swap_parts(
+            model,
+            portrait,
+            fitted(model, frames, options.fit),
+            parts,
+            mask,
+            options.hard,
+            options.strength,
+            options.mask_of,
+        )
+        return (
+            pictures
+            if options.size == "model"
+            else back_to_size(model, pictures, frames, options.fit)
+        )
+
+    if Path(options.output).suffix.lower() in PICTURES and "%" not in options.output:
+        write_picture(swapped(next(iter(clip.batches(1)))), options.output)
+        print(options.output)
+        return
+    with ExitStack() as stack, Bar("swapping") as bar:
+        writer = writers(options, clip, stack)(options.output, sound=True)
+        for frames in Ahead(clip, batch):
+            writer.write(swapped(frames))
+            bar(writer.count, clip.len_hint)
+    print(f"{options.output}: {writer.count} frames")
+
+
+def back_to_size(model: MotionModel, pictures: Tensor, frames: Tensor, fit: str) -> Tensor:
+    """Pictures of the model's size at that of the frames they were made from; what the model was
+    not shown stays as it was.
+    """
+    height, width = frames.shape[-2:]
+    plan = Fit.plan(height, width, model.size, fit)
+    whole = plan.from_canvas(pictures)
+    return whole if plan.whole else frames.to(whole.device).lerp(whole, plan.within_box(whole))
