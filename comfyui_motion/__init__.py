@@ -37,6 +37,7 @@ from .keypoints import Keypoints
 from .media.picture import read_picture, write_picture
 from .media.video import read_video, write_video
 from .model import MotionModel, Portrait
+from .options import Options
 from .parts import swap_parts
 from .prediction import KeypointPredictor
 from .registry import (
@@ -60,6 +61,7 @@ __all__ = [
     "MotionError",
     "MotionField",
     "MotionModel",
+    "Options",
     "Portrait",
     "Step",
     "Subject",

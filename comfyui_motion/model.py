@@ -8,8 +8,8 @@ may be of any floating dtype: keypoints, fields, inverses and splines stay float
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from .errors import InputError
 from .field import MotionField
 from .keypoints import Keypoints
 from .shapes import check_shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,17 @@ class Portrait:
     picture: Tensor  # B C H W in 0..1
     keypoints: Any  # Keypoints, but for families that have none
     features: tuple[Tensor, ...] = ()  # what the generator warps
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same portrait with every tensor of it on that device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: _moved(value, device) for name, value in values.items()})
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_moved(each, device) for each in value)
+    return value.to(device) if hasattr(value, "to") else value
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..comfyui_motion import Keypoints, MotionField
-from ..comfyui_motion.animate import frames_at_once, perform
+from ..comfyui_motion import Keypoints, MotionField, Options
+from ..comfyui_motion.animate import perform
 from ..comfyui_motion.framing.canvas import MODES as FITS
+from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.retarget import MODES
 from . import host, sockets
 from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
@@ -185,27 +186,22 @@ class Animate(io.ComfyNode):
             to_pictures(source_image, "source_image"),
             to_pictures(driving_images, "driving_images"),
         )
-        boxes = {
-            "subject": to_box(subject, source),
-            "driving_subject": to_box(driving_subject, driving),
-        }
-        options = {
-            "adapt_scale": adapt_scale,
-            "strength": strength,
-            "reference": reference_frame,
-            "fit": fit,
-            **boxes,
-        }
-
-        def work(frames: int) -> tuple[Tensor, Tensor, MotionField, Keypoints]:
-            found_by = finder and finder.ready()
-            steps = perform(
-                model.ready(frames), source, driving, mode, size, frames, finder=found_by, **options
-            )
-            return _gathered(steps, len(driving), even_size)
-
+        options = Options(
+            mode,
+            size,
+            batch_size or frames_at_once(model.ready()),
+            adapt_scale,
+            strength,
+            reference_frame,
+            fit,
+            to_box(subject, source),
+            to_box(driving_subject, driving),
+            finder and finder.ready(),
+        )
         with host.told(cls.hidden.unique_id):
-            return io.NodeOutput(*host.with_less(work, batch_size or frames_at_once(model.ready())))
+            network = model.ready(options.batch_size or 1)
+            steps = perform(network, source, driving, options)
+            return io.NodeOutput(*_gathered(steps, len(driving), even_size))
 
 
 def _gathered(steps, total: int, even: bool) -> tuple[Tensor, Tensor, MotionField, Keypoints]:

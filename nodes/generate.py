@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..comfyui_motion import MotionField
-from ..comfyui_motion.animate import Stage, frames_at_once
+from ..comfyui_motion.framing.portrait import FramedPortrait
+from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets
 from .animate import EVEN, SIZE, SIZES
 from .convert import Gathered, evened, one_of, to_images, to_mask, to_pictures
@@ -54,11 +55,10 @@ class Generate(io.ComfyNode):
     ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        stage = Stage.prepare(
-            network, to_pictures(source_image, "source_image"), one_of(SIZES, size, "size")
-        )
+        one_of(SIZES, size, "size")
+        portrait = FramedPortrait.of(network, to_pictures(source_image, "source_image"))
         work = host.batches(
-            lambda part: stage.render(field[part].to(network.device)),
+            lambda part: portrait.render(field[part].to(network.device), size),
             len(field),
             at_once,
             lambda made: made[0][0],

@@ -20,7 +20,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..comfyui_motion import MotionError, MotionModel
+from ..comfyui_motion import MotionModel
+from ..comfyui_motion.memory import bytes_needed, in_parts
 
 try:
     from comfy_api.v0_0_2 import ComfyExtension, io
@@ -43,8 +44,6 @@ EXTENSIONS = {
     ".ckpt",
     ".tar",
 }  # the host sees vox-cpk.pth.tar as .tar
-# of one frame at the model's size, float32: what the widest layers of published networks need
-BYTES_PER_PIXEL = 2500
 log = logging.getLogger("comfyui_motion")
 
 
@@ -130,7 +129,7 @@ class HostedModel:
         """The model on the device it runs on, with room made for so many frames at once: what lies
         there may have to go.
         """
-        room = frames * BYTES_PER_PIXEL * self.model.size**2 * self.model.dtype.itemsize // 4
+        room = bytes_needed(self.model, frames)
         mm.load_models_gpu([self.patcher], memory_required=room, force_full_load=True)
         return self.model.to(
             self.patcher.load_device
@@ -167,24 +166,6 @@ def _thumbnail(picture: Tensor) -> Any:
     )
 
 
-def with_less(work: Callable[[int], T], size: int) -> T:
-    """work(size), or with half as many at a time when memory runs out."""
-    while True:
-        try:
-            return work(size)
-        except (
-            mm.InterruptProcessingException,
-            MotionError,
-        ):  # first, for on some hosts OOM_EXCEPTION is Exception itself
-            raise
-        except mm.OOM_EXCEPTION:
-            if size <= 1:
-                raise
-        size //= 2
-        log.warning("Out of memory: going on with %d frames at a time.", size)
-        mm.soft_empty_cache()
-
-
 def batches(
     work: Callable[[slice], T], total: int, size: int, show: Callable[[T], Tensor] | None = None
 ) -> Iterator[T]:
@@ -192,18 +173,19 @@ def batches(
 
     `show` picks a picture C H W to look at.
     """
-    progress = Progress(total)
-    done = 0
+    progress, done = Progress(total), 0
+
+    def attempt(frames: range) -> tuple[int, T]:
+        return len(frames), work(slice(frames.start, frames.stop))
+
     while done < total:
         progress(done)
-
-        def attempt(size: int, done: int = done) -> tuple[int, T]:
-            return size, work(slice(done, min(done + size, total)))
-
-        size, result = with_less(attempt, size)
-        done = min(done + size, total)
-        progress(done, None if show is None else show(result))
-        yield result
+        batch = range(done, min(done + size, total))
+        for count, result in in_parts(attempt, batch, mm.get_torch_device()):
+            size = size if count == len(batch) else max(1, min(size, count))
+            done += count
+            progress(done, None if show is None else show(result))
+            yield result
 
 
 # Files

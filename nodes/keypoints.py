@@ -12,7 +12,8 @@ from ..comfyui_motion import (
     best_reference,
     retarget,
 )
-from ..comfyui_motion.animate import fitted, frames_at_once
+from ..comfyui_motion.framing.portrait import fitted
+from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.retarget import MODES
 from . import host, sockets
 from .convert import to_pictures

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..comfyui_motion.animate import Stage, frames_at_once
+from ..comfyui_motion.framing.portrait import FramedPortrait
+from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets
 from .convert import to_pictures
 from .host import io
@@ -54,7 +55,7 @@ class EstimateMotion(io.ComfyNode):
     ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        stage = Stage.prepare(network, to_pictures(source_image, "source_image"), "source")
+        stage = FramedPortrait.of(network, to_pictures(source_image, "source_image"))
         work = host.batches(
             lambda part: network.motion(stage.portrait, driving_keypoints[part]),
             len(driving_keypoints),

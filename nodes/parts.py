@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..comfyui_motion.animate import fitted, frames_at_once
+from ..comfyui_motion.framing.portrait import fitted
+from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.parts import (
     WHOSE,
     part_mask,

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..animate import frames_at_once
 from ..errors import InputError
+from ..memory import frames_at_once
 from ..model import MotionModel
 from ..registry import build
 from ..speed.optimise import optimise

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from ..animate import Step, frames_at_once, perform
+from ..animate import Step, perform
 from ..draw import Samples, draw_field
 from ..media.files import check_target
 from ..media.picture import read_picture, write_picture
 from ..media.video import read_video
+from ..memory import frames_at_once
+from ..options import Options
 from ..retarget import MODES
 from .arguments import box, model_options, output_options, reference
 from .bar import Bar
@@ -84,6 +87,7 @@ def run(options: argparse.Namespace) -> None:
     """The main job."""
     if options.preview:
         check_target(Path(options.preview))
+    chosen = chosen_options(options)
     source = read_picture(options.source)
     clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
     model = load_model(options)
@@ -96,28 +100,14 @@ def run(options: argparse.Namespace) -> None:
         if options.finder
         else None
     )
-    batch = options.batch or frames_at_once(model)
+    chosen = replace(chosen, finder=finder, batch_size=options.batch or frames_at_once(model))
     samples = Preview() if options.preview else None
     with ExitStack() as stack, Bar("animating") as bar:
         open_writer = writers(options, clip, stack)
         writer = open_writer(options.output, sound=True)
         masks = open_writer(options.occlusion, sound=False) if options.occlusion else None
-        for step in perform(
-            model,
-            source,
-            Ahead(clip, batch),
-            options.mode,
-            options.size,
-            batch,
-            bar,
-            adapt_scale=options.adapt_scale,
-            strength=options.strength,
-            reference=options.reference,
-            fit=options.fit,
-            subject=options.subject,
-            driving_subject=options.driving_subject,
-            finder=finder,
-        ):
+        driving = Ahead(clip, chosen.batch_size or 1)
+        for step in perform(model, source, driving, chosen, bar):
             writer.write(step.frames)
             if masks:
                 masks.write(step.occlusion.expand(-1, 3, -1, -1))
@@ -131,6 +121,13 @@ def run(options: argparse.Namespace) -> None:
     if samples:
         write_picture(samples.sheet(), options.preview)
         print(f"{options.preview}: driver, result, field, occlusion")
+
+
+def chosen_options(options: argparse.Namespace) -> Options:
+    """Of the command line's, those of the performance; the finder is not loaded yet."""
+    names = ("mode", "size", "adapt_scale", "strength", "reference", "fit", "subject")
+    given = {name: getattr(options, name) for name in (*names, "driving_subject")}
+    return Options(batch_size=options.batch, **given)
 
 
 class Preview:

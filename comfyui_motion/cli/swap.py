@@ -8,10 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..animate import fitted, frames_at_once
 from ..framing.canvas import Fit
+from ..framing.portrait import fitted
 from ..media.picture import read_picture, write_picture
 from ..media.video import read_video
+from ..memory import frames_at_once
 from ..model import MotionModel
 from ..parts import part_numbers, swap_parts
 from .arguments import model_options, output_options

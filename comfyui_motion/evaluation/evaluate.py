@@ -19,6 +19,7 @@ from .. import (
     InputError,
     MediaError,
     MotionModel,
+    Options,
     perform,
 )
 from . import metrics
@@ -212,14 +213,8 @@ def animate(task: Task, picture: Tensor, video: Video) -> Iterator[Made]:
     model = task.model
     given = (squares(batch, task.side) for batch in batches(video, task.batch_size, task.frames))
     shown = squares(picture, task.size).to(model.device)
-    for step in perform(
-        model,
-        squares(picture, task.side),
-        given,
-        mode="relative",
-        size="model",
-        batch_size=task.batch_size,
-    ):
+    options = Options(batch_size=task.batch_size)
+    for step in perform(model, squares(picture, task.side), given, options):
         frames, driving = (
             squares(pictures.to(model.device), task.size)
             for pictures in (step.frames, step.driving)

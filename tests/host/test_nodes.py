@@ -162,24 +162,24 @@ def test_a_cancelled_prompt_stops(host, workflow: Workflow):
 def test_out_of_memory_halves_the_batch_and_goes_on(
     host, workflow: Workflow, of, monkeypatch, caplog
 ):
-    module = sys.modules[host.nodes.NODE_CLASS_MAPPINGS["CM_Animate"].__module__]
-    perform = module.perform
-    asked = []
+    pack = host.nodes.NODE_CLASS_MAPPINGS["CM_Animate"].__module__.rpartition(".nodes.")[0]
+    portraits = sys.modules[f"{pack}.comfyui_motion.framing.portrait"].FramedPortrait
+    render, asked = portraits.render, []
 
-    def short(model, source, driving, mode, size, batch_size, **options):
-        asked.append(batch_size)
-        if batch_size > 3:
+    def short(portrait, field, size):
+        asked.append(len(field))
+        if len(field) > 3:
             raise torch.OutOfMemoryError("not enough")
-        return perform(model, source, driving, mode, size, batch_size, **options)
+        return render(portrait, field, size)
 
-    monkeypatch.setattr(module, "perform", short)
+    monkeypatch.setattr(portraits, "render", short)
     prompt = workflow(
         "animate", **VOX, CM_Animate={"size": "model", "batch_size": 8, "strength": 0.8}
     )
     with caplog.at_level(logging.ERROR):
         done = host.run(prompt)
     assert done.success, done.error
-    assert asked == [8, 4, 2]
+    assert asked == [8, 4, 2, 2, 4, 2, 2, 2]
     assert len(done.values[of.node(prompt, "CM_Animate")][0]) == 10
 
 

@@ -9,8 +9,8 @@ import torch
 from torch.testing import assert_close
 
 import comfyui_motion as motion
-from comfyui_motion.animate import frames_at_once, in_parts
 from comfyui_motion.bench.lively import clip, lively, pictures
+from comfyui_motion.memory import frames_at_once, in_parts
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
 SMALL = HourglassShape(8, 32, 2)

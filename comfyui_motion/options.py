@@ -1,0 +1,99 @@
+"""How a performance is carried over: one set of options for Python, the command line and the nodes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .errors import InputError
+from .framing.canvas import MODES as FITS
+from .framing.canvas import Box
+from .framing.find import check_finder
+from .framing.plan import BEST, Framing
+from .model import MotionModel
+from .retarget import MODES, check_strength
+
+SIZES = ("source", "model")
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What `animate` and `perform` are asked. Checked when made: InputError names the option.
+
+    mode        "absolute", "relative" or "avd", as `retarget` has them; so are adapt_scale and
+                strength
+    size        "model": the network's own pictures. "source": the source's pixels moved at its own
+                size, the network's where they are hidden
+    batch_size  frames at a time; None: by the device. Halved where memory runs out
+    reference   the driving frame that relative motion is measured from; -1: the one whose keypoints
+                lie most as the source's
+    fit         how pictures come to the model's square: "stretch", "letterbox" or "crop"
+    subject     where in the source what moves is: (left, top, right, bottom) in its pixels; None:
+                all of it. Motion fades out beyond
+    driving_subject  where the same thing is in the driving frames, likewise
+    finder      a model whose keypoints find the boxes that are not given, so that the same points
+                meet, and the best reference frame. Where it finds no subject all is as without it,
+                and the log tells. See `find_subject`
+    """
+
+    mode: str = "relative"
+    size: str = "model"
+    batch_size: int | None = None
+    adapt_scale: bool = True
+    strength: float | Tensor = 1.0  # one number, or K: one a keypoint
+    reference: int = 0
+    fit: str = "stretch"
+    subject: Box | None = None
+    driving_subject: Box | None = None
+    finder: MotionModel | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice("mode", self.mode, MODES)
+        if self.size not in SIZES:
+            raise InputError(f'size must be "model" or "source", and is {self.size!r}.')
+        _check_choice("fit", self.fit, FITS)
+        _check_whole("batch_size", self.batch_size, 1, "1 or more, or None for the device's own")
+        _check_whole(
+            "reference", self.reference, BEST, f"a frame number, or {BEST} for the best one"
+        )
+        check_strength(self.strength)
+        for name in ("subject", "driving_subject"):
+            _check_sides(name, getattr(self, name))
+        if self.finder is not None:
+            _check_finder(self.finder)
+
+    @property
+    def framing(self) -> Framing:
+        """Of these, what says how pictures come to the model."""
+        return Framing(self.fit, self.subject, self.driving_subject)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} must be {', '.join(choices)}, and is {value!r}.")
+
+
+def _check_whole(name: str, value: int | None, least: int, wanted: str) -> None:
+    if value is not None and (isinstance(value, bool) or int(value) != value or value < least):
+        raise InputError(f"{name} must be {wanted}, and is {value!r}.")
+
+
+def _check_finder(finder: MotionModel) -> None:
+    try:
+        check_finder(finder)
+    except InputError as error:
+        raise InputError(f"finder cannot be this model. {error}") from None
+
+
+def _check_sides(name: str, box: Box | None) -> None:
+    if box is not None and (
+        len(box) != 4
+        or not all(map(math.isfinite, box))
+        or not (box[0] < box[2] and box[1] < box[3])
+    ):
+        raise InputError(
+            f"{name} must be (left, top, right, bottom) in pixels, right beyond left and bottom"
+            f" below top, and is {tuple(box)}."
+        )
