@@ -229,16 +229,17 @@ def test_the_wheel_holds_the_library_and_its_models_alone(monkeypatch):
     models = {
         path
         for path in (ROOT / "models").iterdir()
-        if path.suffix in (".json", ".md", ".safetensors")
+        if path.suffix in (".json", ".md", ".safetensors", ".LICENSE")
     }
     code = {path.relative_to(ROOT).as_posix() for path in python_files("comfyui_motion")}
     recipes = {
         path.relative_to(ROOT).as_posix()
         for path in (LIBRARY / "training" / "presets").glob("*.toml")
     }
-    assert held == code | recipes | {f"comfyui_motion/models/{path.name}" for path in models}, (
-        "list new packages in pyproject.toml"
-    )
+    topology = {"comfyui_motion/networks/face/topology.json"}
+    assert held == code | recipes | topology | {
+        f"comfyui_motion/models/{path.name}" for path in models
+    }, "list new packages in pyproject.toml"
 
 
 def test_nothing_tracked_is_over_two_megabytes():

@@ -1,0 +1,1 @@
+"""Faces: found, followed and animated by their own mesh."""

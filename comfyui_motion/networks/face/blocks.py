@@ -1,0 +1,71 @@
+"""What the three face networks are built from.
+
+They were trained in TensorFlow, whose "same" padding puts the odd pixel right and below; so does
+`SameConv`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SameConv(nn.Conv2d):
+    """A convolution whose output is the input's size over the stride, rounded up."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        even = kernel // 2 if stride == 1 else 0
+        super().__init__(inputs, outputs, kernel, stride, padding=even, groups=groups)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if self.stride[0] == 1:
+            return super().forward(maps)
+        return super().forward(F.pad(maps, self.margins(*maps.shape[-2:])))
+
+    def margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, right, above, below."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        across, down = (
+            max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in (width, height)
+        )
+        return across // 2, across - across // 2, down // 2, down - down // 2
+
+
+def depthwise(channels: int, kernel: int, stride: int = 1) -> SameConv:
+    """Every channel by itself."""
+    return SameConv(channels, channels, kernel, stride, groups=channels)
+
+
+def pointwise(inputs: int, outputs: int) -> nn.Conv2d:
+    """Every pixel by itself."""
+    return nn.Conv2d(inputs, outputs, 1)
+
+
+class BlazeBlock(nn.Module):
+    """A depthwise and a pointwise convolution beside the input, which is halved with the stride and
+    given empty channels where there are more after than before (BlazeFace, fig. 1).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        activation: Callable[[int], nn.Module],
+        kernel: int = 3,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        self.depthwise = depthwise(inputs, kernel, stride)
+        self.pointwise = pointwise(inputs, outputs)
+        self.activation = activation(outputs)
+        self.stride = stride
+        self.added = outputs - inputs
+
+    def forward(self, maps: Tensor) -> Tensor:
+        kept = F.max_pool2d(maps, 2) if self.stride == 2 else maps
+        kept = F.pad(kept, (0, 0, 0, 0, 0, self.added)) if self.added else kept
+        return self.activation(kept + self.pointwise(self.depthwise(maps)))

@@ -1,0 +1,204 @@
+"""The faces of a picture: detector, then mesh, then doubt.
+
+The detector looks at the whole picture, then, where that shows none or small ones only, at squares
+of it. What it finds must look like a face to the mesh as well, and stay where it is when the mesh
+looks from elsewhere: points on a face stay on the face, points on a cat's cheek or a wheel go along
+with the square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .detector import SIDE as DETECTED
+from .mesh import SIDE as MESHED
+from .networks import SeesFaces
+from .region import Region, cut
+from .topology import EYES, SURFACE
+
+SCORE, FLAG = 0.6, 0.8  # what detector and mesh must say
+LIKELY = 0.5  # score from which a box is looked at
+OVERLAP = 0.3  # of two boxes, from which they are of one face
+TURNS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # of the whole picture, until there is a face
+SQUARES = (0.66, 0.4, 0.25)  # of the longer side
+SMALL = 0.25  # of the longer side: where no face is larger, there may be others
+LEAST = 14.0  # pixels a face measures at least
+ROUNDS = 3  # the mesh looks again where it found the face
+STRAY = 0.08  # of the face's size: how far points may move when the mesh looks from elsewhere
+SHAKES = ((0.1, 0.06, 1.25, 0.15), (-0.09, -0.08, 0.9, -0.2))  # x and y in sides, scale, radians
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of one picture; pixels, 0 the picture's outer edge."""
+
+    points: Tensor  # 478 3: x, y and depth, which grows away from the viewer
+    score: float  # of the detector, 0..1
+    flag: float  # of the mesh, 0..1
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Round the face's surface: left, top, right, bottom."""
+        low, high = (ends.tolist() for ends in self.points[:SURFACE, :2].aminmax(dim=0))
+        return low[0], low[1], high[0], high[1]
+
+    @property
+    def region(self) -> Region:
+        """Where the mesh looks for it next."""
+        return Region.of_points(self.points)
+
+    @property
+    def rotation(self) -> float:
+        """How far it lies from upright in the picture, in radians, clockwise."""
+        return self.region.angle
+
+    @property
+    def size(self) -> float:
+        """The longer side of its box."""
+        left, top, right, bottom = self.box
+        return max(right - left, bottom - top)
+
+
+@torch.no_grad()
+def find_faces(networks: SeesFaces, pictures: Tensor) -> list[list[Face]]:
+    """The faces of each picture, from left to right. B 3 H W in 0..1, any size"""
+    return [find_in(networks, picture[None]) for picture in pictures.float().nan_to_num(0)]
+
+
+def find_in(networks: SeesFaces, picture: Tensor) -> list[Face]:
+    """The faces of one picture, from left to right. 1 3 H W"""
+    height, width = picture.shape[-2:]
+    longer = max(height, width)
+    whole = Region.whole(height, width)
+    faces: list[Face] = []
+    for turn in TURNS:
+        faces = faces or seen_in(networks, picture, [replace(whole, angle=turn)])
+    for share in SQUARES:
+        if faces and max(face.size for face in faces) > min(SMALL, share) * longer:
+            break
+        if share * longer < 2 * LEAST:
+            break
+        faces = distinct([*faces, *seen_in(networks, picture, squares(height, width, share))])
+    return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+
+def squares(height: int, width: int, share: float) -> list[Region]:
+    """Squares of one size all over a picture, half over one another."""
+    side = share * max(height, width)
+
+    def places(length: int) -> list[float]:
+        steps = math.ceil((length - side) / (side / 2)) if length > side else 0
+        return [
+            side / 2 + (length - side) * step / steps if steps else length / 2
+            for step in range(steps + 1)
+        ]
+
+    return [Region(x, y, side) for y in places(height) for x in places(width)]
+
+
+def seen_in(networks: SeesFaces, picture: Tensor, regions: list[Region]) -> list[Face]:
+    """What looks like a face in some squares of a picture, and stays one when looked at again."""
+    found = [
+        settled
+        for score, region in detected(networks, picture, regions)
+        if (settled := settle(networks, picture, region, score)) is not None
+    ]
+    return [face for face in distinct(found) if steady(networks, picture, face)]
+
+
+def detected(
+    networks: SeesFaces, picture: Tensor, regions: list[Region]
+) -> list[tuple[float, Region]]:
+    """The detector's scores and the squares round what it finds, surest first."""
+    shown = torch.cat([cut(picture, region, DETECTED) for region in regions])
+    guesses = networks.detector(shown)
+    found = []
+    for i, region in enumerate(regions):
+        likely = guesses.score[i] > LIKELY
+        rows = (part[i][likely].cpu() for part in (guesses.box, guesses.points, guesses.score))
+        for box, points, score in merged(*rows):
+            found.append((score, Region.of_detection(box, points, region)))
+    return sorted(found, key=lambda pair: -pair[0])
+
+
+def merged(box: Tensor, points: Tensor, score: Tensor) -> Iterable[tuple[Tensor, Tensor, float]]:
+    """Boxes that overlap, as their weighted mean (BlazeFace, section 3.3). N 4, N 6 2, N"""
+    left = score.argsort(descending=True)
+    while len(left):
+        same = overlap(box[left[0]], box[left]) > OVERLAP
+        same[0] = True
+        group, weight = left[same], score[left[same]] / score[left[same]].sum()
+        yield (
+            (box[group] * weight[:, None]).sum(0),
+            (points[group] * weight[:, None, None]).sum(0),
+            float(score[left[0]]),
+        )
+        left = left[~same]
+
+
+def overlap(box: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union. 4, N 4 -> N"""
+    low, high = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
+    common = (high - low).clamp(min=0).prod(1)
+    areas = (others[:, 2:] - others[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+    return common / (areas - common).clamp(min=1e-9)
+
+
+def look(networks: SeesFaces, pictures: Tensor, region: Region) -> tuple[Tensor, Tensor]:
+    """The mesh of what is there in each picture: points in pixels, and how sure it is.
+
+    B 3 H W -> B 478 3, B; on the CPU
+    """
+    points, flag = networks.mesh(cut(pictures, region, MESHED))
+    return region.outside(points.cpu() / MESHED), flag.cpu()
+
+
+def settle(networks: SeesFaces, picture: Tensor, region: Region, score: float) -> Face | None:
+    """The face there, looked at where it was found until it stays; None where it is none."""
+    for _ in range(ROUNDS):
+        points, flag = look(networks, picture, region)
+        if flag[0] < 0.1:
+            return None
+        region = Region.of_points(points[0])
+    face = Face(points[0], score, float(flag[0]))
+    return face if score >= SCORE and face.flag >= FLAG and face.size >= LEAST else None
+
+
+def steady(networks: SeesFaces, picture: Tensor, face: Face) -> bool:
+    """Whether it is still the same face when the mesh looks from elsewhere."""
+    return stray(networks, picture, face) < STRAY
+
+
+def stray(networks: SeesFaces, picture: Tensor, face: Face) -> float:
+    """How far its points move when the mesh looks from elsewhere, in its size."""
+    at, worst = face.region, 0.0
+    for x, y, scale, turn in SHAKES:
+        middle = at.outside(torch.tensor([0.5 + x, 0.5 + y])).tolist()
+        region = Region(middle[0], middle[1], at.side * scale, at.angle + turn)
+        points, flag = look(networks, picture, region)
+        if flag[0] < FLAG / 2:
+            return math.inf
+        off = (points[0, :SURFACE, :2] - face.points[:SURFACE, :2]).norm(dim=1)
+        worst = max(worst, float(off.mean()) / face.size)
+    return worst
+
+
+def distinct(faces: list[Face]) -> list[Face]:
+    """Without those that are one of the others, the surest first."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        boxes = torch.tensor([other.box for other in kept]).view(-1, 4)
+        if not (overlap(torch.tensor(face.box), boxes) > OVERLAP).any():
+            kept.append(face)
+    return kept
+
+
+def eye_distance(points: Tensor) -> Tensor:
+    """Between the outer corners of the eyes, in space. ... 478 3 -> ..."""
+    right, left = (EYES[side].corners[0] for side in ("right_eye", "left_eye"))
+    return (points[..., left, :] - points[..., right, :]).norm(dim=-1)
