@@ -1,0 +1,274 @@
+"""Jobs over ComfyUI servers, by their HTTP interface: a workflow, a row of values for it, results.
+
+A row's column "12.image" is input `image` of node 12 in a workflow saved by Export (API). Values
+that name a file are uploaded first. Needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import queue
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, MotionError
+from ..media.files import written_whole
+from .job import Job, Outcome
+from .table import Row
+
+POLL = 0.5  # seconds between two questions whether a prompt is done
+ANSWER = 30.0  # seconds that a server may take to answer one request
+
+
+class Unreachable(MotionError):
+    """A server does not answer."""
+
+
+def read_workflow(path: str | Path) -> dict[str, Any]:
+    """A workflow in API format. Raises InputError, also for one in the page's own format."""
+    try:
+        workflow = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"The workflow {path} cannot be read: {error}.") from error
+    if isinstance(workflow, dict) and isinstance(workflow.get("nodes"), list):
+        raise InputError(f"{path} is a workflow as the page saves it; use Export (API) there.")
+    nodes = workflow.values() if isinstance(workflow, dict) else [None]
+    if not workflow or not all(isinstance(n, dict) and "class_type" in n for n in nodes):
+        raise InputError(f"{path} is no workflow in API format: a JSON object of nodes is wanted.")
+    return workflow
+
+
+def job_of_row(workflow: Mapping[str, Any], folder: Path, name: str, row: Row) -> Job:
+    """A row as a job that writes into a folder of its own. Raises InputError for unknown inputs."""
+    values, reads = {}, []
+    for column, value in row.items():
+        node, dot, field = column.partition(".")
+        if not dot or node not in workflow:
+            known = ", ".join(list(workflow)[:20])
+            raise InputError(
+                f"column {column!r} must be NODE.INPUT, such as 12.image; the workflow's nodes are"
+                f" {known}."
+            )
+        present = workflow[node].get("inputs", {}).get(field)
+        path = Path(value) if isinstance(value, str) and value else None
+        if path is not None and path.is_file():
+            reads.append(path)
+            values[column] = path
+        else:
+            values[column] = _like(present, value, column)
+    return Job(name, tuple(reads), (folder / name.replace(" ", "-"),), values)
+
+
+def _like(present: Any, value: Any, column: str) -> Any:
+    """A table's text as the kind of value that the workflow has there."""
+    if not isinstance(value, str) or isinstance(present, str) or present is None:
+        return value
+    try:
+        if isinstance(present, bool):
+            return {"true": True, "false": False}[value.lower()]
+        return (
+            int(value) if isinstance(present, int) and value.lstrip("-").isdigit() else float(value)
+        )
+    except (KeyError, ValueError):
+        raise InputError(
+            f"{column} is {value!r}, and the workflow has {present!r} there."
+        ) from None
+
+
+def filled(workflow: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the workflow with a row's values in it."""
+    copy = json.loads(json.dumps(workflow))
+    for column, value in values.items():
+        node, _, field = column.partition(".")
+        copy[node].setdefault("inputs", {})[field] = value
+    return copy
+
+
+def on_servers(
+    jobs: Sequence[Job], addresses: Sequence[str], workflow: Mapping[str, Any], patience: float
+) -> Iterator[Outcome]:
+    """Every job's outcome as it comes, one job at a time on each server.
+
+    A server that stops answering gives its job back and is asked nothing more. patience: seconds
+    that one job may take. Closing the iterator leaves what the servers are at to them.
+    """
+    waiting: queue.Queue[tuple[Job, int]] = queue.Queue()
+    outcomes: queue.Queue[Outcome | None] = queue.Queue()
+    stopped = threading.Event()
+    for job in jobs:
+        waiting.put((job, 1))
+
+    def serve(address: str) -> None:
+        server = Server(address, patience)
+        while not stopped.is_set():
+            try:
+                job, tries = waiting.get_nowait()
+            except queue.Empty:
+                break
+            begun = time.monotonic()
+            try:
+                done, message = True, server.run(job, workflow, stopped)
+            except Unreachable:
+                waiting.put((job, tries + 1))
+                break
+            except MotionError as error:
+                done, message = False, str(error)
+            spent = time.monotonic() - begun
+            outcomes.put(Outcome(job.name, done, message, spent, address, tries))
+        outcomes.put(None)
+
+    threads = [threading.Thread(target=serve, args=(a,), daemon=True) for a in addresses]
+    for thread in threads:
+        thread.start()
+    try:
+        running, left = len(threads), {job.name: job for job in jobs}
+        while running:
+            outcome = outcomes.get()
+            if outcome is None:
+                running -= 1
+            else:
+                left.pop(outcome.name)
+                yield outcome
+        for name in left:
+            told = f"No server answers any more: {', '.join(addresses)}."
+            yield Outcome(name, False, told, 0.0, "", 1)
+    finally:
+        stopped.set()
+
+
+class Server:
+    """One ComfyUI server."""
+
+    def __init__(self, address: str, patience: float) -> None:
+        parts = urllib.parse.urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise InputError(f"A server is named as http://127.0.0.1:8188, and not as {address!r}.")
+        self.address, self.patience = address.rstrip("/"), patience
+
+    def run(self, job: Job, workflow: Mapping[str, Any], stopped: threading.Event) -> str:
+        """Upload, queue, wait, fetch. What was made. Raises MotionError."""
+        values = {
+            column: self.upload(value) if isinstance(value, Path) else value
+            for column, value in job.values.items()
+        }
+        number = self.submit(filled(workflow, values))
+        made = list(self.results(self.wait(number, stopped)))
+        if not made:
+            raise InputError("The workflow saved nothing; it needs a node that saves its results.")
+        folder = job.writes[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        for item in made:
+            self.download(item, folder / Path(item["filename"].replace("\\", "/")).name)
+        return f"{len(made)} files"
+
+    def upload(self, path: Path) -> str:
+        """Its name among the server's inputs. Files of one name from two folders stay apart."""
+        subfolder = "comfyui_motion/" + uuid.uuid5(uuid.NAMESPACE_URL, str(path.resolve())).hex[:12]
+        fields = {"subfolder": subfolder, "overwrite": "true", "type": "input"}
+        boundary = uuid.uuid4().hex
+        head = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        )
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        shown = path.name.replace('"', "%22")
+        head += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{shown}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n"
+        )
+        body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        told = self._ask(
+            "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        )
+        return "/".join(part for part in (told.get("subfolder", ""), told["name"]) if part)
+
+    def submit(self, prompt: Mapping[str, Any]) -> str:
+        body = json.dumps({"prompt": prompt, "client_id": uuid.uuid4().hex}).encode()
+        told = self._ask("/prompt", body, {"Content-Type": "application/json"})
+        if told.get("node_errors"):
+            raise InputError(_refused(told))
+        return told["prompt_id"]
+
+    def wait(self, number: str, stopped: threading.Event) -> Mapping[str, Any]:
+        """The outputs of a prompt, once it is done. Raises InputError where a node failed."""
+        ends = time.monotonic() + self.patience
+        while time.monotonic() < ends:
+            entry = self._ask(f"/history/{number}").get(number)
+            if entry:
+                status = entry.get("status") or {}
+                if status.get("status_str") == "error":
+                    raise InputError(_failed(status))
+                return entry.get("outputs", {})
+            if stopped.wait(POLL):
+                raise InputError("Stopped.")
+        raise InputError(f"{self.address} was not done after {self.patience:g} seconds.")
+
+    @staticmethod
+    def results(outputs: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+        """The files that were saved, previews left out."""
+        for node in outputs.values():
+            for items in node.values():
+                for item in items if isinstance(items, list) else ():
+                    if isinstance(item, dict) and item.get("type") == "output":
+                        yield item
+
+    def download(self, item: Mapping[str, str], target: Path) -> None:
+        query = urllib.parse.urlencode(
+            {k: item.get(k, "") for k in ("filename", "subfolder", "type")}
+        )
+        with (
+            written_whole(target) as partial,
+            self._open(f"/view?{query}") as answer,
+            partial.open("wb") as file,
+        ):
+            shutil.copyfileobj(answer, file)
+
+    def _ask(self, place: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Any:
+        with self._open(place, body, headers) as answer:
+            try:
+                return json.loads(answer.read())
+            except ValueError as error:
+                raise InputError(f"{self.address} is no ComfyUI server: {error}.") from error
+
+    def _open(self, place: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Any:
+        request = urllib.request.Request(self.address + place, body, dict(headers))
+        try:
+            return urllib.request.urlopen(request, timeout=ANSWER)
+        except urllib.error.HTTPError as error:
+            try:
+                told = _refused(json.loads(error.read()))
+            except ValueError:
+                told = f"{self.address}{place} answers {error.code} {error.reason}."
+            raise InputError(told) from error
+        except (OSError, urllib.error.URLError) as error:
+            raise Unreachable(f"{self.address} does not answer: {error}.") from error
+
+
+def _refused(told: Mapping[str, Any]) -> str:
+    """What /prompt says of a workflow it does not take."""
+    problems = [
+        f"node {number} ({node.get('class_type')}): {problem.get('message')}"
+        f" {problem.get('details', '')}".rstrip()
+        for number, node in (told.get("node_errors") or {}).items()
+        for problem in node.get("errors", ())
+    ]
+    error = told.get("error")
+    first = error.get("message") if isinstance(error, dict) else error
+    return "The server refuses the workflow: " + ("; ".join(problems) or str(first))
+
+
+def _failed(status: Mapping[str, Any]) -> str:
+    for kind, told in status.get("messages", ()):
+        if kind == "execution_error":
+            said = str(told.get("exception_message", "")).strip()
+            return f"Node {told.get('node_id')} ({told.get('node_type')}) failed: {said}"
+    return "The workflow failed on the server."

@@ -1,0 +1,144 @@
+"""Jobs over processes of this machine. A worker that dies takes nothing with it but its own try."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ..errors import MotionError
+from .job import Job, Outcome
+
+Work = Callable[[Job, str], str]  # a job and the device of its worker → what was made
+TRIES = 2  # of a job whose worker died under it; one that raised an error is not tried again
+
+
+def in_processes(
+    jobs: Sequence[Job], work: Work, devices: Sequence[str], tries: int = TRIES
+) -> Iterator[Outcome]:
+    """Every job's outcome as it comes, one process for each device named.
+
+    `work` is a function of a module (it is sent by its name). A job whose worker dies is done again
+    by a new worker, `tries` times in all. Closing the iterator stops the workers.
+    """
+    waiting = deque((job, 1) for job in jobs)
+    workers = [_Worker(work, device) for device in devices[: len(jobs)]]
+    try:
+        while waiting or any(worker.busy for worker in workers):
+            for worker in workers:
+                if waiting and not worker.busy:
+                    worker.take(*waiting.popleft())
+            busy = [worker for worker in workers if worker.busy]
+            ready = set(wait([handle for worker in busy for handle in worker.handles]))
+            for worker in busy:
+                if not ready.isdisjoint(worker.handles):
+                    job, tried, outcome = worker.job, worker.tries, worker.outcome()
+                    if outcome is None and tried < tries:
+                        waiting.appendleft((job, tried + 1))
+                    elif outcome is not None:
+                        yield outcome
+                    else:
+                        yield worker.lost
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def attempt(work: Work, job: Job, device: str, tries: int) -> Outcome:
+    """One try. What the library raises is a sentence; anything else is told with its type."""
+    begun = time.monotonic()
+    try:
+        done, message = True, work(job, device)
+    except MotionError as error:
+        done, message = False, str(error)
+    except Exception as error:
+        done, message = False, f"{type(error).__name__}: {error}"
+    return Outcome(job.name, done, message, time.monotonic() - begun, device, tries)
+
+
+@dataclass(eq=False)
+class _Worker:
+    work: Work
+    device: str
+    process: Any = None
+    pipe: Connection | None = None
+    job: Job | None = None
+    tries: int = 0
+    lost: Outcome | None = None  # what to say of a job that its process died under
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None
+
+    @property
+    def handles(self) -> list[Any]:
+        return [self.pipe, self.process.sentinel]
+
+    def take(self, job: Job, tries: int) -> None:
+        if self.process is None:
+            context = multiprocessing.get_context("spawn")
+            self.pipe, far = context.Pipe()
+            self.process = context.Process(
+                target=_serve, args=(far, self.work, self.device), daemon=True
+            )
+            self.process.start()
+            far.close()
+        self.job, self.tries = job, tries
+        try:
+            self.pipe.send((job, tries))
+        except OSError:  # it died between jobs: the wait will tell
+            self.process.join()
+
+    def outcome(self) -> Outcome | None:
+        """What the worker said, and it is free; None where it died without a word."""
+        try:
+            said = self.pipe.recv() if self.pipe.poll() else None
+        except (EOFError, OSError):
+            said = None
+        if said is None:
+            self.process.join(5)
+            why = f"its process ended with {self.process.exitcode}"
+            message = f"The worker died {self.tries} times ({why}), out of memory perhaps."
+            self.lost = Outcome(self.job.name, False, message, 0.0, self.device, self.tries)
+            self.stop()
+        self.job = None
+        return said
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.pipe.close()
+            self.process.join(0.5)
+            if self.process.is_alive():
+                self.process.terminate()  # it cleans up after itself
+                self.process.join(5)
+            if self.process.is_alive():
+                self.process.kill()
+                self.process.join()
+            self.process.close()
+            self.process = None
+
+
+def _serve(pipe: Connection, work: Work, device: str) -> None:
+    """A worker's life: job after job until the other end closes."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143) if not busy else _interrupt())
+    busy = False
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            job, tries = pipe.recv()
+            busy = True
+            outcome = attempt(work, job, device, tries)
+            busy = False
+            pipe.send(outcome)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

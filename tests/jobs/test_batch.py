@@ -1,0 +1,157 @@
+"""A batch of jobs: checked whole, done by workers that may die, resumed, reported."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from comfyui_motion import InputError
+from comfyui_motion.jobs.batch import JOURNAL, run_batch
+from comfyui_motion.jobs.job import Job, Outcome, check_jobs
+from comfyui_motion.jobs.table import read_jobs
+from comfyui_motion.jobs.workers import attempt, in_processes
+
+
+def job(folder: Path, name: str, **values: object) -> Job:
+    return Job(name, (), (folder / f"{name}.txt",), values)
+
+
+def shout(job: Job, device: str) -> str:
+    """Writes its value; dies, once or always, where it is told to; or fails."""
+    target, value = job.writes[0], job.values.get("say", "")
+    if value == "fail":
+        raise InputError("This cannot be said.")
+    if value == "die once" and not target.with_suffix(".tried").exists():
+        target.with_suffix(".tried").touch()
+        os._exit(9)
+    if value == "die":
+        os._exit(9)
+    target.write_text(f"{value} on {device}")
+    return target.name
+
+
+def here(jobs):
+    return (attempt(shout, job, "cpu", 1) for job in jobs)
+
+
+def test_a_killed_worker_loses_nothing_but_its_try(tmp_path):
+    values = ("a", "die once", "fail", "die", "b")
+    jobs = [job(tmp_path, f"j{i}", say=value) for i, value in enumerate(values)]
+    found = {outcome.name: outcome for outcome in in_processes(jobs, shout, ["cpu:0", "cpu:1"])}
+    assert [found[f"j{i}"].done for i in range(5)] == [True, True, False, False, True]
+    assert found["j1"].tries == 2
+    assert found["j2"].message == "This cannot be said."
+    assert "died 2 times" in found["j3"].message and "9" in found["j3"].message
+    assert (tmp_path / "j1.txt").read_text().startswith("die once on cpu:")
+
+
+def test_a_batch_goes_on_where_it_was_and_does_again_what_changed(tmp_path):
+    out = tmp_path / "out"
+    read = tmp_path / "in.txt"
+    read.write_text("1")
+    jobs = [Job("a", (read,), (tmp_path / "a.txt",), {"say": "a"}), job(tmp_path, "b", say="fail")]
+    assert [outcome.done for outcome in run_batch(jobs, out, here)] == [True, False]
+    asked: list[str] = []
+
+    def engine(jobs):
+        asked.extend(job.name for job in jobs)
+        return here(jobs)
+
+    run_batch(jobs, out, engine)
+    assert asked == ["b"]  # what failed is tried again
+    read.write_text("22")
+    run_batch(jobs, out, engine)
+    assert asked == ["b", "a", "b"]
+    (tmp_path / "a.txt").unlink()
+    run_batch(jobs, out, engine)
+    assert asked[3:] == ["a", "b"]
+    run_batch(jobs, out, engine, fresh=True)
+    assert asked[5:] == ["a", "b"]
+
+
+def test_half_a_line_in_the_journal_is_passed_over(tmp_path):
+    jobs = [job(tmp_path, "a", say="a")]
+    run_batch(jobs, tmp_path, here)
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write('{"name": "b", "fing')
+    assert run_batch(jobs, tmp_path, lambda jobs: iter(()))[0].done
+
+
+def test_a_batch_that_is_stopped_leaves_its_journal_and_its_report(tmp_path):
+    jobs = [job(tmp_path, name, say=name) for name in "abc"]
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(jobs, tmp_path, here, progress=stop)
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert [entry["name"] for entry in told["jobs"]] == ["a", "b"]
+    assert len((tmp_path / JOURNAL).read_text().splitlines()) == 2
+
+
+def test_the_page_shows_names_as_text(tmp_path):
+    jobs = [Job("<b>row</b>", (), (tmp_path / "x.txt",), {"say": "fail"})]
+    run_batch(jobs, tmp_path, here, title="<script>")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page and "<b>row" not in page
+    assert "This cannot be said." in page and "0 of 1 jobs done, 1 failed." in page
+
+
+def test_no_job_writes_what_another_reads_or_writes(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    with pytest.raises(InputError, match="x also writes"):
+        check_jobs([Job("x", (), (a,)), Job("y", (), (tmp_path / "." / "a",))])
+    with pytest.raises(InputError, match="y reads"):
+        check_jobs([Job("x", (), (a,)), Job("y", (a,), (b,))])
+
+
+def test_every_wrong_row_is_named_before_anything_starts(tmp_path):
+    def made(name, row):
+        if "bad" in row.values():
+            raise InputError("this value is bad")
+        return Job(name, (), (tmp_path / name,), row)
+
+    table = tmp_path / "jobs.csv"
+    table.write_text("source,strength\na.png,\nbad,1\nc.png,bad\n")
+    with pytest.raises(InputError, match=r"2 of 3 rows.*\n  row 3: this value is bad\n  row 4"):
+        read_jobs(table, made)
+    table.write_text("source,strength\na.png,\nb.png,1\n")
+    assert [dict(job.values) for job in read_jobs(table, made)] == [
+        {"source": "a.png"},
+        {"source": "b.png", "strength": "1"},
+    ]
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text('{"source": "a.png", "strength": 0.5, "mode": null}\n\n')
+    assert dict(read_jobs(lines, made)[0].values) == {"source": "a.png", "strength": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("jobs.csv", "", "holds no jobs"),
+        ("jobs.csv", "a,b\n1\n", "Line 2"),
+        ("jobs.csv", 'a,b\n"1,2\n', "no CSV"),
+        ("jobs.jsonl", "[1]\n", "no JSON object"),
+        ("jobs.jsonl", "{\n", "Line 1 of jobs.jsonl is no JSON"),
+        ("jobs.txt", "a", "neither"),
+    ],
+)
+def test_a_table_that_is_none_is_told_in_a_sentence(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_jobs(tmp_path / name, lambda name, row: Job(name, (), ()))
+
+
+def test_an_outcome_and_a_job_survive_the_way_to_a_worker(tmp_path):
+    import pickle
+
+    first = job(tmp_path, "a", say="x")
+    again = pickle.loads(pickle.dumps(first))
+    assert (again, again.fingerprint) == (first, first.fingerprint)
+    outcome = Outcome("a", True, "x", 1.0, "cpu", 1)
+    assert pickle.loads(pickle.dumps(outcome)) == outcome

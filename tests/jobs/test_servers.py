@@ -1,0 +1,137 @@
+"""Jobs over servers, against one that answers as ComfyUI does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.parse
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from comfyui_motion import InputError
+from comfyui_motion.jobs import servers
+from comfyui_motion.jobs.servers import filled, job_of_row, on_servers, read_workflow
+
+WORKFLOW = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+    "2": {"class_type": "CM_Animate", "inputs": {"strength": 1.0, "adapt_scale": True}},
+}
+
+
+class Host(BaseHTTPRequestHandler):
+    """As much of ComfyUI as a client meets. A strength of 13 fails in a node, 99 is refused."""
+
+    prompts: ClassVar[dict[str, dict]] = {}
+    uploads: ClassVar[dict[str, bytes]] = {}
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/upload/image":
+            head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+            parts = {
+                part.get_param("name", header="content-disposition"): part
+                for part in BytesParser().parsebytes(head + body).get_payload()
+            }
+            name = parts["image"].get_filename()
+            subfolder = parts["subfolder"].get_payload()
+            self.uploads[f"{subfolder}/{name}"] = parts["image"].get_payload(decode=True)
+            return self.answer({"name": name, "subfolder": subfolder, "type": "input"})
+        prompt = json.loads(body)["prompt"]
+        if prompt["2"]["inputs"]["strength"] == 99:
+            errors = [{"message": "Value 99 bigger than max of 3", "details": "strength"}]
+            told = {"2": {"class_type": "CM_Animate", "errors": errors}}
+            return self.answer({"error": {"message": "no"}, "node_errors": told}, 400)
+        number = str(len(self.prompts))
+        self.prompts[number] = prompt
+        return self.answer({"prompt_id": number, "node_errors": {}})
+
+    def do_GET(self):
+        place, _, query = self.path.partition("?")
+        if place.startswith("/history/"):
+            number = place.rpartition("/")[2]
+            prompt = self.prompts[number]
+            if prompt["2"]["inputs"]["strength"] == 13:
+                told = {"node_id": "2", "node_type": "CM_Animate", "exception_message": "No face."}
+                status = {"status_str": "error", "messages": [["execution_error", told]]}
+                return self.answer({number: {"status": status, "outputs": {}}})
+            items = [
+                {"filename": f"out_{number}.txt", "subfolder": "a b", "type": "output"},
+                {"filename": "preview.txt", "subfolder": "", "type": "temp"},
+            ]
+            outputs = {"9": {"images": items, "animated": [True]}}
+            return self.answer({number: {"status": {"status_str": "success"}, "outputs": outputs}})
+        asked = dict(urllib.parse.parse_qsl(query))
+        assert asked["subfolder"] == "a b"
+        number = asked["filename"][4:-4]
+        return self.answer(self.prompts[number]["2"]["inputs"])
+
+    def answer(self, content, code=200):
+        body = json.dumps(content).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def host(monkeypatch):
+    monkeypatch.setattr(servers, "POLL", 0.01)
+    Host.prompts, Host.uploads = {}, {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_rows_go_out_and_results_come_back(host, tmp_path):
+    picture = tmp_path / "me.png"
+    picture.write_bytes(b"\x89PNG not really")
+    rows = [{"1.image": str(picture), "2.strength": value} for value in ("0.5", "2", "13", "99")]
+    jobs = [job_of_row(WORKFLOW, tmp_path, f"row {i}", row) for i, row in enumerate(rows)]
+    gone = "http://127.0.0.1:9"  # nobody listens there: its jobs are done by the other
+    found = {outcome.name: outcome for outcome in on_servers(jobs, [gone, host], WORKFLOW, 20)}
+    assert [found[f"row {i}"].done for i in range(4)] == [True, True, False, False]
+    assert "CM_Animate) failed: No face." in found["row 2"].message
+    assert "Value 99 bigger than max of 3" in found["row 3"].message
+    (saved,) = (tmp_path / "row-0").iterdir()
+    assert json.loads(saved.read_text()) == {"strength": 0.5, "adapt_scale": True}
+    ((name, content),) = Host.uploads.items()
+    assert name.endswith("/me.png") and content == picture.read_bytes()
+    assert all(prompt["1"]["inputs"]["image"] == name for prompt in Host.prompts.values())
+
+
+def test_without_a_server_every_job_says_so(tmp_path):
+    jobs = [job_of_row(WORKFLOW, tmp_path, "row 0", {})]
+    (outcome,) = on_servers(jobs, ["http://127.0.0.1:9"], WORKFLOW, 5)
+    assert not outcome.done and "No server answers any more" in outcome.message
+
+
+def test_a_row_names_inputs_of_the_workflow_and_keeps_their_kind(tmp_path):
+    job = job_of_row(WORKFLOW, tmp_path, "row 2", {"2.adapt_scale": "false", "2.strength": "2"})
+    assert filled(WORKFLOW, job.values)["2"]["inputs"] == {"strength": 2.0, "adapt_scale": False}
+    assert WORKFLOW["2"]["inputs"]["strength"] == 1.0
+    with pytest.raises(InputError, match=r"NODE\.INPUT"):
+        job_of_row(WORKFLOW, tmp_path, "row 2", {"strength": "1"})
+    with pytest.raises(InputError, match="'much'"):
+        job_of_row(WORKFLOW, tmp_path, "row 2", {"2.strength": "much"})
+
+
+def test_a_workflow_of_the_page_is_told_from_one_of_the_api(tmp_path):
+    path = tmp_path / "workflow.json"
+    path.write_text(json.dumps({"nodes": [], "links": []}))
+    with pytest.raises(InputError, match=r"Export \(API\)"):
+        read_workflow(path)
+    path.write_text("[]")
+    with pytest.raises(InputError, match="API format"):
+        read_workflow(path)
+    path.write_text(json.dumps(WORKFLOW))
+    assert read_workflow(path) == WORKFLOW
