@@ -13,13 +13,27 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import MotionError
-from . import animate, bench, convert, evaluate, inspect, models, puppets, swap, train
+from . import (
+    animate,
+    batch,
+    bench,
+    convert,
+    evaluate,
+    inspect,
+    models,
+    puppets,
+    submit,
+    swap,
+    train,
+)
 
 __all__ = ["main"]
 
 COMMANDS = {
     "animate": animate,
     "swap": swap,
+    "batch": batch,
+    "submit": submit,
     "inspect": inspect,
     "convert": convert,
     "models": models,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..media.files import check_target
 from ..media.picture import read_picture, write_picture
 from ..media.video import read_video
 from ..memory import frames_at_once
+from ..model import MotionModel
 from ..options import Options
 from ..retarget import MODES
 from .arguments import box, model_options, output_options, reference
@@ -83,16 +85,18 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    """The main job."""
+def run(
+    options: argparse.Namespace, load: Callable[[argparse.Namespace], MotionModel] = load_model
+) -> None:
+    """The main job; `load` gives the model that the options name."""
     if options.preview:
         check_target(Path(options.preview))
     chosen = chosen_options(options)
     source = read_picture(options.source)
     clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
-    model = load_model(options)
+    model = load(options)
     finder = (
-        load_model(
+        load(
             argparse.Namespace(
                 **{**vars(options), "model": options.finder, "dtype": None, "set": []}
             )

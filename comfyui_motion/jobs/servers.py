@@ -47,8 +47,10 @@ def read_workflow(path: str | Path) -> dict[str, Any]:
     return workflow
 
 
-def job_of_row(workflow: Mapping[str, Any], folder: Path, name: str, row: Row) -> Job:
-    """A row as a job that writes into a folder of its own. Raises InputError for unknown inputs."""
+def job_of_row(workflow: Mapping[str, Any], beside: Path, folder: Path, name: str, row: Row) -> Job:
+    """A row as a job that writes into a folder of its own, below `folder`. Files are named relative
+    to `beside`. Raises InputError for an input that the workflow has not.
+    """
     values, reads = {}, []
     for column, value in row.items():
         node, dot, field = column.partition(".")
@@ -59,7 +61,7 @@ def job_of_row(workflow: Mapping[str, Any], folder: Path, name: str, row: Row) -
                 f" {known}."
             )
         present = workflow[node].get("inputs", {}).get(field)
-        path = Path(value) if isinstance(value, str) and value else None
+        path = beside / value if isinstance(value, str) and value else None
         if path is not None and path.is_file():
             reads.append(path)
             values[column] = path

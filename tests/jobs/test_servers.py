@@ -95,8 +95,8 @@ def host(monkeypatch):
 def test_rows_go_out_and_results_come_back(host, tmp_path):
     picture = tmp_path / "me.png"
     picture.write_bytes(b"\x89PNG not really")
-    rows = [{"1.image": str(picture), "2.strength": value} for value in ("0.5", "2", "13", "99")]
-    jobs = [job_of_row(WORKFLOW, tmp_path, f"row {i}", row) for i, row in enumerate(rows)]
+    rows = [{"1.image": "me.png", "2.strength": value} for value in ("0.5", "2", "13", "99")]
+    jobs = [job_of_row(WORKFLOW, tmp_path, tmp_path, f"row {i}", row) for i, row in enumerate(rows)]
     gone = "http://127.0.0.1:9"  # nobody listens there: its jobs are done by the other
     found = {outcome.name: outcome for outcome in on_servers(jobs, [gone, host], WORKFLOW, 20)}
     assert [found[f"row {i}"].done for i in range(4)] == [True, True, False, False]
@@ -110,19 +110,21 @@ def test_rows_go_out_and_results_come_back(host, tmp_path):
 
 
 def test_without_a_server_every_job_says_so(tmp_path):
-    jobs = [job_of_row(WORKFLOW, tmp_path, "row 0", {})]
+    jobs = [job_of_row(WORKFLOW, tmp_path, tmp_path, "row 0", {})]
     (outcome,) = on_servers(jobs, ["http://127.0.0.1:9"], WORKFLOW, 5)
     assert not outcome.done and "No server answers any more" in outcome.message
 
 
 def test_a_row_names_inputs_of_the_workflow_and_keeps_their_kind(tmp_path):
-    job = job_of_row(WORKFLOW, tmp_path, "row 2", {"2.adapt_scale": "false", "2.strength": "2"})
+    job = job_of_row(
+        WORKFLOW, tmp_path, tmp_path, "row 2", {"2.adapt_scale": "false", "2.strength": "2"}
+    )
     assert filled(WORKFLOW, job.values)["2"]["inputs"] == {"strength": 2.0, "adapt_scale": False}
     assert WORKFLOW["2"]["inputs"]["strength"] == 1.0
     with pytest.raises(InputError, match=r"NODE\.INPUT"):
-        job_of_row(WORKFLOW, tmp_path, "row 2", {"strength": "1"})
+        job_of_row(WORKFLOW, tmp_path, tmp_path, "row 2", {"strength": "1"})
     with pytest.raises(InputError, match="'much'"):
-        job_of_row(WORKFLOW, tmp_path, "row 2", {"2.strength": "much"})
+        job_of_row(WORKFLOW, tmp_path, tmp_path, "row 2", {"2.strength": "much"})
 
 
 def test_a_workflow_of_the_page_is_told_from_one_of_the_api(tmp_path):
