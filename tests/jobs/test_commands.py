@@ -38,9 +38,7 @@ def test_a_batch_gives_the_bytes_of_one_animation_at_a_time_and_tells_what_faile
         pytest.importorskip("ray")
         monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     (media / "bad.png").write_bytes(b"no picture")
-    rows = (
-        "a.png,clip.mp4,one.mp4,0.5,false,flow\nb.png,clip.mp4,,,,flow\nbad.png,clip.mp4,,,,flow\n"
-    )
+    rows = "a.png,clip.mp4,one.gif,0.5,false,flow\nb.png,clip.mp4,two.gif,,,flow\nbad.png,clip.mp4,,,,flow\n"
     (media / "jobs.csv").write_text(HEAD + rows)
     words = ["batch", media / "jobs.csv", "-o", media / "out", "--workers", 2, "--threads", 1]
     assert run(*words, "--device", "cpu", "--engine", engine) == 2
@@ -50,23 +48,23 @@ def test_a_batch_gives_the_bytes_of_one_animation_at_a_time_and_tells_what_faile
     torch.set_num_threads(1)
     shared = [media / "clip.mp4", "--model", "flow", "--device", "cpu", "-o"]
     options = ["--strength", 0.5, "--no-adapt-scale"]
-    assert run("animate", media / "a.png", *shared, media / "one.mp4", *options) == 0
-    assert run("animate", media / "b.png", *shared, media / "two.mp4") == 0
+    assert run("animate", media / "a.png", *shared, media / "one.gif", *options) == 0
+    assert run("animate", media / "b.png", *shared, media / "two.gif") == 0
     torch.set_num_threads(threads)
-    made = media / "out" / "one.mp4", media / "out" / "0003-b-clip.mp4"
+    made = media / "out" / "one.gif", media / "out" / "two.gif"
     assert [p.read_bytes() for p in made] == [
-        (media / name).read_bytes() for name in ("one.mp4", "two.mp4")
+        (media / name).read_bytes() for name in ("one.gif", "two.gif")
     ]
     assert len(list((media / "out" / "sheets").glob("*.png"))) == 2
     assert (media / "out" / "report.html").exists()
 
 
 def test_every_wrong_row_is_told_before_any_work(media, capsys):
-    rows = "a.png,gone.mp4,,,,\na.png,clip.mp4,,much,,\n,clip.mp4,,,,\na.png,clip.mp4,,,maybe,\n"
+    rows = "a.png,gone.gif,,,,\na.png,clip.mp4,,much,,\n,clip.mp4,,,,\na.png,clip.mp4,,,maybe,\n"
     (media / "jobs.csv").write_text(HEAD + rows)
     assert run("batch", media / "jobs.csv", "-o", media / "out") == 2
     said = capsys.readouterr().err
-    for told in ("4 of 4 rows", "gone.mp4 does not exist", "'much'", "no source", "true or false"):
+    for told in ("4 of 4 rows", "gone.gif does not exist", "'much'", "no source", "true or false"):
         assert told in said
     assert not (media / "out").exists()
 
