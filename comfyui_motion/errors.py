@@ -13,9 +13,20 @@ Every message is one sentence, or two: what was expected, what was found, what t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .words import A_SENTENCE, shown
+
 
 class MotionError(Exception):
-    """The root: everything this library raises on purpose."""
+    """The root: everything this library raises on purpose.
+
+    Its message may hold what a file says of itself, so it is made fit to be shown (see `words`).
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message, A_SENTENCE))
 
 
 class InputError(MotionError, ValueError):
@@ -40,3 +51,27 @@ class UnknownCheckpoint(CheckpointError):
 
 class UnsafeCheckpoint(CheckpointError):
     """A pickle that names code to run. None of it has run."""
+
+
+@contextmanager
+def boundary(kind: type[MotionError], sentence: str) -> Iterator[None]:
+    """Whatever a decoder or the system raises in the block is one error of `kind`.
+
+    `sentence` has a place for the reason: "{path} is damaged ({reason})." is given with the path
+    filled in. Only calls of other people's code belong in the block: a mistake of ours should be
+    seen as what it is. Ours that are sentences already pass through.
+    """
+    try:
+        yield
+    except MotionError:
+        raise
+    except Exception as error:  # what other people's code raises cannot be foreseen
+        raise kind(sentence.replace("{reason}", reason_of(error))) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, as part of a sentence."""
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    said = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return shown(said.splitlines()[0].rstrip("."), 160)

@@ -8,26 +8,28 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import catalogue
 from .checkpoint import Checkpoint, read
-from .errors import CheckpointError, InputError, UnknownCheckpoint
+from .configuring import FORMAT, configure, parameters
+from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
+from .media.files import check_target
 from .model import Family, MotionModel
 from .speed.optimise import MODES, optimise
+from .weights import check_numbers, write_safetensors
+from .words import A_REPORT, listed, shown
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
 DEFAULT = "flow"
-FORMAT = "comfyui_motion"
 EXACT = "exact"
 SPEEDS = (EXACT, *MODES)
 
@@ -73,8 +75,8 @@ class Inspection:
             ),
         ]
         if self.dropped:
-            lines.append("  left out, only training needs it: " + ", ".join(self.dropped))
-        return "\n".join(lines)
+            lines.append("  left out, only training needs it: " + listed(self.dropped))
+        return shown("\n".join(lines), A_REPORT, lines=True)
 
 
 def _short(value: Any) -> str:
@@ -90,11 +92,11 @@ def _short(value: Any) -> str:
 def recognise(checkpoint: Checkpoint) -> Family:
     """Whose tensors these are. Raises UnknownCheckpoint."""
     if checkpoint.metadata.get("format") == FORMAT:
-        return family(checkpoint.metadata.get("family", ""))
+        return _own_family(checkpoint)
     for name in FAMILIES:
         if family(name).recognise(checkpoint.tensors):
             return family(name)
-    first = ", ".join(list(checkpoint.tensors)[:3])
+    first = ", ".join(shown(name) for name in list(checkpoint.tensors)[:3])
     raise UnknownCheckpoint(
         f"{checkpoint.path.name} is not a checkpoint I know: it holds {len(checkpoint.tensors)}"
         f" tensors, the first {first}. I know"
@@ -102,77 +104,14 @@ def recognise(checkpoint: Checkpoint) -> Family:
     )
 
 
-def configure(
-    checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]
-) -> tuple[Any, dict[str, str]]:
-    """The family's Parameters, and where each value that no tensor tells comes from: given,
-    metadata, a preset, or the family's default.
-    """
-    unknown = [name for name in overrides if name not in kind.assumed]
-    if unknown:
-        raise InputError(
-            f"{kind.name} takes no option {unknown[0]!r}; what its tensors do not tell is"
-            f" {', '.join(kind.assumed) or 'nothing'}."
+def _own_family(checkpoint: Checkpoint) -> Family:
+    name = checkpoint.metadata.get("family", "")
+    if name not in FAMILIES:
+        raise UnknownCheckpoint(
+            f"{checkpoint.path.name} says it is a model of the family {shown(name)!r}, which this"
+            f" version does not have; it has {', '.join(FAMILIES)}."
         )
-    own = (
-        json.loads(checkpoint.metadata["parameters"])
-        if checkpoint.metadata.get("format") == FORMAT
-        else {}
-    )
-    try:
-        shapes = {} if own else kind.configure(checkpoint.tensors)
-    except (KeyError, IndexError, StopIteration, ValueError) as error:
-        raise CheckpointError(
-            f"{checkpoint.path.name} looks like {kind.name} but lacks a tensor to configure it by"
-            f" ({error}); it is incomplete."
-        ) from error
-    preset, entry = ({}, None) if own else catalogue.preset(checkpoint.path, kind.name)
-    preset = {name: value for name, value in preset.items() if name in kind.assumed}
-    sources = dict.fromkeys(kind.assumed, "the family's default")
-    sources |= dict.fromkeys((name for name in own if name in kind.assumed), "written in the file")
-    sources |= dict.fromkeys(preset, f"as published in {entry}")
-    sources |= dict.fromkeys(overrides, "given")
-    spec = parameters(kind, **{**own, **shapes, **preset, **overrides})
-    return spec, sources
-
-
-def parameters(kind: Family, **values: Any) -> Any:
-    """The family's published Parameters with some replaced; nested shapes may be dictionaries, as
-    JSON has them. Raises InputError.
-    """
-    hints = get_type_hints(type(kind.published))
-    unknown = [name for name in values if name not in hints]
-    if unknown:
-        raise InputError(f"{kind.name} has no parameter {unknown[0]!r}; it has {', '.join(hints)}.")
-    return dataclasses.replace(
-        kind.published, **{name: _as_kind(kind, name, value) for name, value in values.items()}
-    )
-
-
-def _as_kind(kind: Family, name: str, value: Any) -> Any:
-    """`value` of the kind the published one has:
-
-    JSON's objects and lists become shapes and tuples, whole numbers floats.
-    """
-    published = getattr(kind.published, name)
-    hint = get_type_hints(type(kind.published))[name]
-    if isinstance(value, Mapping):
-        return hint(**value)
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(published, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    plain = (bool, int, float, str)
-    if (
-        isinstance(published, plain)
-        and isinstance(value, plain)
-        and type(value) not in (type(published), *get_args(hint))
-    ):
-        raise InputError(
-            f"{kind.name}'s {name} is {type(published).__name__}, such as {published}, and"
-            f" {value!r} was given."
-        )
-    return value
+    return family(name)
 
 
 def build(name: str, **values: Any) -> MotionModel:
@@ -247,18 +186,29 @@ def load(
         return build(DEFAULT, **overrides)
     checkpoint = read(resolve(path))
     found = _inspect(checkpoint, overrides)
-    kind = family(found.family)
-    with torch.device("meta"):
-        model = kind.model(found.parameters)
-    tensors = (
-        checkpoint.tensors
-        if checkpoint.metadata.get("format") == FORMAT
-        else kind.rename(checkpoint.tensors)
-    )
+    model = _without_storage(found, checkpoint.path.name)
+    tensors = _renamed(checkpoint, family(found.family))
+    check_numbers(tensors, checkpoint.path.name)
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
     return model if speed == EXACT else optimise(model, speed)
+
+
+def _without_storage(found: Inspection, name: str) -> MotionModel:
+    with (
+        boundary(CheckpointError, f"{name} describes no network that could be built ({{reason}})."),
+        torch.device("meta"),
+    ):
+        return family(found.family).model(found.parameters)
+
+
+def _renamed(checkpoint: Checkpoint, kind: Family) -> dict[str, Tensor]:
+    """The tensors by the names of the module here."""
+    if checkpoint.metadata.get("format") == FORMAT:
+        return dict(checkpoint.tensors)
+    with boundary(CheckpointError, f"{checkpoint.path.name} is incomplete ({{reason}})."):
+        return kind.rename(dict(checkpoint.tensors))
 
 
 def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
@@ -284,7 +234,7 @@ def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
         if keys:
             raise CheckpointError(
                 f"{name} is a {model.family} checkpoint but {what} {len(keys)} tensors, the first"
-                f" {keys[0]}; it is damaged, or of a variant that was never published."
+                f" {shown(keys[0])}; it is damaged, or of a variant that was never published."
             )
     model.load_state_dict(dict(tensors), strict=True, assign=True)
 
@@ -330,23 +280,8 @@ def save(model: MotionModel, path: str | Path) -> Path:
             "save writes models as they were built or loaded, and this one was optimised for speed;"
             " save the one it was made from."
         )
-    _write(tensors, target, metadata(kind.name, model.spec))
+    write_safetensors(tensors, target, metadata(kind.name, model.spec))
     return target
-
-
-def _write(tensors: Mapping[str, Tensor], target: Path, about: dict[str, str]) -> None:
-    from safetensors.torch import save_file
-
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
-            partial,
-            metadata=about,
-        )
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def convert(
@@ -363,13 +298,21 @@ def convert(
             f"convert writes safetensors, and {target.name} does not end in .safetensors; name the"
             " target so."
         )
-    checkpoint = read(resolve(source))
+    origin = resolve(source)
+    if target.exists() and origin.exists() and target.samefile(origin):
+        raise InputError(
+            f"{target} is the file to be converted; name another target, so that it is kept."
+        )
+    check_target(target)
+    checkpoint = read(origin)
     found = _inspect(checkpoint, overrides)
-    own = checkpoint.metadata.get("format") == FORMAT
-    tensors = dict(checkpoint.tensors) if own else family(found.family).rename(checkpoint.tensors)
+    tensors = _renamed(checkpoint, family(found.family))
+    check_numbers(tensors, origin.name)
+    fill(_without_storage(found, origin.name), tensors, origin.name)
     kept = _dtypes(family(found.family), found.parameters, dtype) if dtype else {}
     tensors = {name: tensor.to(kept.get(name, tensor.dtype)) for name, tensor in tensors.items()}
-    _write(tensors, target, metadata(found.family, found.parameters))
+    check_numbers(tensors, f"{origin.name} in {shown(dtype)}")
+    write_safetensors(tensors, target, metadata(found.family, found.parameters))
     return inspect(target)
 
 

@@ -1,0 +1,103 @@
+"""Pickles opened: by torch's weights-only unpickler, on a PyTorch that keeps that promise, and only
+after `pickles` has followed them to their end.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import CheckpointError, boundary
+from .limits import how_to_raise, limits
+from .pickles import IGNORED, Survey
+
+# weights_only can be got round before 2.6 (CVE-2025-32434) and 2.10 (CVE-2026-24747)
+SAFE = (2, 10)
+LEGACY = 5  # pickles in a file of PyTorch before 1.6: its mark, version, machine, content, storages
+LONGEST_PICKLE = 64_000_000  # bytes; published files have under 100 000
+
+
+class Ignored:
+    """What a number of a training state becomes: nothing of what the file says is built."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+def read_pickle(path: Path) -> Any:
+    """What torch.save wrote: tensors in containers, on the processor, still on disk where the
+    format allows it. Raises CheckpointError.
+    """
+    check_torch(path.name)
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
+    damaged = (
+        f"{path.name} looks like a PyTorch file but cannot be read ({{reason}}); it is damaged or"
+        " was cut short: download it again."
+    )
+    with boundary(CheckpointError, damaged):
+        stored = _survey_zip(path) if zipped else _survey_legacy(path)
+    stand_ins: list[Any] = [(Ignored, name.replace(" ", ".")) for name in IGNORED]
+    with (
+        boundary(CheckpointError, damaged),
+        torch.serialization.safe_globals([Ignored, *stand_ins]),
+        warnings.catch_warnings(),
+    ):
+        # torch's remarks on old formats are nothing the user can act on
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=stored)
+
+
+def check_torch(name: str) -> None:
+    """Raises CheckpointError where this PyTorch may run code from a pickle."""
+    version = re.match(r"(\d+)\.(\d+)", str(torch.__version__))
+    if version is None or tuple(map(int, version.groups())) < SAFE:
+        raise CheckpointError(
+            f"{name} is a pickle, which PyTorch {torch.__version__} cannot open without the risk of"
+            " running code from it (CVE-2025-32434, CVE-2026-24747): update PyTorch to 2.10 or"
+            " later, or turn the file to .safetensors with `comfyui-motion convert` on a machine"
+            " that has one. Safetensors files open here."
+        )
+
+
+def _survey_zip(path: Path) -> bool:
+    """Whether all of the archive is stored as it is. Raises CheckpointError."""
+    size = path.stat().st_size
+    most = limits()
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        unpacked = sum(entry.file_size for entry in entries)
+        if unpacked > max(most.unpacked, 4 * size):
+            raise CheckpointError(
+                f"{path.name} has {size} bytes and unpacks to {unpacked}:"
+                f" {how_to_raise('unpacked', unpacked)}."
+            )
+        pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
+        names = {entry.filename for entry in entries}
+        if len(pickles) != 1 or len(names) != len(entries):
+            raise CheckpointError(
+                f"{path.name} has two entries of one name where a checkpoint has one of each; it"
+                " is damaged: download it again."
+            )
+        if pickles[0].file_size > LONGEST_PICKLE:
+            raise CheckpointError(
+                f"{path.name} describes its tensors in {pickles[0].file_size} bytes, where"
+                " published files need some thousands; it is no checkpoint of a motion model."
+            )
+        with archive.open(pickles[0]) as file:
+            Survey(path.name, max(size, unpacked)).follow(file)
+    return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+
+
+def _survey_legacy(path: Path) -> bool:
+    with path.open("rb") as file:
+        survey = Survey(path.name, path.stat().st_size)
+        for _ in range(LEGACY):
+            survey.follow(file)
+    return False
