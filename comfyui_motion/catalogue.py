@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import EXTENSIONS, sha256
-from .errors import InputError, MotionError
+from .errors import CheckpointError, InputError, MotionError
+from .fileset import rooms, stem
 
 ENVIRONMENT = "COMFYUI_MOTION_MODELS"
 _HERE = Path(__file__).parent
@@ -25,6 +26,15 @@ DATA = (
     _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"
 )  # installed, or a checkout
 _registered: list[Path] = []
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a checkpoint that is several. None is for what is not known here."""
+
+    file: str
+    bytes: int | None
+    sha256: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +55,8 @@ class Entry:
     permits: str
     card: str  # "fomm.md"
     assumed: dict[str, Any]  # what no tensor tells, by the keyword of load()
+    folder: str | None = None  # a word in the name of the folder it is usually kept in
+    members: tuple[Member, ...] = ()  # its files, where it is several
 
 
 @lru_cache
@@ -82,6 +94,8 @@ _ENTRY = {
     "sha256": str | None,
     "assumed": dict,
 }
+_SEVERAL = {"folder": str | None, "members": list}  # of an entry that is several files
+_MEMBER = {"file": str, "bytes": int | None, "sha256": str | None}
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -97,7 +111,9 @@ def read_manifest(path: Path) -> list[Entry]:
     shared = {key: manifest[key] for key in ("family", "page", "licence", "permits")}
     found = []
     for values in manifest["entries"]:
-        _check(path, "each entry", values, _ENTRY)
+        _check(path, "each entry", values, _ENTRY | (_SEVERAL if "members" in values else {}))
+        for member in values.get("members", ()):
+            _check(path, "each member", member, _MEMBER)
         size = {} if values["size"] is None else {"size": values["size"]}
         assumed = {**manifest["assumed"], **size, **values["assumed"]}
         found.append(
@@ -106,6 +122,7 @@ def read_manifest(path: Path) -> list[Entry]:
                     **shared,
                     **values,
                     "files": tuple(values["files"]),
+                    "members": tuple(Member(**m) for m in values.get("members", ())),
                     "card": f"{path.stem}.md",
                     "assumed": assumed,
                 }
@@ -198,6 +215,41 @@ def preset(path: str | Path, family: str | None = None) -> tuple[dict[str, Any],
     return (dict(entry.assumed), entry.name) if entry else ({}, None)
 
 
+def preset_of(files: tuple[Path, ...], family: str) -> tuple[dict[str, Any], str | None]:
+    """`preset` of a checkpoint that is one file or several."""
+    return preset(files[0], family) if len(files) == 1 else preset_of_set(files, family)
+
+
+def preset_of_set(files: tuple[Path, ...], family: str) -> tuple[dict[str, Any], str | None]:
+    """The same of a checkpoint that is several files: by SHA-256, else by its folder's name.
+
+    Raises CheckpointError where files of two published checkpoints were put together.
+    """
+    found: dict[Entry, Path] = {}
+    for path in files:
+        for entry in _of_member(path, family):
+            found.setdefault(entry, path)
+    if len(found) > 1:
+        told = " and ".join(f"{path.name} of {entry.name}" for entry, path in found.items())
+        raise CheckpointError(f"Files of two sets lie together, {told}; take all from one.")
+    ours = [entry for entry in entries() if entry.family == family and entry.members]
+    words = " ".join(part.lower() for part in files[0].absolute().parts[-3:-1])
+    kept = [entry for entry in ours if entry.folder and entry.folder in words]
+    entry = next(iter([*found, *kept]), None)
+    return (dict(entry.assumed), entry.name) if entry else ({}, None)
+
+
+def _of_member(path: Path, family: str) -> list[Entry]:
+    """The one checkpoint that this file belongs to, by content; none where several share it."""
+    size, ours = path.stat().st_size, [e for e in entries() if e.family == family]
+    members = [(e, m) for e in ours for m in e.members if m.sha256 and m.bytes in (None, size)]
+    if not any(member.file == path.name or member.bytes == size for _, member in members):
+        return []
+    digest = sha256(path)
+    known = [entry for entry, member in members if member.sha256 == digest]
+    return known if len(known) == 1 else []
+
+
 def _by_content(path: Path) -> Entry | None:
     sizes = {entry.bytes for entry in entries() if entry.sha256}
     return by_sha256(sha256(path)) if path.is_file() and path.stat().st_size in sizes else None
@@ -251,11 +303,26 @@ def installed() -> dict[Entry, Path]:
     for path in checkpoints():
         words = _words(path.name)
         for entry in entries():
-            if words in map(_words, (entry.name, *entry.files)) and (
+            if entry.members and not _complete(path, entry):
+                continue
+            names = (entry.name, *entry.files, *(member.file for member in entry.members))
+            if words in map(_words, names) and (
                 entry.bytes in (None, path.stat().st_size) or _converted(path)
             ):
                 found.setdefault(entry, path)
     return found
+
+
+def _complete(path: Path, entry: Entry) -> bool:
+    """Whether a file is a whole checkpoint converted into one, or all others of the set lie beside
+    it, in such a folder as they are kept in.
+    """
+    if _words(path.name) in map(_words, (entry.name, entry.published)):
+        return True
+    ours = [e for e in entries() if e.family == entry.family and e.folder]
+    kept = next((e for e in ours if e.folder and e.folder in str(path.parent).lower()), None)
+    beside = {stem(file) for room in rooms(path.parent) for file in room.iterdir()}
+    return (kept or entry) is entry and {stem(m.file) for m in entry.members} <= beside
 
 
 def _converted(path: Path) -> bool:

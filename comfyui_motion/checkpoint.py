@@ -37,6 +37,11 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)  # of a safetensors file
     dropped: tuple[str, ...] = ()  # top-level names that only training needs
+    members: tuple[Path, ...] = ()  # of a checkpoint that is several files: all of them
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.members or (self.path,)
 
 
 def read(path: str | Path) -> Checkpoint:

@@ -54,7 +54,7 @@ def configure(
     )
     with boundary(CheckpointError, incomplete):
         shapes = kind.configure(checkpoint.tensors)
-    preset, entry = ({}, None) if own else catalogue.preset(checkpoint.path, kind.name)
+    preset, entry = ({}, None) if own else catalogue.preset_of(checkpoint.files, kind.name)
     preset = {name: value for name, value in preset.items() if name in kind.assumed}
     sources = dict.fromkeys(kind.assumed, "the family's default")
     sources |= dict.fromkeys((name for name in own if name in kind.assumed), "written in the file")

@@ -20,7 +20,8 @@ from .shapes import check_shape
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-JSON_VERSION = 1
+FORMAT = "comfyui_motion.keypoints"
+JSON_VERSION = 1  # of points; keypoints placed from parts are of version 2 (posed)
 SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
 
 
@@ -126,7 +127,7 @@ class Keypoints:
         """A versioned document with all that the points say, as nested lists."""
         return json.dumps(
             {
-                "format": "comfyui_motion.keypoints",
+                "format": FORMAT,
                 "version": JSON_VERSION,
                 **{n: v.tolist() for n, v in self.points()},
             }
@@ -141,17 +142,21 @@ class Keypoints:
             raise InputError(
                 f"This is not JSON ({error}): paste what Keypoints.to_json wrote."
             ) from error
-        if not isinstance(document, dict) or document.get("format") != "comfyui_motion.keypoints":
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise InputError(
                 'This JSON holds no keypoints: it must be an object whose "format" is'
                 ' "comfyui_motion.keypoints".'
             )
-        if document.get("version") != JSON_VERSION:
+        if document.get("version") not in (JSON_VERSION, 2):
             raise InputError(
                 f"These keypoints are of version {document.get('version')}; this library reads"
-                f" version {JSON_VERSION}."
+                f" versions {JSON_VERSION} and 2."
             )
         try:
+            if document["version"] == 2:
+                from .posed import PosedKeypoints
+
+                return PosedKeypoints.from_parts(document)
             return Keypoints(
                 **{
                     n: torch.tensor(document[n], dtype=torch.float32)
@@ -159,6 +164,8 @@ class Keypoints:
                     if document.get(n) is not None
                 }
             )
+        except InputError:
+            raise
         except (TypeError, ValueError) as error:
             raise InputError(
                 "The keypoints in this JSON are not even lists of numbers, shaped"
@@ -176,3 +183,10 @@ def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:
         0, len(values) - 1
     )  # T window
     return torch.einsum("tw...,w->t...", values[index], weights)
+
+
+def json_numbers(values: Tensor, decimals: int) -> Any:
+    """Nested lists of numbers rounded to so many decimals, for documents that are to stay small."""
+    if values.ndim:
+        return [json_numbers(value, decimals) for value in values]
+    return round(float(values), decimals)

@@ -180,6 +180,17 @@ class MotionModel(nn.Module):
             " checkpoints do."
         )
 
+    def stitch(self, source: Keypoints, pose: Keypoints, stitching: str = "settled") -> Keypoints:
+        """The pose, met with the picture round the subject by a network where the family has one
+        (see `retarget`); else the pose as it is.
+        """
+        return pose
+
+    def settle(self) -> None:
+        """What the weights as published decide once and for all, before `optimise` rearranges
+        them.
+        """
+
     def swap(
         self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
     ) -> Tensor:
@@ -253,6 +264,17 @@ def corrected(own: Keypoints, given: Keypoints) -> Keypoints:
 
 
 @dataclass(frozen=True)
+class Files:
+    """How a checkpoint is published that is several files in one folder."""
+
+    which: Callable[
+        [Mapping[str, Tensor]], str | None
+    ]  # which of them these tensors are, by their names
+    names: tuple[str, ...]  # what each is called, without its ending
+    optional: Mapping[str, str]  # those that may be missing → what is then not done
+
+
+@dataclass(frozen=True)
 class Family:
     """What `registry` needs to know of a family.
 
@@ -272,3 +294,4 @@ class Family:
     assumed: tuple[
         str, ...
     ] = ()  # names of Parameters that no tensor tells, each a keyword of load()
+    files: Files | None = None  # where a checkpoint is several of them

@@ -21,14 +21,15 @@ from . import catalogue
 from .checkpoint import Checkpoint, read
 from .configuring import FORMAT, configure, parameters
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
+from .fileset import gather
 from .media.files import check_target
 from .model import Family, MotionModel
 from .speed.optimise import MODES, optimise
 from .weights import check_numbers, write_safetensors
-from .words import A_REPORT, listed, shown
+from .words import A_REPORT, listed, logger, shown
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
-FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow")
+FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow", "liveportrait")
 DEFAULT = "flow"
 EXACT = "exact"
 SPEEDS = (EXACT, *MODES)
@@ -56,6 +57,7 @@ class Inspection:
     weights: int
     dtype: str
     dropped: tuple[str, ...]  # left out: only training needs it
+    lacks: tuple[str, ...] = ()  # what is not done because a file is missing
 
     def __str__(self) -> str:
         values = dataclasses.asdict(self.parameters)
@@ -76,6 +78,7 @@ class Inspection:
         ]
         if self.dropped:
             lines.append("  left out, only training needs it: " + listed(self.dropped))
+        lines += [f"  {what}" for what in self.lacks]
         return shown("\n".join(lines), A_REPORT, lines=True)
 
 
@@ -87,6 +90,21 @@ def _short(value: Any) -> str:
         if isinstance(value, float)
         else str(value)
     )
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint's file, or all the files of one that is several: from any of them, or from
+    their folder. Raises CheckpointError.
+    """
+    sets = [kind.files for kind in map(family, FAMILIES) if kind.files]
+    if path.is_dir():
+        whole = next(filter(None, (gather(path, files) for files in sets)), None)
+        return whole or read(path)
+    checkpoint = read(path)
+    for files in sets:
+        if files.which(checkpoint.tensors):
+            return gather(path, files) or checkpoint
+    return checkpoint
 
 
 def recognise(checkpoint: Checkpoint) -> Family:
@@ -125,7 +143,7 @@ def build(name: str, **values: Any) -> MotionModel:
 
 def inspect(path: str | Path, **overrides: Any) -> Inspection:
     """What the file is, without building it. Raises CheckpointError."""
-    return _inspect(read(path), overrides)
+    return _inspect(open_checkpoint(Path(path)), overrides)
 
 
 def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection:
@@ -133,11 +151,11 @@ def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection
     spec, assumed = configure(checkpoint, kind, overrides)
     return Inspection(
         path=checkpoint.path,
-        bytes=checkpoint.path.stat().st_size,
+        bytes=sum(file.stat().st_size for file in checkpoint.files),
         family=kind.name,
         parameters=spec,
         assumed=assumed,
-        known_as=catalogue.preset(checkpoint.path, kind.name)[1],
+        known_as=catalogue.preset_of(checkpoint.files, kind.name)[1],
         tensors=len(checkpoint.tensors),
         weights=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
         dtype=", ".join(
@@ -150,6 +168,16 @@ def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection
             )
         ),
         dropped=checkpoint.dropped,
+        lacks=_lacks(checkpoint, kind),
+    )
+
+
+def _lacks(checkpoint: Checkpoint, kind: Family) -> tuple[str, ...]:
+    """What is not done because a file that may be missing is."""
+    there = {name.partition(".")[0] for name in checkpoint.tensors}
+    optional = kind.files.optional if kind.files else {}
+    return tuple(
+        f"{name} is missing: {what}" for name, what in optional.items() if name not in there
     )
 
 
@@ -184,13 +212,15 @@ def load(
     device = best_device() if device is None else torch.device(device)
     if path is None or str(path) == DEFAULT:
         return build(DEFAULT, **overrides)
-    checkpoint = read(resolve(path))
+    checkpoint = open_checkpoint(resolve(path))
     found = _inspect(checkpoint, overrides)
     model = _without_storage(found, checkpoint.path.name)
     tensors = _renamed(checkpoint, family(found.family))
     check_numbers(tensors, checkpoint.path.name)
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
+    for what in found.lacks:
+        logger().warning("%s: %s.", found.path.name, what)
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
     return model if speed == EXACT else optimise(model, speed)
 
@@ -304,7 +334,11 @@ def convert(
             f"{target} is the file to be converted; name another target, so that it is kept."
         )
     check_target(target)
-    checkpoint = read(origin)
+    checkpoint = open_checkpoint(origin)
+    if target.exists() and any(target.samefile(file) for file in checkpoint.members):
+        raise InputError(
+            f"{target} is one of the files to be converted; name another target, so that it is kept."
+        )
     found = _inspect(checkpoint, overrides)
     tensors = _renamed(checkpoint, family(found.family))
     check_numbers(tensors, origin.name)

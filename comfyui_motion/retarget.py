@@ -9,7 +9,8 @@ avd         a network's guess at the driver's pose in the source's shape (MRAA, 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +19,26 @@ from .errors import InputError
 from .keypoints import Keypoints
 
 MODES = ("absolute", "relative", "avd")
+STITCHING = ("settled", "published", "none")
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How far each part of a face's performance goes: 0 not at all, 1 as far as the driver."""
+
+    head: float = 1.0  # its turn and place
+    expression: float = 1.0  # of all but eyes and mouth
+    eyes: float = 1.0
+    mouth: float = 1.0
+
+    @staticmethod
+    def all(strength: float) -> Strengths:
+        return Strengths(strength, strength, strength, strength)
+
+    @property
+    def least(self) -> float:
+        """Of what moves only where everything does."""
+        return min(self.head, self.expression, self.eyes, self.mouth)
 
 
 def retarget(
@@ -26,8 +47,9 @@ def retarget(
     source: Keypoints,
     mode: str = "relative",
     adapt_scale: bool = True,
-    strength: float | Tensor = 1.0,
+    strength: float | Tensor | Strengths = 1.0,
     model: Any = None,
+    stitching: str = "settled",
 ) -> Keypoints:
     """The pose the source takes for each driving frame.
 
@@ -37,15 +59,20 @@ def retarget(
     adapt_scale  relative motion grows by sqrt(hull(source) / hull(reference)), hull being the area
                  of the points' convex hull
     strength     1 moves as far as the driver does, 0 not at all; one number, or K of them, one per
-                 point
-    model        what mode "avd" asks
+                 point; for keypoints that know a face's parts also Strengths
+    model        what mode "avd" asks, and what stitches a pose to the picture round it where it can
+    stitching    "settled": so that the source at rest stays as it is; "published": as the network
+                 says, which moves the source a little at rest too; "none"
 
-    Values that are no Keypoints (a family driven by frames) come back as they are. Raises
+    Keypoints that know how a face is made (`retargeted`) are asked themselves: they need no
+    adapt_scale. Values that are no Keypoints (a family driven by frames) come back as they are. Raises
     InputError.
     """
     if mode not in MODES:
         raise InputError(f"mode must be {', '.join(MODES)}, and is {mode!r}.")
     check_strength(strength)
+    if stitching not in STITCHING:
+        raise InputError(f"stitching must be {', '.join(STITCHING)}, and is {stitching!r}.")
     if not isinstance(driving, Keypoints):
         return driving
     if driving.count != source.count:
@@ -53,6 +80,11 @@ def retarget(
             f"The driver has {driving.count} points and the source {source.count}; both must come"
             " from the same model."
         )
+    if isinstance(driving, Retargeting) and mode != "avd":
+        pose = driving.retargeted(reference, source, mode, strength)
+        return pose if model is None else model.stitch(source, pose, stitching)
+    if isinstance(strength, Strengths):
+        strength = _of_all(strength)
     if mode == "avd":
         if model is None:
             raise InputError("Mode avd is a network's: connect the model that has one.")
@@ -71,8 +103,45 @@ def retarget(
     )
 
 
-def check_strength(strength: float | Tensor) -> None:
+@runtime_checkable
+class Retargeting(Protocol):
+    """Keypoints that carry a performance over themselves."""
+
+    def retargeted(
+        self,
+        reference: Keypoints | None,
+        source: Keypoints,
+        mode: str,
+        strength: float | Tensor | Strengths,
+    ) -> Keypoints:
+        """See `retarget`; mode is "absolute" or "relative"."""
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """Keypoints that know which pose to measure motion from."""
+
+    def unlike(self, source: Keypoints) -> Tensor:
+        """How far each picture is from a good rest for that source. B"""
+        ...
+
+
+def _of_all(strength: Strengths) -> float:
+    """Of points that do not say which part of a face they are. Raises InputError."""
+    told = set(dataclasses.astuple(strength))
+    if len(told) > 1:
+        raise InputError(
+            "These keypoints do not say what is head, eyes or mouth, so that each cannot have a"
+            " strength of its own; give one strength for all."
+        )
+    return told.pop()
+
+
+def check_strength(strength: float | Tensor | Strengths) -> None:
     """Raises InputError unless it is a number, or numbers."""
+    if isinstance(strength, Strengths):
+        strength = torch.tensor(dataclasses.astuple(strength))
     if not bool(torch.as_tensor(strength).isfinite().all()):
         raise InputError(
             "strength must be a number, such as 1 for as far as the driver moves, and is"
@@ -145,5 +214,7 @@ def best_reference(driving: Keypoints, source: Keypoints) -> int:
     """The driving frame whose keypoints lie most as the source's do, place and size aside: the rest
     to measure relative motion from.
     """
+    if isinstance(driving, Comparing):
+        return int(driving.unlike(source).argmin())
     distance = (normalised(driving) - normalised(source)).square().sum(-1).mean(-1)
     return int(distance.argmin())

@@ -77,6 +77,26 @@ def golden() -> Callable[..., Golden]:
 
 
 @dataclass(frozen=True)
+class GoldenSet:
+    """A recorded case of a checkpoint that is several files: their folder, and what is recorded."""
+
+    folder: Path
+    io: dict[str, Tensor]
+
+
+@pytest.fixture(scope="session")
+def golden_sets(tmp_path_factory) -> list[GoldenSet]:
+    """The recorded cases of LivePortrait: this clone's, and those of a fuller set elsewhere."""
+    found = []
+    for source in [f for root in golden_folders() for f in sorted(root.glob("liveportrait*"))]:
+        folder = tmp_path_factory.mktemp(source.name)
+        for packed in source.glob("*.pth.xz"):
+            (folder / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
+        found.append(GoldenSet(folder, load_file(source / "io.safetensors")))
+    return found
+
+
+@dataclass(frozen=True)
 class Layout:
     """A published checkpoint without its weights."""
 
@@ -92,9 +112,12 @@ class Layout:
 
 def read_layout(path: Path) -> Layout:
     content = json.loads(path.read_text())
+    several = content.get(
+        "files"
+    )  # of a checkpoint that is several files, in place of one's networks
     networks = {
         key: value
-        for key, value in content["tensors"].items()
+        for key, value in (several or content["tensors"]).items()
         if not key.startswith(("optimizer", "discriminator", "epoch"))
     }
     shapes = {

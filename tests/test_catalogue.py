@@ -39,7 +39,8 @@ def test_all_published_checkpoints_are_known():
         family: sum(entry.family == family for entry in ENTRIES)
         for family in sorted({entry.family for entry in ENTRIES})
     }
-    published = {"copart": 5, "fomm": 8, "monkeynet": 8, "mraa": 5, "tpsmm": 4, "x2face": 1}
+    published = {"copart": 5, "fomm": 8, "liveportrait": 2, "monkeynet": 8}
+    published |= {"mraa": 5, "tpsmm": 4, "x2face": 1}
     assert {family: count[family] for family in published} == published
 
 
@@ -62,6 +63,7 @@ def test_an_entry_is_well_formed_and_has_its_card(entry):
         entry.suits,
         str(entry.bytes or ""),
         entry.sha256 or "SHA-256: not known here",
+        *(fact for m in entry.members for fact in (m.file, str(m.bytes or ""), m.sha256 or "")),
     ):
         assert fact in section
     assert (
@@ -76,7 +78,10 @@ def test_what_an_entry_assumes_its_family_takes(entry):
     registry.parameters(family, **entry.assumed)
 
 
-def test_hashes_are_claimed_for_mraa_alone():
+def test_hashes_are_claimed_for_mraa_and_liveportrait_alone():
+    members = [member for entry in ENTRIES for member in entry.members]
+    assert {entry.family for entry in ENTRIES if entry.members} == {"liveportrait"}
+    assert len({member.sha256 for member in members}) == len(members) == 13
     assert {entry.family for entry in ENTRIES if entry.sha256} == {"mraa"}
     assert len({entry.sha256 for entry in ENTRIES if entry.sha256}) == 5
 
@@ -143,6 +148,18 @@ def test_a_known_name_finds_its_file_wherever_it_lies(models):
     for name in ("fomm-vox-256", "vox-cpk.pth.tar", "faces/Vox-cpk.pth.tar", "vox-cpk.safetensors"):
         assert catalogue.find(name) == path
     assert catalogue.installed() == {catalogue.by_name("fomm-vox-256"): path}
+
+
+def test_a_set_of_files_is_installed_when_it_is_whole(models):
+    (entry,) = (entry for entry in ENTRIES if entry.name == "liveportrait-human")
+    folder = models / "liveportrait"
+    folder.mkdir()
+    for member in {member.file.partition(".")[0] for member in entry.members}:
+        assert entry not in catalogue.installed()
+        (folder / f"{member}.safetensors").write_bytes(b"weights")
+    assert catalogue.installed()[entry].parent == folder
+    folder.rename(models / "liveportrait_animals")
+    assert [found.name for found in catalogue.installed()] == ["liveportrait-animals"]
 
 
 def test_a_file_of_another_size_than_published_is_not_called_installed(models):

@@ -1,0 +1,183 @@
+"""The five networks as one model.
+
+The source is a volume that is moved in space: its field holds the deformation of the volume, for
+the network to paint from, and its projection, for everything else.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...field import MotionField
+from ...keypoints import Keypoints
+from ...model import MotionModel, Portrait
+from ...posed import PosedKeypoints
+from ...words import logger
+from .appearance import Appearance
+from .motion import Motion
+from .paint import Paint
+from .parameters import Parameters
+from .stitch import Stitching
+from .warp import Warp, read
+
+
+@dataclass(frozen=True, eq=False)
+class VolumePortrait(Portrait):
+    compressed: Tensor | None = None  # B c D h w: what of the volume its motion is judged by
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeField(MotionField):
+    """A motion of the source's volume, and what it does to the picture: its `grid`."""
+
+    volume: Tensor | None = None  # B D h w 3, (x, y, z): where in the volume each voxel is read
+
+    def of_source(self) -> MotionField:
+        return MotionField(self.grid, self.occlusion, self.contributions)
+
+
+class LivePortrait(MotionModel):
+    """Guo et al., "LivePortrait: Efficient Portrait Animation with Stitching and Retargeting
+    Control", arXiv 2407.03168, 2024.
+    """
+
+    family = "liveportrait"
+    at_once = 1
+    finding = ("motion_extractor", "stitching_retargeting_module")
+    painting = ("spade_generator",)
+    spec: Parameters
+
+    def __init__(self, spec: Parameters) -> None:
+        super().__init__(spec)
+        self.appearance_feature_extractor = Appearance(spec)
+        self.motion_extractor = Motion(spec)
+        self.warping_module = Warp(spec)
+        self.spade_generator = Paint(spec)
+        self.stitching_retargeting_module = Stitching(spec)
+
+    @property
+    def multiple(self) -> int:
+        return 4 * 2 ** len(self.spec.encoder)
+
+    @property
+    def smallest(self) -> int:
+        """What is left of a smaller picture is nothing for the motion network to look at."""
+        return max(self.multiple, 4 * 2 ** (len(self.spec.stages) - 1))
+
+    def detect(self, frames: Tensor, reference: Tensor | None = None) -> PosedKeypoints:
+        return self.motion_extractor(self.accept(frames, dtype=torch.float32))
+
+    def encode(self, source: Tensor) -> VolumePortrait:
+        keypoints = self.motion_extractor(self.accept(source, "source", torch.float32))
+        picture = self.accept(source, "source")
+        volume = self.appearance_feature_extractor(picture)
+        compressed = self.warping_module.dense_motion_network.compressed(volume)
+        return VolumePortrait(picture, keypoints, self.kept([volume]), compressed)
+
+    def stitch(self, source: Keypoints, pose: Keypoints, stitching: str = "settled") -> Keypoints:
+        """LivePortrait, section 3.3. At rest the published network moves the points a little; what
+        it says there is taken off, unless `stitching` is "published".
+        """
+        network = self.stitching_retargeting_module
+        if stitching == "none" or self.spec.animals or network.retarget_shoulder is None:
+            return pose
+        at, x = source.to(self.device).x, pose.to(self.device).x
+        shift = network.shift(at, x)
+        if stitching == "settled":
+            shift = shift - network.shift(at, at)
+        return pose.shifted(shift.to(pose.position.device))
+
+    def eye_change(self, source: Keypoints, ratios: Tensor) -> Tensor:
+        """What opens the source's eyes so far: added to its points. -> B K 3
+
+        ratios  B 3: the left and right eye of the source, and what both are to have, each the
+                distance between the lids over that between the corners
+
+        Raises InputError where the files lack that network.
+        """
+        return self._change("retarget_eye", source, ratios)
+
+    def lip_change(self, source: Keypoints, ratios: Tensor) -> Tensor:
+        """The same of its lips. B 2: the distance between the lips over that between the corners,
+        of the source and as it is to be.
+        """
+        return self._change("retarget_mouth", source, ratios)
+
+    def _change(self, name: str, source: Keypoints, ratios: Tensor) -> Tensor:
+        network = getattr(self.stitching_retargeting_module, name)
+        if network is None:
+            raise InputError(
+                "Eyes and lips are retargeted by stitching_retargeting_module, and this model was"
+                " loaded without it; put that file beside the others."
+            )
+        at = source.to(self.device).x
+        ratios = ratios.to(at)
+        return network(at.expand(len(ratios), -1, -1), ratios).unflatten(1, (-1, 3))
+
+    def repose(self, portrait: Portrait, keypoints: Keypoints) -> Portrait:
+        if not isinstance(keypoints, PosedKeypoints) or keypoints.count != self.spec.keypoints:
+            raise InputError(
+                f"A {self.family} portrait takes {self.spec.keypoints} keypoints with canonical,"
+                " expression, rotation, scale and translation, such as detect gives, and these"
+                f" are {keypoints.count} {type(keypoints).__name__}."
+            )
+        return replace(portrait, keypoints=keypoints.to(self.device))
+
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> VolumeField:
+        assert isinstance(portrait, VolumePortrait) and portrait.compressed is not None
+        if not isinstance(pose, PosedKeypoints):
+            raise InputError(
+                f"A {self.family} model is posed by points in space, such as its detect and"
+                f" retarget give, and these are plain {type(pose).__name__}."
+            )
+        source, driving = portrait.keypoints.x, pose.to(self.device).x
+        warp = self.warping_module
+        deformation, occlusion, share = finite(
+            warp.dense_motion_network, portrait.compressed, driving, source
+        )
+        weight = warp.heard(read(portrait.features[-1], deformation))[:, None]  # B 1 D h w
+        return VolumeField(
+            grid=(deformation[..., :2] * weight[:, 0, ..., None]).sum(1),
+            occlusion=() if occlusion is None else (occlusion,),
+            contributions=(share * weight).sum(2),
+            volume=deformation,
+        )
+
+    def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
+        if not isinstance(field, VolumeField) or field.volume is None:
+            raise InputError(
+                f"A {self.family} model paints from fields of its own, which move a volume; this"
+                " one moves a picture: warp the picture by it instead."
+            )
+        field = field.to(self.device)
+        occlusion = field.occlusion[-1] if field.occlusion else None
+        features = finite(self.warping_module, portrait.features[-1], field.volume, occlusion)
+        return finite(self.spade_generator, features)
+
+    def settle(self) -> None:
+        self.warping_module.settle()
+
+
+def finite(network: nn.Module, *inputs: Tensor | None) -> Any:
+    """What the network makes of its inputs; in float32 where half precision gives no numbers."""
+    made = network(*inputs)
+    if is_finite(made) or all(p.dtype == torch.float32 for p in network.parameters()):
+        return made
+    logger().warning(
+        "Half precision did not hold the numbers of a frame: it was computed again in float32."
+    )
+    wide = copy.deepcopy(network).float()
+    return wide(*(None if value is None else value.float() for value in inputs))
+
+
+def is_finite(made: Any) -> bool:
+    tensors = [made] if isinstance(made, Tensor) else [t for t in made if t is not None]
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)

@@ -1,0 +1,317 @@
+"""LivePortrait computes what the published networks compute, from any of its files."""
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import comfyui_motion as motion
+from comfyui_motion import registry
+from comfyui_motion.field import identity_grid
+from comfyui_motion.networks import liveportrait
+from comfyui_motion.networks.liveportrait.files import MARKS, MEMBERS
+from comfyui_motion.retarget import Strengths
+
+KIND = liveportrait.FAMILY
+SMALL = {
+    "appearance": (4, 6, 8),
+    "volume": 4,
+    "depth": 3,
+    "residuals": 1,
+    "stages": (1, 1, 2, 1),
+    "widths": (4, 6, 8, 10),
+    "compressed": 2,
+    "encoder": (6, 8),
+    "decoder": (6, 4),
+    "warped": 8,
+    "middle": 12,
+    "middles": 2,
+    "painted": (8, 4),
+    "hidden": 6,
+    "stitching": (6, 5),
+    "lips": (5,),
+    "eyes": (5, 4, 3),
+    "size": 64,
+}
+
+
+def close(found, recorded, tolerance):
+    assert found.shape == recorded.shape
+    assert_close(found, recorded, atol=tolerance, rtol=0)
+
+
+def recorded_frames(case, name):
+    """Which driving frames a case has the pictures of: all, or the second alone."""
+    return slice(None) if len(case.io[name]) == len(case.io["driving"]) else slice(1, 2)
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    return motion.build("liveportrait", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def cases(golden_sets):
+    return [
+        (motion.load(case.folder, device="cpu", size=case.io["source"].shape[-1]), case)
+        for case in golden_sets
+    ]
+
+
+@torch.no_grad()
+def test_every_recorded_number_of_the_motion_network_is_met(cases):
+    for model, case in cases:
+        for name, points in (
+            ("source", model.encode(case.io["source"]).keypoints),
+            ("driving", model.detect(case.io["driving"])),
+        ):
+            recorded = {k.partition(".")[2]: v for k, v in case.io.items() if k.startswith(name)}
+            close(points.canonical, recorded["kp"], 1e-5)
+            close(points.expression, recorded["exp"], 1e-5)
+            close(points.translation, recorded["t"], 1e-5)
+            close(points.scale, recorded["scale"][:, 0], 1e-5)
+            close(points.turn, recorded["rotation"], 1e-5)
+            for i, angle in enumerate(("pitch", "yaw", "roll")):
+                close(points.rotation[:, i], recorded[f"{angle}_degrees"], 1e-4)
+
+
+@torch.no_grad()
+def test_the_driver_in_its_own_pose_is_warped_and_painted_as_recorded(cases):
+    for model, case in cases:
+        portrait, points = model.encode(case.io["source"]), model.detect(case.io["driving"])
+        close(portrait.features[-1], case.io["feature"], 1e-5)
+        close(portrait.keypoints.x, case.io["x_source"], 1e-5)
+        close(points.x, case.io["own.x_driving"], 1e-5)
+        field = model.motion(portrait, points)
+        close(field.volume, case.io["own.deformation"], 1e-5)
+        if "own.occlusion" in case.io:
+            close(field.occlusion[-1], case.io["own.occlusion"], 5e-5)
+        warped = model.warping_module(portrait.features[-1], field.volume, *field.occlusion)
+        close(warped[recorded_frames(case, "own.warped")], case.io["own.warped"], 5e-5)
+        shown = field[recorded_frames(case, "own.prediction")]
+        close(model.generate(portrait, shown), case.io["own.prediction"], 2e-4)
+
+
+@torch.no_grad()
+def test_every_recorded_pose_is_met(cases):
+    for model, case in cases:
+        source, points = model.encode(case.io["source"]).keypoints, model.detect(case.io["driving"])
+        rest = points[:1]
+
+        def posed(points=points, rest=rest, source=source, **options):
+            return motion.retarget(points, rest, source, **options).x
+
+        close(posed(), case.io["relative.x_driving"], 1e-5)
+        close(posed(), case.io["relative_friendly.x_driving"], 1e-5)
+        close(posed(mode="absolute"), case.io["absolute.x_driving"], 1e-5)
+        head, face = Strengths(1, 0, 0, 0), Strengths(0, 1, 1, 1)
+        close(posed(strength=head), case.io["relative_pose.x_driving"], 1e-5)
+        close(posed(strength=face), case.io["relative_expression.x_driving"], 1e-5)
+        stitched = posed(model=model, stitching="published")
+        close(stitched, case.io["relative_stitched.x_driving"], 1e-5)
+
+
+@torch.no_grad()
+def test_a_stitched_pose_is_painted_as_recorded(cases):
+    for model, case in cases:
+        portrait, points = model.encode(case.io["source"]), model.detect(case.io["driving"])
+        pose = motion.retarget(
+            points, points[:1], portrait.keypoints, model=model, stitching="published"
+        )[recorded_frames(case, "relative_stitched.prediction")]
+        made = model.generate(portrait, model.motion(portrait, pose))
+        close(made, case.io["relative_stitched.prediction"], 2e-4)
+
+
+@torch.no_grad()
+def test_eyes_and_lips_are_retargeted_as_recorded(cases):
+    for model, case in cases:
+        source, io = model.encode(case.io["source"]).keypoints, case.io
+        close(model.eye_change(source, io["eye_ratio"]), io["eye_delta"], 1e-5)
+        close(model.lip_change(source, io["lip_ratio"]), io["lip_delta"], 1e-5)
+
+
+@torch.no_grad()
+def test_the_source_in_its_own_pose_does_not_move(small):
+    portrait = small.encode(torch.rand(1, 3, 64, 64))
+    field = small.motion(portrait, portrait.keypoints)
+    close(field.grid[0], identity_grid(*field.size), 1e-5)
+    close(field.contributions.sum(1), torch.ones(1, *field.size), 1e-5)
+
+
+@torch.no_grad()
+def test_a_settled_pose_at_rest_is_the_source_and_a_published_one_is_not(small):
+    source = small.encode(torch.rand(1, 3, 64, 64)).keypoints
+    assert_close(small.stitch(source, source).x, source.x, rtol=0, atol=1e-7)
+    assert (small.stitch(source, source, "published").x - source.x).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_frames_are_the_same_in_batches_of_any_size(small):
+    source, frames = torch.rand(1, 3, 64, 64), torch.rand(8, 3, 64, 64)
+    portrait = small.encode(source)
+
+    def made(frames):
+        return small.generate(portrait, small.motion(portrait, small.detect(frames)))
+
+    assert_close(made(frames), torch.cat([made(f) for f in frames.split(1)]), atol=2e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_other_sizes_of_pictures_work_and_wrong_ones_are_refused(small):
+    portrait = small.encode(torch.rand(1, 3, 96, 64))
+    assert small.generate(portrait, small.motion(portrait, portrait.keypoints)).shape[2:] == (
+        192,
+        128,
+    )
+    with pytest.raises(motion.InputError, match="multiples of 16"):
+        small.encode(torch.rand(1, 3, 100, 64))
+
+
+def test_the_published_layout_is_configured_as_published_and_loads_strictly(layouts):
+    (layout,) = [layout for layout in layouts if layout.family == "liveportrait"]
+    spec = registry.parameters(KIND, **KIND.configure(layout.tensors()))
+    assert spec == KIND.published
+    with torch.device("meta"):
+        model = KIND.model(spec)
+    registry.fill(model, KIND.rename(layout.tensors()), layout.name)
+    counts = {
+        name: round(sum(p.numel() for p in getattr(model, name).parameters()) / 1e6, 3)
+        for name in MEMBERS
+    }
+    # the published count of G has the vectors of its spectra beside the weights; here they are gone
+    assert counts == dict(zip(MEMBERS, (0.836, 28.119, 45.530, 55.365, 0.227), strict=True))
+
+
+# Files
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(golden_sets, tmp_path):
+    return shutil.copytree(golden_sets[0].folder, tmp_path / "models" / "set")
+
+
+def same(model, other):
+    return all(
+        torch.equal(tensor, other.state_dict()[name]) for name, tensor in model.state_dict().items()
+    )
+
+
+def test_any_file_of_the_set_is_the_set_and_so_is_the_packed_one(folder, tmp_path):
+    model = motion.load(folder)
+    assert model.family == "liveportrait" and set(MARKS) == {path.stem for path in folder.iterdir()}
+    names = set(registry.open_checkpoint(folder).tensors)
+    assert all(set(registry.open_checkpoint(path).tensors) == names for path in folder.iterdir())
+    assert same(model, motion.load(folder / "stitching_retargeting_module.pth"))
+    packed = tmp_path / "packed.safetensors"
+    assert motion.convert(folder / "warping_module.pth", packed).family == "liveportrait"
+    assert same(model, motion.load(packed))
+
+
+def test_files_are_known_by_content_not_by_name(folder):
+    model = motion.load(folder)
+    one, other = folder / "warping_module.pth", folder / "spade_generator.pth"
+    one.rename(folder / "swap"), other.rename(one), (folder / "swap").rename(other)
+    assert same(model, motion.load(folder))
+    for path in list(folder.iterdir()):
+        path.rename(folder / f"my-{path.stem[:3]}.pth")
+    assert same(model, motion.load(folder))
+
+
+def test_safetensors_copies_of_the_files_are_the_same_set(folder):
+    from safetensors.torch import save_file
+
+    model = motion.load(folder)
+    for path in list(folder.iterdir()):
+        content = torch.load(path, weights_only=True)
+        if path.stem == MEMBERS[-1]:
+            content = {
+                f"{network}_module.{name.removeprefix('module.')}": tensor
+                for network, tensors in content.items()
+                for name, tensor in tensors.items()
+            }
+        save_file({k: v.contiguous() for k, v in content.items()}, path.with_suffix(".safetensors"))
+        path.unlink()
+    assert same(model, motion.load(folder / "motion_extractor.safetensors"))
+
+
+def test_without_stitching_it_runs_and_says_so(folder, caplog):
+    (folder / "stitching_retargeting_module.pth").unlink()
+    model = motion.load(folder)
+    assert "stitching_retargeting_module is missing" in caplog.text
+    assert "stitching_retargeting_module is missing" in str(model.inspection)
+    points = model.detect(torch.rand(2, 3, 64, 64))
+    assert_close(motion.retarget(points, points[:1], points[:1], model=model).x[:1], points.x[:1])
+    with pytest.raises(motion.InputError, match="stitching_retargeting_module"):
+        model.eye_change(points[:1], torch.rand(1, 3))
+
+
+def test_what_is_missing_or_damaged_is_named(folder):
+    path = folder / "warping_module.pth"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    for named in (folder, path, folder / "motion_extractor.pth"):
+        with pytest.raises(motion.CheckpointError, match=r"warping_module.pth was cut short"):
+            motion.load(named)
+    path.unlink()
+    with pytest.raises(motion.CheckpointError, match="set lacks warping_module of the 5 files"):
+        motion.load(folder)
+
+
+def test_a_pickled_module_beside_the_files_is_not_opened(folder):
+    torch.save(torch.nn.Linear(2, 2), folder / "landmark_model.pth")
+    motion.load(folder)
+    with pytest.raises(motion.UnsafeCheckpoint, match="landmark_model.pth"):
+        motion.load(folder / "landmark_model.pth")
+
+
+def test_animals_are_told_by_their_folder_and_by_content(folder, monkeypatch):
+    from comfyui_motion import catalogue
+
+    assert not motion.load(folder).spec.animals
+    other = shutil.copytree(folder, folder.parent / "liveportrait_animals" / "base_models")
+    assert motion.load(other).spec.animals
+    human, animals = (e for e in catalogue.entries() if e.family == "liveportrait")
+    digests = {path.name: catalogue.sha256(path) for path in folder.iterdir()}
+
+    def knowing(entry, *names):
+        members = tuple(catalogue.Member(n, None, digests[n]) for n in names)
+        return dataclasses.replace(entry, members=members)
+
+    monkeypatch.setattr(
+        catalogue, "entries", lambda: (human, knowing(animals, "motion_extractor.pth"))
+    )
+    assert motion.load(folder).spec.animals
+    monkeypatch.setattr(
+        catalogue,
+        "entries",
+        lambda: (
+            knowing(human, "warping_module.pth"),
+            knowing(animals, "motion_extractor.pth"),
+        ),
+    )
+    with pytest.raises(motion.CheckpointError, match="Files of two sets lie together"):
+        motion.load(folder)
+
+
+def test_numbers_of_points_that_are_not_21_run_and_know_no_regions():
+    model = motion.build("liveportrait", **{**SMALL, "keypoints": 15})
+    points = model.detect(torch.rand(2, 3, 64, 64))
+    assert motion.retarget(points, points[:1], points[:1], model=model).count == 15
+    with pytest.raises(motion.InputError, match="21 points"):
+        motion.retarget(points, points[:1], points[:1], strength=Strengths(eyes=0))
+
+
+def test_frames_that_half_precision_loses_are_computed_again(small, caplog):
+    import copy
+
+    model = copy.deepcopy(small).to(torch.bfloat16)
+    with torch.no_grad():
+        model.spade_generator.fc.bias.fill_(float("inf"))
+        portrait = model.encode(torch.rand(1, 3, 64, 64))
+        assert portrait.keypoints.position.dtype == torch.float32
+        model.generate(portrait, model.motion(portrait, portrait.keypoints))
+    assert "computed again in float32" in caplog.text
