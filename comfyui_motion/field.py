@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -132,6 +132,12 @@ def _gather(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     return read.view(*grid.shape[:3], -1).permute(0, 3, 1, 2)
 
 
+class Canvas(Protocol):
+    """What lies on a part of a picture and knows how motion found there moves the whole."""
+
+    def field(self, field: MotionField) -> MotionField: ...
+
+
 @dataclass(frozen=True, eq=False)
 class MotionField:
     """A backward map for each of B frames, with what it leaves hidden."""
@@ -145,6 +151,9 @@ class MotionField:
         None
     )
     align_corners: bool = True
+    # what brings the field over the whole picture, where it covers a canvas laid on a part of it
+    # (framing.canvas.Fit); None: it covers the whole picture
+    covers: Canvas | None = None
 
     def __post_init__(self) -> None:
         check_shape("grid", self.grid, "B H W 2")
@@ -231,8 +240,15 @@ class MotionField:
         return replace(self, align_corners=True)
 
     def of_source(self) -> MotionField:
-        """The field that reads the source itself: this one, but in a family whose fields read what
-        it made of the source.
+        """The field that reads the whole source itself: this one, but where it covers a canvas on a
+        part of it, or comes from a family whose fields read what it made of the source.
+        """
+        field = self.of_canvas()
+        return field if self.covers is None else self.covers.field(replace(field, covers=None))
+
+    def of_canvas(self) -> MotionField:
+        """The field that reads the picture the model was given: this one, but in a family whose
+        fields read what it made of that picture.
         """
         return self
 

@@ -13,6 +13,7 @@ from typing import Any
 STEPS = (
     "load",
     "animate",
+    "encode",
     "keypoints",
     "motion",
     "generate",

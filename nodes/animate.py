@@ -6,33 +6,10 @@ from torch import Tensor
 
 from ..comfyui_motion import Keypoints, MotionField, Options
 from ..comfyui_motion.animate import perform
-from ..comfyui_motion.framing.canvas import MODES as FITS
 from ..comfyui_motion.memory import frames_at_once
-from ..comfyui_motion.retarget import MODES
-from . import host, sockets
+from . import host, sockets, widgets
 from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
 from .host import io
-
-SIZES = ["source", "model"]
-SIZE = (
-    "source: the picture's own pixels moved, at its own size, the network's only where something"
-    " hidden comes to light. model: the network's own pictures."
-)
-EVEN = (
-    "A picture with an odd width or height loses its last column or row, for video can only be"
-    " saved in even sizes."
-)
-
-SUBJECT = (
-    "Where in the {} what moves is: the box round what the mask marks (painted in the Mask Editor,"
-    " or from any segmenter). Boxes framed alike, such as both round the head, make a small or"
-    " off-centre subject follow. An empty mask means everywhere."
-)
-FINDER = (
-    "A model whose keypoints find the subject in picture and clip, such as puppets, so that eyes"
-    " move eyes and the mouth the mouth, and the rest stays. It also finds the best reference"
-    " frame. Masks win over it."
-)
 
 
 class Animate(io.ComfyNode):
@@ -68,77 +45,17 @@ class Animate(io.ComfyNode):
                         "The clip whose motion is carried over: its frames in order, of any size."
                     ),
                 ),
-                io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default="relative",
-                    tooltip=(
-                        "relative: the source moves as the driver has moved since the reference"
-                        " frame, its own pose kept. absolute: the source takes the driver's pose,"
-                        " for a driver who is the source or stands just like it. avd: a network's"
-                        " guess, in checkpoints that have one."
-                    ),
-                ),
-                io.Boolean.Input(
-                    "adapt_scale",
-                    default=True,
-                    tooltip=(
-                        "Relative motion grows or shrinks with the size of the subject in the"
-                        " source."
-                    ),
-                ),
-                io.Int.Input(
-                    "reference_frame",
-                    default=0,
-                    min=-1,
-                    max=1_000_000,
-                    tooltip=(
-                        "The driving frame that relative motion is measured from: where the driver"
-                        " is posed most like the source. -1 finds it."
-                    ),
-                ),
-                io.Combo.Input("size", options=SIZES, default="source", tooltip=SIZE),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    optional=True,
-                    tooltip="1 moves as far as the driver does, 0 not at all.",
-                ),
-                host.advanced(
-                    io.Combo.Input(
-                        "fit",
-                        options=list(FITS),
-                        default="stretch",
-                        optional=True,
-                        tooltip=(
-                            "How pictures come to a network's square: stretched, whole with"
-                            " repeated edges (letterbox), or its middle (crop)."
-                        ),
-                    )
-                ),
-                host.advanced(
-                    io.Boolean.Input("even_size", default=True, optional=True, tooltip=EVEN)
-                ),
-                host.advanced(
-                    io.Int.Input(
-                        "batch_size",
-                        default=0,
-                        min=0,
-                        max=512,
-                        optional=True,
-                        tooltip="Frames at a time; 0: by the device. Halved when memory runs out.",
-                    )
-                ),
-                io.Mask.Input("subject", optional=True, tooltip=SUBJECT.format("picture")),
-                io.Mask.Input(
-                    "driving_subject",
-                    optional=True,
-                    tooltip=SUBJECT.format("clip, the same place in all its frames"),
-                ),
-                sockets.Model.Input("finder", optional=True, tooltip=FINDER),
+                widgets.mode(),
+                widgets.adapt_scale(),
+                widgets.reference_frame(),
+                widgets.size(),
+                widgets.strength(optional=True),
+                widgets.fit(),
+                widgets.even_size(),
+                widgets.batch_size(),
+                widgets.subject(),
+                widgets.subject("driving_subject", "clip (the same place in all its frames)"),
+                widgets.finder(),
             ],
             outputs=[
                 io.Image.Output(
@@ -200,7 +117,7 @@ class Animate(io.ComfyNode):
         )
         with host.told(cls.hidden.unique_id):
             network = model.ready(options.batch_size or 1)
-            steps = perform(network, source, driving, options)
+            steps = perform(network, source, host.Watched(driving), options)
             return io.NodeOutput(*_gathered(steps, len(driving), even_size))
 
 

@@ -7,9 +7,10 @@ from torch import Tensor
 from ..comfyui_motion import MotionField
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
-from . import host, sockets
-from .animate import EVEN, SIZE, SIZES
-from .convert import Gathered, evened, one_of, to_images, to_mask, to_pictures
+from ..comfyui_motion.options import SIZES
+from . import host, sockets, widgets
+from .convert import Gathered, evened, one_of, to_images, to_mask
+from .encode import framed
 from .host import io
 
 
@@ -27,10 +28,9 @@ class Generate(io.ComfyNode):
                     "source_image", tooltip="The still picture the field was estimated for."
                 ),
                 sockets.Field.Input("field", tooltip="From Estimate Motion, one per frame."),
-                io.Combo.Input("size", options=SIZES, default="source", tooltip=SIZE),
-                host.advanced(
-                    io.Boolean.Input("even_size", default=True, optional=True, tooltip=EVEN)
-                ),
+                widgets.size(),
+                widgets.even_size(),
+                widgets.portrait(),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, one per field."),
@@ -52,13 +52,14 @@ class Generate(io.ComfyNode):
         field: MotionField,
         size: str,
         even_size: bool = True,
+        portrait: FramedPortrait | None = None,
     ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
         one_of(SIZES, size, "size")
-        portrait = FramedPortrait.of(network, to_pictures(source_image, "source_image"))
+        source = framed(network, source_image, portrait)
         work = host.batches(
-            lambda part: portrait.render(field[part].to(network.device), size),
+            lambda part: source.render(source.from_wire(field[part].to(network.device)), size),
             len(field),
             at_once,
             lambda made: made[0][0],

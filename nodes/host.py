@@ -166,6 +166,20 @@ def _thumbnail(picture: Tensor) -> Any:
     )
 
 
+class Watched:
+    """A clip's frames one by one, until the user cancels: for work that looks through all of them
+    before its first result.
+    """
+
+    def __init__(self, frames: Tensor) -> None:
+        self.frames, self.len_hint = frames, len(frames)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for frame in self.frames.split(1):
+            mm.throw_exception_if_processing_interrupted()
+            yield frame
+
+
 def batches(
     work: Callable[[slice], T], total: int, size: int, show: Callable[[T], Tensor] | None = None
 ) -> Iterator[T]:

@@ -12,11 +12,11 @@ from ..comfyui_motion import (
     best_reference,
     retarget,
 )
-from ..comfyui_motion.framing.portrait import fitted
+from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
-from ..comfyui_motion.retarget import MODES
-from . import host, sockets
+from . import host, sockets, widgets
 from .convert import to_pictures
+from .encode import framed
 from .host import io
 
 CATEGORY = "motion/keypoints"
@@ -63,6 +63,15 @@ class ExtractKeypoints(io.ComfyNode):
                         " Other models do without."
                     ),
                 ),
+                sockets.Portrait.Input(
+                    "portrait",
+                    optional=True,
+                    tooltip=(
+                        "From Encode Source, for the driving clip alone: its frames are looked at in"
+                        " the box that belongs to the portrait's, and what follows points starts in"
+                        " the portrait's reference frame."
+                    ),
+                ),
             ],
             outputs=[
                 sockets.Keypoints.Output(
@@ -73,24 +82,30 @@ class ExtractKeypoints(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: host.HostedModel, images: Tensor, reference_image: Tensor | None = None
+        cls,
+        model: host.HostedModel,
+        images: Tensor,
+        reference_image: Tensor | None = None,
+        portrait: FramedPortrait | None = None,
     ) -> io.NodeOutput:
         frames = to_pictures(images)
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        reference = fitted(
-            network,
-            (
-                frames[:1]
-                if reference_image is None
-                else to_pictures(reference_image, "reference_image")[:1]
-            ),
-        )
-        work = host.batches(
-            lambda part: network.detect(fitted(network, frames[part]), reference=reference),
-            len(frames),
-            at_once,
-        )
+        given = reference_image
+        given = None if given is None else to_pictures(given, "reference_image")[:1]
+        if portrait is None:
+            source = None
+            reference = fitted(network, frames[:1] if given is None else given)
+        else:
+            source = framed(network, images, portrait)
+            reference = source.reference_of(frames, given)
+
+        def detect(part: slice) -> Any:
+            if source is None:
+                return network.detect(fitted(network, frames[part]), reference=reference)
+            return source.detect(source.driver(frames[part]), reference)
+
+        work = host.batches(detect, len(frames), at_once)
         found = [keypoints.to(host.result_device()) for keypoints in work]
         return io.NodeOutput(found[0].join(found))
 
@@ -110,42 +125,10 @@ class RetargetKeypoints(io.ComfyNode):
                 sockets.Keypoints.Input(
                     "source_keypoints", tooltip="The still picture's points, of the same model."
                 ),
-                io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default="relative",
-                    tooltip=(
-                        "relative: the source's points, moved as the driver's have moved since the"
-                        " reference frame. absolute: the driver's points as they are. avd: a"
-                        " network's guess; connect the model."
-                    ),
-                ),
-                io.Boolean.Input(
-                    "adapt_scale",
-                    default=True,
-                    tooltip=(
-                        "Relative motion grows or shrinks with the size of the subject in the"
-                        " source."
-                    ),
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="1 moves as far as the driver does, 0 not at all.",
-                ),
-                io.Int.Input(
-                    "reference_frame",
-                    default=0,
-                    min=-1,
-                    max=1_000_000,
-                    tooltip=(
-                        "The driving frame that relative motion is measured from: where the driver"
-                        " is posed most like the source. -1 finds it."
-                    ),
-                ),
+                widgets.mode(),
+                widgets.adapt_scale(),
+                widgets.strength(),
+                widgets.reference_frame(),
                 sockets.Model.Input(
                     "model",
                     optional=True,

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
-from . import host, sockets
-from .convert import to_pictures
+from . import host, sockets, widgets
+from .encode import framed
 from .host import io
 
 
@@ -37,6 +37,7 @@ class EstimateMotion(io.ComfyNode):
                         " mode absolute."
                     ),
                 ),
+                widgets.portrait(),
             ],
             outputs=[
                 sockets.Field.Output(
@@ -51,19 +52,21 @@ class EstimateMotion(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: host.HostedModel, source_image: Tensor, driving_keypoints: Any
+        cls,
+        model: host.HostedModel,
+        source_image: Tensor,
+        driving_keypoints: Any,
+        portrait: FramedPortrait | None = None,
     ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        stage = FramedPortrait.of(network, to_pictures(source_image, "source_image"))
+        source = framed(network, source_image, portrait)
         work = host.batches(
-            lambda part: network.motion(stage.portrait, driving_keypoints[part]),
+            lambda part: network.motion(source.portrait, driving_keypoints[part]),
             len(driving_keypoints),
             at_once,
         )
-        fields = [
-            field.straightened().to(host.result_device()) for field in work
-        ]  # stretched, it covers the whole picture
+        fields = [source.on_wire(field).to(host.result_device()) for field in work]
         return io.NodeOutput(fields[0].join(fields))
 
 

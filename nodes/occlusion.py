@@ -91,6 +91,7 @@ class OcclusionMask(io.ComfyNode):
         feather: float = 0.0,
         invert: bool = False,
     ) -> io.NodeOutput:
+        field = field.of_source()
         size = height or field.size[0], width or field.size[1]
         mask = Gathered(len(field), host.result_device())
         for maps in host.batches(

@@ -12,12 +12,11 @@ from ..comfyui_motion.parts import (
     part_numbers,
     swap_parts,
 )
-from . import host, sockets
+from . import host, sockets, widgets
 from .convert import Gathered, one_of, resized, to_images, to_maps, to_mask, to_pictures
 from .host import io
 
 CATEGORY = "motion/parts"
-INDICES = "Numbers of parts, as in 1, 3-5. 0 is the background; Preview Parts shows which is which."
 SIZES = ["target", "model"]
 
 
@@ -75,7 +74,7 @@ class PartMask(io.ComfyNode):
             ),
             inputs=[
                 sockets.Parts.Input("parts", tooltip="From Segment Parts."),
-                io.String.Input("indices", default="1", tooltip=INDICES),
+                io.String.Input("indices", default="1", tooltip=widgets.PARTS),
                 io.Int.Input(
                     "width",
                     default=0,
@@ -140,7 +139,9 @@ class SwapParts(io.ComfyNode):
                 io.Image.Input(
                     "target_images", tooltip="Where they go: one picture or a clip, of any size."
                 ),
-                io.String.Input("indices", default="1", tooltip=f"{INDICES} Not used with a mask."),
+                io.String.Input(
+                    "indices", default="1", tooltip=f"{widgets.PARTS} Not used with a mask."
+                ),
                 io.Combo.Input(
                     "mask_of",
                     options=list(WHOSE),

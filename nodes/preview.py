@@ -11,16 +11,10 @@ from torch import Tensor
 from ..comfyui_motion import InputError, MotionField
 from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
 from ..comfyui_motion.media.picture import to_rgb
-from . import host, sockets
+from . import host, sockets, widgets
 from .convert import Gathered, resized, to_images, to_pictures
 from .host import io
 from .keypoints import real
-
-HEIGHT = (
-    "Of the preview, in pixels, so that long clips stay small; the width follows, both even. 0: the"
-    " images' own size."
-)
-OPACITY = "How far the drawing covers the images, where there are any."
 
 
 class PreviewKeypoints(io.ComfyNode):
@@ -49,7 +43,7 @@ class PreviewKeypoints(io.ComfyNode):
                     optional=True,
                     tooltip="Draw each point's local frame too, where the model has them.",
                 ),
-                io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
+                widgets.preview_height(),
             ],
             outputs=[
                 io.Image.Output(display_name="preview", tooltip="One picture per set of points.")
@@ -89,16 +83,8 @@ class PreviewField(io.ComfyNode):
                         " alone."
                     ),
                 ),
-                io.Float.Input(
-                    "opacity",
-                    default=0.6,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    tooltip=OPACITY,
-                ),
-                io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
+                widgets.opacity(),
+                widgets.preview_height(),
             ],
             outputs=[io.Image.Output(display_name="preview", tooltip="One picture per field.")],
         )
@@ -145,16 +131,8 @@ class PreviewParts(io.ComfyNode):
                         "What to draw on: one picture, or one per segmentation. Left open: black."
                     ),
                 ),
-                io.Float.Input(
-                    "opacity",
-                    default=0.6,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    tooltip=OPACITY,
-                ),
-                io.Int.Input("height", default=384, min=0, max=8192, optional=True, tooltip=HEIGHT),
+                widgets.opacity(),
+                widgets.preview_height(),
             ],
             outputs=[
                 io.Image.Output(display_name="preview", tooltip="One picture per segmentation.")

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..field import MotionField, identity_grid
+from ..field import MotionField, identity_grid, sample
 from ..keypoints import Keypoints
 
 MODES = ("stretch", "letterbox", "crop")
@@ -184,6 +184,25 @@ class Fit:
             occlusion = tuple(1 - (1 - level) * inside for level in occlusion)
         shift = shift.permute(0, 2, 3, 1)
         return MotionField(shift.add_(identity_grid(self.height, self.width, shift)), occlusion)
+
+    def canvas_field(self, field: MotionField) -> MotionField:
+        """The way back from `field`: motion over the whole picture as the canvas sees it. B H W 2
+        -> B rows columns 2
+        """
+        whole = field.of_source()
+        x, y = (torch.arange(n, device=whole.grid.device) + 0.5 for n in (self.columns, self.rows))
+        x = self.left + x / self.columns * self.box_width  # pixels of the picture, 0 its outer edge
+        y = self.top + y / self.rows * self.box_height
+        place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # rows columns 2
+        spans = place.new_tensor([max(self.width - 1, 1), max(self.height - 1, 1)])
+        place = ((place - 0.5) / spans * 2 - 1).expand(len(whole), -1, -1, -1)
+        shift = (whole.grid - identity_grid(*whole.size, whole.grid)).permute(0, 3, 1, 2)
+        box = place.new_tensor([self.box_width, self.box_height])
+        cells = place.new_tensor([self.columns, self.rows])
+        scale = spans / box * cells / (cells - 1).clamp(min=1)
+        moved = sample(shift, place, True, "border").permute(0, 2, 3, 1) * scale
+        occlusion = tuple(sample(level, place, True, "border") for level in whole.occlusion[-1:])
+        return MotionField(moved + identity_grid(self.rows, self.columns, moved), occlusion)
 
 
 def enlarged(maps: Tensor, height: int, width: int) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..driving import no_such_frame
 from ..field import MotionField
 from ..keypoints import Keypoints
 from ..media.picture import to_rgb
@@ -77,6 +78,17 @@ class FramedPortrait:
         """Driving frames as the model takes them. B C H W -> B 3 h w"""
         return fitted(self.model, frames, self.framing.fit, self.framing.driving_subject)
 
+    def reference_of(self, frames: Tensor, given: Tensor | None = None) -> Tensor:
+        """What points are followed from: a picture that is given, the source itself (for absolute
+        motion) or a driver's, or else the clip's reference frame. Raises InputError beyond its end.
+        """
+        if given is not None and torch.equal(to_rgb(given), self.picture[:1].to(given.device)):
+            return self.at_rest
+        if given is None and self.reference >= len(frames):
+            raise no_such_frame(self.reference)
+        first = max(self.reference, 0)
+        return self.driver(frames[first : first + 1] if given is None else given)
+
     def detect(self, frames: Tensor, reference: Tensor) -> Any:
         """Keypoints of frames that `driver` gave, where they lie on the source."""
         points = self.model.detect(frames, reference=reference)
@@ -106,10 +118,22 @@ class FramedPortrait:
         """The field over the whole picture, no larger than it was, read corner-aligned: what means
         the same to whoever gets it.
         """
-        field = field.of_source()
+        return self.on_wire(field.of_canvas()).of_source()
+
+    def on_wire(self, field: MotionField) -> MotionField:
+        """The model's own field, with what brings it over the whole picture: `from_wire` has it back
+        as it was, everyone else asks for its `of_source`.
+        """
         if self.fit.whole:
             return field.straightened()
-        return self.fit.at(max(field.size) / max(self.fit.height, self.fit.width)).field(field)
+        scale = max(field.size) / max(self.fit.height, self.fit.width)
+        return replace(field, covers=self.fit.at(scale))
+
+    def from_wire(self, field: MotionField) -> MotionField:
+        """What `on_wire` gave, or any field over the whole picture, as `render` takes it."""
+        if field.covers is not None:
+            return replace(field, covers=None)
+        return field if self.fit.whole else self.fit.canvas_field(field)
 
     def points_over_picture(self, points: Any) -> Any:
         """Keypoints on the canvas as those of the whole picture; what are no keypoints as they are."""
@@ -123,7 +147,7 @@ class FramedPortrait:
         """The source's own pixels where they are visible, the network's where not, into `frame`;
         what is hidden into `hidden`.
         """
-        whole = self.fit.field(MotionField(field.of_source().grid, (visible,)))
+        whole = self.fit.field(MotionField(field.of_canvas().grid, (visible,)))
         x, y = (side.abs() for side in whole.grid.unbind(-1))
         # half a pixel beyond the last centre
         inside = (x <= 1 + 1 / self.fit.width) & (y <= 1 + 1 / self.fit.height)

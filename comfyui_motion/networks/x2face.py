@@ -165,7 +165,7 @@ class X2FaceField(MotionField):
 
     unwrapping: Tensor | None = None  # B H W 2: where that face reads the (first) source
 
-    def of_source(self) -> MotionField:
+    def of_canvas(self) -> MotionField:
         if self.unwrapping is None:
             return self
         return self.straightened().compose(MotionField(self.unwrapping))

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.host
 NODES = (
     "CM_LoadModel",
     "CM_Animate",
+    "CM_EncodeSource",
     "CM_ExtractKeypoints",
     "CM_RetargetKeypoints",
     "CM_SmoothKeypoints",
@@ -314,3 +315,64 @@ def test_motion_stays_in_the_box_round_a_painted_subject(host, of, workflow: Wor
     images = done.values[animate][0]
     changed = (images - images[:1]).abs().amax((0, 1, 3))  # of each column
     assert changed[: width // 2].max() > 0.05 and changed[width * 2 // 3 :].max() < 1e-3
+
+
+def encoded(prompt: dict[str, Any], of, **inputs: Any) -> dict[str, Any]:
+    """The workflow in steps, its source encoded once for all of them."""
+    extract, estimate, generate = (
+        of.node(prompt, f"CM_{kind}")
+        for kind in ("RetargetKeypoints", "EstimateMotion", "Generate")
+    )
+    taken = prompt[estimate]["inputs"]
+    kept = {"model": taken["model"], "source_image": taken["source_image"]}
+    prompt["portrait"] = {"class_type": "CM_EncodeSource", "inputs": {**kept, **inputs}}
+    driver = prompt[extract]["inputs"]["driving_keypoints"][0]
+    for node in (driver, estimate, generate):
+        prompt[node]["inputs"]["portrait"] = ["portrait", 0]
+    prompt[extract]["inputs"] |= {
+        "source_keypoints": ["portrait", 1],
+        "reference_frame": ["portrait", 2],
+    }
+    return prompt
+
+
+def brush(prompt: dict[str, Any], name: str, size: tuple[int, int], part: tuple[int, ...]) -> list:
+    """A mask of that width and height that marks (x, y, width, height)."""
+    (width, height), (x, y, across, down) = size, part
+    solid = {"class_type": "SolidMask"}
+    prompt[f"{name} all"] = {**solid, "inputs": {"value": 0.0, "width": width, "height": height}}
+    prompt[f"{name} brush"] = {**solid, "inputs": {"value": 1.0, "width": across, "height": down}}
+    stroke = {"destination": [f"{name} all", 0], "source": [f"{name} brush", 0], "x": x, "y": y}
+    prompt[name] = {"class_type": "MaskComposite", "inputs": {**stroke, "operation": "add"}}
+    return [name, 0]
+
+
+@pytest.mark.parametrize("model", [VOX, {}], ids=["fomm", "flow"])
+@pytest.mark.parametrize("size", ["source", "model"])
+def test_steps_over_one_portrait_give_the_one_node_s_frames_to_the_bit(
+    host, of, workflow: Workflow, model, size
+):
+    whole = workflow("animate", **model, CM_Animate={"size": size, "reference_frame": 3})
+    steps = workflow("animate_in_steps", **model, CM_Generate={"size": size})
+    driving = whole[of.node(whole, "CM_Animate")]["inputs"]["driving_images"]
+    for prompt in (whole, steps):
+        brush(prompt, "painted", (90, 120), (10, 20, 50, 80))
+        brush(prompt, "played", (96, 64), (8, 0, 60, 64))
+    boxes = {"subject": ["painted", 0], "driving_subject": ["played", 0]}
+    whole[of.node(whole, "CM_Animate")]["inputs"] |= boxes
+    encoded(steps, of, driving_images=driving, reference_frame=3, **boxes)
+    one, many = host.run(whole), host.run(steps)
+    assert one.success and many.success, one.error or many.error
+    wanted = one.values[of.node(whole, "CM_Animate")]
+    found = many.values[of.node(steps, "CM_Generate")]
+    assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
+    assert (wanted[0] - wanted[0][:1]).abs().max() > 0.05
+
+
+def test_a_portrait_of_another_model_is_refused_in_a_sentence(host, of, workflow: Workflow):
+    steps = encoded(workflow("animate_in_steps", **VOX), of)
+    other = {"model_name": steps[of.node(steps, "CM_LoadModel")]["inputs"]["model_name"]}
+    steps["other"] = {"class_type": "CM_LoadModel", "inputs": {**other, "temperature": 0.2}}
+    steps["portrait"]["inputs"]["model"] = ["other", 0]
+    done = host.run(steps)
+    assert not done.success and "encoded by another model" in done.error

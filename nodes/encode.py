@@ -1,0 +1,127 @@
+"""The source, encoded once for all nodes that follow."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..comfyui_motion import InputError, Options
+from ..comfyui_motion.animate import frame_source
+from ..comfyui_motion.driving import Batches
+from ..comfyui_motion.framing.portrait import FramedPortrait
+from ..comfyui_motion.memory import frames_at_once
+from . import host, sockets, widgets
+from .convert import to_box, to_pictures
+from .host import io
+
+
+class EncodeSource(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return host.schema(
+            node_id="CM_EncodeSource",
+            display_name="Encode Source",
+            category="motion",
+            description=(
+                "What a model makes of the still picture, once for all nodes that follow: connect it"
+                " to Extract Keypoints, Estimate Motion and Generate Frames, and they give the same"
+                " frames as Animate Picture with the same subject and finder."
+            ),
+            search_aliases=["portrait", "source features", "appearance"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="From Load Motion Model."),
+                io.Image.Input(
+                    "source_image",
+                    tooltip=(
+                        "The still picture, of any size. Of a batch the first is used; X2Face takes"
+                        " several of one face."
+                    ),
+                ),
+                widgets.subject(),
+                widgets.finder(),
+                io.Image.Input(
+                    "driving_images",
+                    optional=True,
+                    tooltip=(
+                        "The driving clip, which a finder frames together with the picture, and in"
+                        " which the best reference frame is looked for. Without a finder, and with"
+                        " a reference frame of your own, it can be left open."
+                    ),
+                ),
+                widgets.subject("driving_subject", "clip (the same place in all its frames)"),
+                widgets.reference_frame(optional=True),
+                widgets.fit(),
+            ],
+            outputs=[
+                sockets.Portrait.Output(
+                    display_name="portrait", tooltip="The source as the model sees it."
+                ),
+                sockets.Keypoints.Output(
+                    display_name="source_keypoints",
+                    tooltip="The source's own points in it, for Retarget Keypoints.",
+                ),
+                io.Int.Output(
+                    display_name="reference_frame",
+                    tooltip=(
+                        "The driving frame to measure motion from, for Retarget Keypoints: the one"
+                        " asked for, or the one that was found for -1."
+                    ),
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: host.HostedModel,
+        source_image: Tensor,
+        subject: Tensor | None = None,
+        finder: host.HostedModel | None = None,
+        driving_images: Tensor | None = None,
+        driving_subject: Tensor | None = None,
+        reference_frame: int = 0,
+        fit: str = "stretch",
+    ) -> io.NodeOutput:
+        source = to_pictures(source_image, "source_image")
+        driving = None if driving_images is None else to_pictures(driving_images, "driving_images")
+        options = Options(
+            reference=reference_frame,
+            fit=fit,
+            subject=to_box(subject, source),
+            driving_subject=driving_box(driving_subject, driving),
+            finder=finder and finder.ready(),
+        )
+        with host.told(cls.hidden.unique_id):
+            network = model.ready(1 if driving is None else frames_at_once(model.model))
+            clip = None
+            if driving is not None:
+                clip = Batches(host.Watched(driving), frames_at_once(network))
+            portrait = frame_source(network, source, options, clip).to(host.result_device())
+        return io.NodeOutput(portrait, portrait.portrait.keypoints, portrait.reference)
+
+
+def driving_box(mask: Tensor | None, driving: Tensor | None):
+    """The box that the mask marks in the clip. Raises InputError without a clip to measure it in."""
+    if mask is not None and driving is None:
+        raise InputError("driving_subject marks a place in driving_images: connect the clip too.")
+    return None if driving is None else to_box(mask, driving)
+
+
+def framed(
+    network: host.MotionModel, source_image: Tensor, portrait: FramedPortrait | None
+) -> FramedPortrait:
+    """The portrait that is connected, on the network's device, or the source's picture, encoded.
+
+    Raises InputError for a portrait of another model.
+    """
+    if portrait is None:
+        return FramedPortrait.of(network, to_pictures(source_image, "source_image"))
+    if portrait.model is not network:
+        raise InputError(
+            f"The portrait was encoded by another model ({portrait.model.family}) than the one"
+            f" connected here ({network.family}); connect the same one to both nodes."
+        )
+    return portrait.to(network.device)
+
+
+NODES = [EncodeSource]
