@@ -1,0 +1,87 @@
+"""Points over time: less trembling, no delay; and what is shown where a face is not seen."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .find import eye_distance
+
+CUTOFF = 3.0  # Hz: what trembles faster is damped while a point rests
+OPENING = 0.6  # Hz more for each percent of the eyes' distance that it moves in a second
+SPEED_CUTOFF = 1.0  # Hz, of the speed itself
+EASE = 8  # frames over which a pose that was held goes over into the one found again
+
+
+def one_euro(points: Tensor, found: Tensor, cut: Tensor, rate: float) -> Tensor:
+    """Every stretch in which the face is seen, by the One-Euro filter there and back, so that
+    nothing lags (Casiez et al., CHI 2012). T 478 3, T, T
+    """
+    smooth = points.clone()
+    for start, stop in stretches(found, cut):
+        stretch = points[start:stop].double().numpy()
+        apart = max(float(eye_distance(points[start:stop]).median()), 1e-3)
+        there = _one_euro(stretch, apart, rate)
+        back = _one_euro(stretch[::-1], apart, rate)[::-1]
+        smooth[start:stop] = torch.from_numpy((there + back) / 2).float()
+    return smooth
+
+
+def _one_euro(values: np.ndarray, apart: float, rate: float) -> np.ndarray:
+    """T K 3"""
+
+    def share(cutoff):
+        return 1 / (1 + rate / (2 * math.pi * cutoff))
+
+    smooth = values.copy()
+    speed = np.zeros_like(values[0])
+    for t in range(1, len(values)):
+        speed = speed + share(SPEED_CUTOFF) * ((values[t] - values[t - 1]) * rate - speed)
+        percent = 100 * np.linalg.norm(speed, axis=-1, keepdims=True) / apart
+        smooth[t] = smooth[t - 1] + share(CUTOFF + OPENING * percent) * (values[t] - smooth[t - 1])
+    return smooth
+
+
+def held(points: Tensor, found: Tensor, cut: Tensor) -> Tensor:
+    """With the last pose where the face is not seen (the first where it was not yet), and eased from
+    there into what is found again. T 478 3, T, T
+    """
+    filled = points.clone()
+    runs = stretches(found, cut)
+    shots = [0, *cut.nonzero().flatten().tolist(), len(found)]
+    for begin, end in zip(shots, shots[1:], strict=False):
+        inside = [run for run in runs if begin <= run[0] < end]
+        if not inside:
+            filled[begin:end] = nearest(filled, runs, begin)
+            continue
+        filled[begin : inside[0][0]] = points[inside[0][0]]
+        for (_, lost), (again, stop) in zip(inside, [*inside[1:], (end, end)], strict=False):
+            filled[lost:again] = filled[lost - 1]
+            length = min(EASE, stop - again)
+            steps = torch.arange(1, length + 1) / (length + 1)
+            ease = (steps * steps * (3 - 2 * steps))[:, None, None]
+            rows = slice(again, again + length)
+            filled[rows] = torch.lerp(filled[lost - 1].expand_as(points[rows]), points[rows], ease)
+    return filled
+
+
+def nearest(points: Tensor, runs: list[tuple[int, int]], at: int) -> Tensor:
+    """The pose seen last before a frame, or first of all. 478 3"""
+    before = [stop for _, stop in runs if stop <= at]
+    return points[before[-1] - 1] if before else points[runs[0][0] if runs else at]
+
+
+def stretches(found: Tensor, cut: Tensor) -> list[tuple[int, int]]:
+    """Frames in a row of one shot in which the face is seen: first, one past the last."""
+    runs: list[tuple[int, int]] = []
+    for i, (there, new) in enumerate(zip(found.tolist(), cut.tolist(), strict=True)):
+        if not there:
+            continue
+        if runs and runs[-1][1] == i and not new:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+    return runs
