@@ -9,6 +9,8 @@ for frames in motion.animate(model, source, driving):  # B 3 H W in 0..1
 
 from .animate import Step, animate, perform
 from .checkpoint import read_tensors
+from .diffusion.latents import warp_latent
+from .diffusion.noise import warp_noise
 from .draw import (
     contact_sheet,
     draw_field,
@@ -93,6 +95,8 @@ __all__ = [
     "save",
     "square_box",
     "swap_parts",
+    "warp_latent",
+    "warp_noise",
     "write_picture",
     "write_video",
 ]

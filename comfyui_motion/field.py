@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 DEEP = 16  # pictures of so many channels are read channels together
+STILL = 2**-21  # the least motion that float32 coordinates can tell from none
 
 
 @lru_cache(maxsize=64)
@@ -61,15 +62,21 @@ def resize(maps: Tensor, height: int, width: int, *, align_corners: bool = False
 
 
 def resize_grid(grid: Tensor, height: int, width: int, *, align_corners: bool = False) -> Tensor:
-    """A grid's coordinates resized bilinearly, as the published generators do.
+    """A grid resized bilinearly: its coordinates as they are, as the published generators do; or,
+    corner-aligned, its motion, so that no motion stays none at every size.
 
     B h w 2 -> B height width 2
     """
     if grid.shape[1:3] == (height, width):
         return grid
-    return resize(grid.permute(0, 3, 1, 2), height, width, align_corners=align_corners).permute(
-        0, 2, 3, 1
-    )
+    if align_corners:
+        still, bigger = (identity_grid(*size, grid) for size in (grid.shape[1:3], (height, width)))
+        return bigger + _resized(grid - still, height, width, True)
+    return _resized(grid, height, width, False)
+
+
+def _resized(grid: Tensor, height: int, width: int, align_corners: bool) -> Tensor:
+    return resize(grid.movedim(-1, 1), height, width, align_corners=align_corners).movedim(1, -1)
 
 
 def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
@@ -280,7 +287,8 @@ class MotionField:
         grid = resize_grid(
             self.grid, picture.shape[2], picture.shape[3], align_corners=self.align_corners
         )
-        return sample(picture, grid.to(picture.device), self.align_corners, padding)
+        moved = sample(picture, grid.to(picture.device), self.align_corners, padding)
+        return moved if moved.requires_grad else _unmoved(moved, picture, grid)
 
     def occlusion_mask(self, height: int, width: int) -> Tensor:
         """What the source does not show.
@@ -333,6 +341,13 @@ class MotionField:
         if len(visible) == 2:
             visible = [resize(visible[1], *visible[0].shape[-2:]) * visible[0]]
         return MotionField(carried + outside, tuple(visible))
+
+
+def _unmoved(moved: Tensor, picture: Tensor, grid: Tensor) -> Tensor:
+    """What stays where it is keeps its pixels to the bit: reading between them would round."""
+    grid = grid.to(picture.device)
+    still = ((grid - identity_grid(*grid.shape[1:3], grid)).abs() < STILL).all(-1)[:, None]
+    return torch.where(still, picture, moved) if still.any() else moved
 
 
 def _spans(height: int, width: int, like: Tensor) -> Tensor:

@@ -26,9 +26,21 @@ def test_identity_motion_returns_the_source(picture):
     assert_close(MotionField.identity(1, 48, 64).warp(picture), picture, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("size", [(3, 5), (16, 16), (97, 31)])
-def test_identity_of_another_size_returns_the_source_too(picture, size):
-    assert_close(MotionField.identity(1, *size).warp(picture), picture, atol=1e-4, rtol=0)
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (16, 16), (97, 31)])
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 48, 64), (1, 16, 33, 70), (1, 1, 1, 1), (1, 3, 700, 2100)]
+)
+def test_identity_returns_pictures_of_every_size_to_the_bit(shape, size):
+    picture = torch.rand(shape)
+    assert torch.equal(MotionField.identity(1, *size).warp(picture), picture)
+
+
+def test_what_moves_too_little_to_tell_stays_and_all_else_moves(picture):
+    field = shifted(48, 64, 0.5, 0)
+    still = torch.cat([MotionField.identity(1, 48, 64).grid[:, :24], field.grid[:, 24:]], dim=1)
+    moved = MotionField(still).warp(picture)
+    assert torch.equal(moved[..., :24, :], picture[..., :24, :])
+    assert_close(moved[..., 24:, :], field.warp(picture)[..., 24:, :])
 
 
 def test_a_shift_by_whole_pixels_reads_the_neighbours(picture):

@@ -388,10 +388,8 @@ def resample(picture: Tensor, grid: Tensor) -> Tensor:
     C H W, 1 h w 2 -> C H W
     """
     height, width = picture.shape[-2:]
-    offset = resize_grid(
-        grid - identity_grid(*grid.shape[1:3], like=grid), height, width, align_corners=True
-    )
-    target = identity_grid(height, width, like=grid) + offset
+    target = resize_grid(grid, height, width, align_corners=True)
+    offset = target - identity_grid(height, width, like=grid)
     moved = F.grid_sample(picture[None], target, "bicubic", "border", align_corners=True)[0]
     still = (offset[0].abs() < 2e-3 / max(height, width)).all(-1)
     return torch.where(still, picture, moved)

@@ -1,0 +1,1 @@
+"""What a motion field does for diffusion: latents and noise that move with the subject."""
