@@ -27,6 +27,8 @@ from .errors import (
     UnsafeCheckpoint,
 )
 from .field import MotionField
+from .fields.compose import compose
+from .fields.inverse import invert
 from .framing.align import aligned_boxes
 from .framing.crop import crop_subject, paste_back, square_box
 from .framing.find import (
@@ -75,6 +77,7 @@ __all__ = [
     "best_reference",
     "build",
     "clip_box",
+    "compose",
     "contact_sheet",
     "convert",
     "crop_subject",
@@ -84,6 +87,7 @@ __all__ = [
     "find_subject",
     "follow_subject",
     "inspect",
+    "invert",
     "load",
     "optimise",
     "paste_back",

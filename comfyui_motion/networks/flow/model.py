@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...field import MotionField, identity_grid, resize_grid
+from ...geometry.scatter import fill, splat
 from ...keypoints import Keypoints
 from ...model import (
     Family,
@@ -317,57 +318,6 @@ def invert(moved: Tensor, rounds: int = 3) -> tuple[Tensor, Tensor]:
         step = torch.where(sound[..., None], step / area.clamp(min=0.2)[..., None], 0)
         grid = torch.minimum(torch.maximum(best + step, start - 2 * cell), start + 2 * cell)
     return best, weight
-
-
-def splat(moved: Tensor, finer: int = 2) -> tuple[Tensor, Tensor]:
-    """The way back, thrown to where each pixel goes, bilinearly.
-
-    B 2 H W -> B 2 H W, and how much fell on each pixel, at most 1. B 1 H W
-    """
-    height, width = moved.shape[-2:]
-    moved = F.interpolate(
-        moved,
-        size=(finer * (height - 1) + 1, finer * (width - 1) + 1),
-        mode="bilinear",
-        align_corners=True,
-    )
-    place = (identity_grid(*moved.shape[-2:], like=moved).permute(2, 0, 1) + moved + 1).flatten(
-        2
-    )  # B 2 N
-    place = place * flow_tracking.half_span((height, width), moved)[..., 0]
-    values = torch.cat([-moved.flatten(2), torch.ones_like(place[:, :1])], dim=1)  # B 3 N
-    total = values.new_zeros(len(moved), 3, height * width)
-    corner = place.floor()
-    for offset in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        x, y = (corner + corner.new_tensor(offset)[:, None]).unbind(1)
-        share = (1 - (x - place[:, 0]).abs()) * (1 - (y - place[:, 1]).abs())
-        share = share * ((x >= 0) & (x < width) & (y >= 0) & (y < height))
-        index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-        total.scatter_add_(2, index.long()[:, None].expand(-1, 3, -1), values * share[:, None])
-    back, weight = total[:, :2], total[:, 2:]
-    return (back / weight.clamp(min=1e-6)).unflatten(2, (height, width)), (weight / finer**2).clamp(
-        max=1
-    ).unflatten(2, (height, width))
-
-
-def fill(maps: Tensor, weight: Tensor, below: float = 0.01) -> Tensor:
-    """Where the weight is small, what is around, by pulling to coarser levels and pushing back.
-
-    B C h w, B 1 h w -> B C h w
-    """
-    if min(maps.shape[-2:]) <= 2:
-        return (
-            (maps * weight).sum((2, 3), keepdim=True)
-            / weight.sum((2, 3), keepdim=True).clamp(min=1e-9)
-        ).expand_as(maps)
-    share = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = F.avg_pool2d(maps * weight, 2, ceil_mode=True, count_include_pad=False) / share.clamp(
-        min=1e-9
-    )
-    coarse = F.interpolate(
-        fill(coarse, (4 * share).clamp(max=1), below), size=maps.shape[-2:], mode="bilinear"
-    )
-    return (maps * weight + coarse * below) / (weight + below)
 
 
 def visibility(grid: Tensor, weight: Tensor, stretch: float) -> Tensor:

@@ -1,0 +1,1 @@
+"""Fields as values: turned round, joined, masked, smoothed, found in clips, kept in files."""
