@@ -22,9 +22,8 @@ from .fileset import rooms, stem
 
 ENVIRONMENT = "COMFYUI_MOTION_MODELS"
 _HERE = Path(__file__).parent
-DATA = (
-    _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"
-)  # installed, or a checkout
+# installed, or a checkout
+DATA = _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"
 _registered: list[Path] = []
 
 

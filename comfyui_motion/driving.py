@@ -76,5 +76,6 @@ def no_such_frame(number: int) -> InputError:
     if not number:
         return InputError("The driving clip has no frames; give at least one.")
     return InputError(
-        f"The reference frame {number} lies beyond the end of the driving clip; frames count from 0."
+        f"The reference frame {number} lies beyond the end of the driving clip; frames count from"
+        " 0."
     )

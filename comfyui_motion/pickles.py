@@ -19,7 +19,8 @@ from .words import shown
 INSTRUCTIONS_A_TENSOR = 50  # published files have under 20
 # what torch's unpickler knows; the others are followed for their names alone
 KNOWN = frozenset(
-    "GLOBAL NEWOBJ REDUCE BUILD APPEND APPENDS SETITEM SETITEMS MARK TUPLE TUPLE1 TUPLE2 TUPLE3 NONE"
+    "GLOBAL NEWOBJ REDUCE BUILD APPEND APPENDS SETITEM SETITEMS MARK TUPLE TUPLE1 TUPLE2 TUPLE3"
+    " NONE"
     " NEWFALSE NEWTRUE EMPTY_TUPLE EMPTY_LIST EMPTY_DICT BININT BININT1 BININT2 BINFLOAT BINUNICODE"
     " SHORT_BINSTRING BINPERSID BINGET LONG_BINGET BINPUT LONG_BINPUT LONG1 PROTO STOP".split()
 )
@@ -46,7 +47,8 @@ DTYPES = frozenset(
 REBUILDS = frozenset(f"torch._utils _rebuild_tensor{version}" for version in ("", "_v2", "_v3"))
 PARAMETERS = frozenset({"torch._utils _rebuild_parameter", "torch.nn.parameter Parameter"})
 TABLES = frozenset({"collections OrderedDict", "collections Counter"})
-# numbers in training states, which are dropped: checkpoint.py puts something harmless in their place
+# numbers in training states, which are dropped: checkpoint.py puts something harmless in their
+# place
 IGNORED = (
     "numpy.core.multiarray scalar",
     "numpy._core.multiarray scalar",

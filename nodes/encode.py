@@ -22,9 +22,9 @@ class EncodeSource(io.ComfyNode):
             display_name="Encode Source",
             category="motion",
             description=(
-                "What a model makes of the still picture, once for all nodes that follow: connect it"
-                " to Extract Keypoints, Estimate Motion and Generate Frames, and they give the same"
-                " frames as Animate Picture with the same subject and finder."
+                "What a model makes of the still picture, once for all nodes that follow: connect"
+                " it to Extract Keypoints, Estimate Motion and Generate Frames, and they give the"
+                " same frames as Animate Picture with the same subject and finder."
             ),
             search_aliases=["portrait", "source features", "appearance"],
             inputs=[
@@ -101,7 +101,9 @@ class EncodeSource(io.ComfyNode):
 
 
 def driving_box(mask: Tensor | None, driving: Tensor | None):
-    """The box that the mask marks in the clip. Raises InputError without a clip to measure it in."""
+    """The box that the mask marks in the clip. Raises InputError without a clip to
+    measure it in.
+    """
     if mask is not None and driving is None:
         raise InputError("driving_subject marks a place in driving_images: connect the clip too.")
     return None if driving is None else to_box(mask, driving)

@@ -7,7 +7,8 @@ from .host import io
 Model = io.Custom("CM_MODEL")  # host.HostedModel
 # comfyui_motion.Keypoints, or what a family without points is driven by
 Keypoints = io.Custom("CM_KEYPOINTS")
-# comfyui_motion.MotionField. Whoever does more with it than pass it on asks for of_source(): over the
+# comfyui_motion.MotionField. Whoever does more with it than pass it on asks for of_source(): over
+# the
 # whole picture, read corner-aligned
 Field = io.Custom("CM_FIELD")
 Portrait = io.Custom("CM_PORTRAIT")  # comfyui_motion.framing.portrait.FramedPortrait

@@ -117,9 +117,9 @@ def subject(name: str = "subject", picture: str = "picture") -> Any:
         optional=True,
         tooltip=(
             f"What moves in the {picture}: paint over it in the Mask Editor, or connect any"
-            " segmenter's mask. The model is shown the box round it, and the rest stays still. For a"
-            " subject that is small or off the centre; take boxes alike in picture and clip, such as"
-            " both round the head. Left open or empty: everywhere."
+            " segmenter's mask. The model is shown the box round it, and the rest stays still. For"
+            " a subject that is small or off the centre; take boxes alike in picture and clip, such"
+            " as both round the head. Left open or empty: everywhere."
         ),
     )
 
@@ -129,9 +129,9 @@ def finder() -> Any:
         "finder",
         optional=True,
         tooltip=(
-            "A model that finds the subject in picture and clip by its own keypoints and frames both"
-            " so that eyes move eyes and the mouth the mouth. It also finds the best reference frame"
-            " for -1. Where a mask is connected, the mask decides."
+            "A model that finds the subject in picture and clip by its own keypoints and frames"
+            " both so that eyes move eyes and the mouth the mouth. It also finds the best reference"
+            " frame for -1. Where a mask is connected, the mask decides."
         ),
     )
 

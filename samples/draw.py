@@ -23,25 +23,30 @@ HERE = Path(__file__).parent
 FPS, FRAMES, RATE, CRF = 25, 100, 24000, "20"
 
 IDA = Character(
-    skin="#94604a", blush="#a0402c", lips="#a1433f", hair="#1d1110", sheen="#6b4433", iris="#8a5a2a",
+    skin="#94604a", blush="#a0402c", lips="#a1433f", hair="#1d1110", sheen="#6b4433",
+    iris="#8a5a2a",
     cloth=("#cf9236", "#f1d9a2", "#b8452f"), backdrop=("#2f6f6a", "#1f4d52", "#7fae94", "#e0b873"),
-    style="knot", earrings=True, freckles=0.35, lashes=1.5, jaw=0.54, mouth=1.08, nose=0.97, eye=1.05, brow=0.9,
+    style="knot", earrings=True, freckles=0.35, lashes=1.5, jaw=0.54, mouth=1.08, nose=0.97,
+    eye=1.05, brow=0.9,
 )  # fmt: skip
 TOM = Character(
-    skin="#d9a07d", blush="#d9735a", lips="#bf6258", hair="#7d2f10", sheen="#e08a3c", iris="#4f8fae",
+    skin="#d9a07d", blush="#d9735a", lips="#bf6258", hair="#7d2f10", sheen="#e08a3c",
+    iris="#4f8fae",
     cloth=("#27486b", "#e9dfc8", "#b5523b"), backdrop=("#8d9bb0", "#6d7a96", "#b9b6bd", "#d9c5ae"),
-    style="waves", fair_isle=True, wide=0.95, jaw=0.6, nose=1.18, eye=0.94, brow=1.25, ears=1.15, freckles=1.0, mouth=1.0,
+    style="waves", fair_isle=True, wide=0.95, jaw=0.6, nose=1.18, eye=0.94, brow=1.25, ears=1.15,
+    freckles=1.0, mouth=1.0,
 )  # fmt: skip
 
 
 # --- light
-# -------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
+# the camera's distance, its height, and half of what it sees at the head
 EYE_Z, MIDDLE, SPAN = (
     9.0,
     -0.14,
     1.66,
-)  # the camera's distance, its height, and half of what it sees at the head
+)
 NEAR, FAR = 7.2, 10.7  # where rays start and give up
 CHUNK = 1 << 15  # rays at a time: what the processor's cache holds
 KEY, RIM = (
@@ -69,9 +74,8 @@ def march(view: Tensor, t: Tensor, steps: int, distance) -> Tensor:
     for _ in range(steps):
         d = distance(along(view, t))
         t = t + 0.85 * d
-        reached[going] = torch.where(
-            (d < 0.03) & (t < FAR), t, FAR
-        )  # what only grazes and never arrives stays far
+        # what only grazes and never arrives stays far
+        reached[going] = torch.where((d < 0.03) & (t < FAR), t, FAR)
         on = (d > 0.002) & (t < FAR)
         if not on.any():
             break
@@ -186,7 +190,7 @@ def shade(view: Tensor, t: Tensor, who: Character, pose: Pose) -> Tensor:
 
 
 # --- picture
-# -----------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -259,7 +263,7 @@ def picture(who: Character, pose: Pose, size: int, fineness: float, seed: int) -
 
 
 # --- performance
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 # seconds: value, eased in between; every track starts and ends at rest
 TRACKS = {
@@ -267,13 +271,17 @@ TRACKS = {
     "pitch": {0.3: 0, 0.8: -0.05, 1.6: 0.03, 2.5: 0.0, 2.75: 0.1, 3.0: -0.04, 3.25: 0.06, 3.6: 0},
     "roll": {0.3: 0, 1.0: 0.05, 2.2: -0.06, 3.1: 0.03, 3.7: 0},
     "gaze": {0.1: 0, 0.35: 0.2, 1.1: 0.05, 1.4: -0.05, 1.7: -0.22, 2.4: -0.05, 2.8: 0.08, 3.3: 0},
-    "blink": {0.30: 0, 0.38: 1, 0.42: 1, 0.58: 0, 1.52: 0, 1.60: 1, 1.66: 1, 1.82: 0, 3.2: 0, 3.3: 1, 3.34: 1, 3.52: 0},
+    "blink": {0.30: 0, 0.38: 1, 0.42: 1, 0.58: 0, 1.52: 0, 1.60: 1, 1.66: 1, 1.82: 0, 3.2: 0,
+        3.3: 1, 3.34: 1, 3.52: 0},
     "brow": {0.6: 0, 0.85: 1, 1.2: 0.85, 1.5: 0, 2.35: 0, 2.6: 0.8, 2.9: 0.5, 3.3: 0},
     "open": {
-        0.40: 0, 0.54: 0.75, 0.68: 0.25, 0.80: 0.0, 0.92: 0.9, 1.08: 0.3, 1.20: 0.55, 1.36: 0.0, 1.44: 0.0, 1.60: 0.5, 1.74: 0.15,
-        1.90: 0.8, 2.06: 0.0, 2.30: 0, 2.44: 0.6, 2.58: 0.2, 2.74: 0.85, 2.92: 0.25, 3.04: 0.4, 3.22: 0.06, 3.6: 0,
+        0.40: 0, 0.54: 0.75, 0.68: 0.25, 0.80: 0.0, 0.92: 0.9, 1.08: 0.3, 1.20: 0.55, 1.36: 0.0,
+        1.44: 0.0, 1.60: 0.5, 1.74: 0.15,
+        1.90: 0.8, 2.06: 0.0, 2.30: 0, 2.44: 0.6, 2.58: 0.2, 2.74: 0.85, 2.92: 0.25, 3.04: 0.4,
+        3.22: 0.06, 3.6: 0,
     },
-    "wide": {0.4: 0, 0.56: 0.3, 0.70: 0.9, 0.84: -0.1, 1.0: 0.1, 1.2: -1.0, 1.38: -0.6, 1.56: 0.7, 1.74: 0.9, 1.92: -0.7, 2.1: 0.0,
+    "wide": {0.4: 0, 0.56: 0.3, 0.70: 0.9, 0.84: -0.1, 1.0: 0.1, 1.2: -1.0, 1.38: -0.6, 1.56: 0.7,
+        1.74: 0.9, 1.92: -0.7, 2.1: 0.0,
              2.42: 0.8, 2.6: -0.9, 2.78: 0.2, 3.02: 0.7, 3.2: 0.2, 3.5: 0},
     "smile": {0.5: 0, 1.0: 0.3, 1.5: 0.1, 2.7: 0.2, 3.15: 0.9, 3.35: 0.9, 3.85: 0},
 }  # fmt: skip
@@ -312,7 +320,7 @@ def voice() -> np.ndarray:
 
 
 # --- files
-# -------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def still(size: int = 960, fineness: float = 2) -> np.ndarray:
@@ -341,9 +349,8 @@ def write_clip(path: Path, frames) -> None:
 
 
 def one_thread() -> None:
-    torch.set_num_threads(
-        1
-    )  # a frame a process is faster than many threads a frame, and no sum depends on their number
+    # a frame a process is faster than many threads a frame, and no sum depends on their number
+    torch.set_num_threads(1)
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ class Pose:
 
 
 # --- tools
-# -------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def mix(a, b, t):
@@ -132,7 +132,7 @@ def to_head(p: Point, pose: Pose, share: float = 1.0) -> Point:
 
 
 # --- shape
-# -------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def solids(p: Point, who: Character, pose: Pose, fine: bool = True) -> Tensor:
@@ -299,7 +299,9 @@ def coils(p: Point) -> Tensor:
 
 
 def combed(p: Point) -> tuple[Tensor, Tensor]:
-    """Tousled hair around a whorl at the back: a strand's angle, wavy along its way, and the way."""
+    """Tousled hair around a whorl at the back: a strand's angle, wavy along its way,
+    and the way.
+    """
     x, y, z = p[0] + 0.12, p[1] - 0.3, p[2] + 0.3
     along = (0.92 * y - 0.4 * z) / (x * x + y * y + z * z).sqrt()
     across = 0.4 * y + 0.92 * z

@@ -62,7 +62,9 @@ def read_golden(folder: Path, checkpoint: str = "checkpoint") -> Golden:
 
 @pytest.fixture(scope="session")
 def golden() -> Callable[..., Golden]:
-    """golden(case, checkpoint="checkpoint"): a recorded case, or skip where neither folder has it."""
+    """golden(case, checkpoint="checkpoint"): a recorded case, or skip where neither
+    folder has it.
+    """
 
     def find(case: str, checkpoint: str = "checkpoint") -> Golden:
         for folder in golden_folders():
@@ -112,9 +114,8 @@ class Layout:
 
 def read_layout(path: Path) -> Layout:
     content = json.loads(path.read_text())
-    several = content.get(
-        "files"
-    )  # of a checkpoint that is several files, in place of one's networks
+    # of a checkpoint that is several files, in place of one's networks
+    several = content.get("files")
     networks = {
         key: value
         for key, value in (several or content["tensors"]).items()

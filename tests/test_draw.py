@@ -23,9 +23,8 @@ def test_a_point_is_drawn_where_it_is_and_the_picture_is_left_alone():
 
 
 def test_axes_point_along_the_local_frame():
-    points = Keypoints(
-        torch.zeros(1, 1, 2), torch.tensor([[[[0.0, 0.0], [3.0, 0.0]]]])
-    )  # its x axis points down, it has no y axis
+    # its x axis points down, it has no y axis
+    points = Keypoints(torch.zeros(1, 1, 2), torch.tensor([[[[0.0, 0.0], [3.0, 0.0]]]]))
     drawn = draw_keypoints(torch.zeros(1, 3, 301, 301), points)[0].sum(0)
     assert drawn[165:].sum() > 0 and drawn[:140].sum() == 0
 

@@ -125,9 +125,8 @@ def test_a_mask_from_outside_serves_a_model_without_parts(fomm, frames, mask_of)
     wanted = fomm.generate(portrait, fomm.motion(portrait, fomm.detect(frames[1:])))
     everywhere = torch.ones(2, 1, 64, 64) if mask_of == "target" else torch.ones(1, 1, 100, 80)
     found = swap_parts(fomm, portrait, frames[1:], mask=everywhere, mask_of=mask_of)
-    within = (
-        slice(None) if mask_of == "target" else slice(24, 40)
-    )  # a mask of the source ends where the field leaves the source
+    # a mask of the source ends where the field leaves the source
+    within = slice(None) if mask_of == "target" else slice(24, 40)
     assert_close(found[..., within, within], wanted[..., within, within], atol=1e-5, rtol=0)
 
 

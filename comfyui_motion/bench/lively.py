@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from ..model import MotionModel
 
+# of heads; others spread their outputs by 1.5
 GAIN = {
     "kp": 0.3,
     "regions": 0.3,
     "shift": 0.3,
     "jacobian": 0.05,
     "affine": 0.05,
-}  # of heads; others spread their outputs by 1.5
+}
 
 
 def lively(model: MotionModel, seed: int = 0) -> MotionModel:
@@ -33,9 +34,8 @@ def lively(model: MotionModel, seed: int = 0) -> MotionModel:
                 name.rpartition(".")[2],
                 1.5 if isinstance(module, nn.Conv2d) and module.kernel_size == (7, 7) else 1.2,
             )
-            resting = module.bias is not None and bool(
-                (module.bias == 1).any()
-            )  # starts at the identity: stays near it
+            # starts at the identity: stays near it
+            resting = module.bias is not None and bool((module.bias == 1).any())
             spread = (0.05 if resting else gain) / module.weight[0].numel() ** 0.5
             module.weight.data = spread * torch.randn(module.weight.shape, generator=random)
             if module.bias is not None and not resting:

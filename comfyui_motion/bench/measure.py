@@ -134,9 +134,10 @@ class PlainLoop:
             for frame in driving.split(1):
                 points = self.model.detect(frame)
                 portrait = self.model.encode(source)
+                # waits for the frame
                 pictures.append(
                     self.model.generate(portrait, self.model.motion(portrait, points)).cpu()
-                )  # waits for the frame
+                )
         return torch.cat(pictures)
 
 
@@ -231,9 +232,8 @@ def measure(
     times: dict[str, list[float]] = {name: [] for name in paths}
     peaks = {torch.float32: 0.0, torch.bfloat16: 0.0}
     for _ in range(runs):
-        peaks = {
-            dtype: max(best, peak(dtype, device)) for dtype, best in peaks.items()
-        }  # between runs: the machine may not be ours alone
+        # between runs: the machine may not be ours alone
+        peaks = {dtype: max(best, peak(dtype, device)) for dtype, best in peaks.items()}
         for name, path in paths.items():
             times[name].append(
                 clock(lambda p=path, n=name: p(source, frames[n]), device) / len(frames[name])

@@ -133,9 +133,8 @@ class Clips:
         """Two frames of the video whose turn it is; where that is damaged, of another. 2 3 H W"""
         path = self._turn(number, draw)
         for trial in range(10 * len(self.paths)):
-            chance = random.Random(
-                f"{self.seed} {number} {trial}"
-            )  # so that what was met before changes nothing
+            # so that what was met before changes nothing
+            chance = random.Random(f"{self.seed} {number} {trial}")
             another = chance.choice(self.paths)
             if str(path) not in self.skipped:
                 try:
@@ -328,9 +327,8 @@ def augmented(frames: Tensor, augment: Augment, draws: Sequence[random.Random]) 
     change = torch.tensor(
         [[draw.uniform(-augment.colour, augment.colour) for _ in range(4)] for draw in draws]
     )
-    light, contrast, saturation, hue = change.repeat_interleave(2, dim=0).unbind(
-        1
-    )  # one for both frames
+    # one for both frames
+    light, contrast, saturation, hue = change.repeat_interleave(2, dim=0).unbind(1)
     flat = frames.flatten(0, 1)
     flat = enhance.adjust_contrast(enhance.adjust_brightness(flat, light), 1 + contrast)
     flat = enhance.adjust_hue(enhance.adjust_saturation(flat, 1 + saturation), hue * 2 * torch.pi)

@@ -1,4 +1,6 @@
-"""The clips that models are scored on: a folder's, one clip, or drawn ones that know their truth."""
+"""The clips that models are scored on: a folder's, one clip, or drawn ones that know
+their truth.
+"""
 
 from __future__ import annotations
 

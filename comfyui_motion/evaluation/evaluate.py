@@ -191,9 +191,8 @@ def batches(video: Video, count: int, frames: int | None = None) -> Iterator[Ten
 def reconstruct(task: Task, video: Video) -> Iterator[Made]:
     """A clip out of its frame 0."""
     model = task.model
-    rest: tuple[Any, Tensor, Tensor] | None = (
-        None  # of frame 0: the portrait, as the model takes it, as it is compared
-    )
+    # of frame 0: the portrait, as the model takes it, as it is compared
+    rest: tuple[Any, Tensor, Tensor] | None = None
     for batch in batches(video, task.batch_size, task.frames):
         driving, given = (squares(batch, side).to(model.device) for side in (task.size, task.side))
         rest = rest or (model.encode(given[:1]), given[:1], driving[:1])

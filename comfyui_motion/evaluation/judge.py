@@ -20,9 +20,8 @@ from .. import (
 from . import metrics
 from .metrics import Tally
 
-Detector = Callable[
-    [Tensor], Tensor
-]  # N 3 H W in 0..1 -> N K 2 in pixels, NaN where a point was not found
+# N 3 H W in 0..1 -> N K 2 in pixels, NaN where a point was not found
+Detector = Callable[[Tensor], Tensor]
 Embedder = Callable[[Tensor], Tensor]  # N 3 H W in 0..1 -> N D
 
 

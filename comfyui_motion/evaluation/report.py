@@ -50,9 +50,8 @@ class Scores:
 
     name: str
     frames: int
-    values: Mapping[
-        str, float
-    ]  # what was measured, by the names of COLUMNS, and "copying", the L1 of frame 0 left as it is
+    # what was measured, by the names of COLUMNS, and "copying", the L1 of frame 0 left as it is
+    values: Mapping[str, float]
 
     @staticmethod
     def of(name: str, results: Sequence[Result]) -> Scores:

@@ -84,9 +84,8 @@ def _fitted(ours: Tensor, theirs: Tensor, weight: Tensor, aspect: float) -> tupl
     scale = ((product + pull * one) / (square + pull)).clamp(min=1e-3)
     wide = float(scale[0] / scale[1])
     if not 1 / aspect <= wide <= aspect:
-        along = torch.tensor(
-            [max(min(wide, aspect), 1 / aspect), 1.0]
-        )  # the scales, but for a factor
+        # the scales, but for a factor
+        along = torch.tensor([max(min(wide, aspect), 1 / aspect), 1.0])
         scale = along * ((product * along).sum() / (square * along.square()).sum()).clamp(min=1e-3)
     return scale, middle - scale * centre
 

@@ -160,9 +160,8 @@ class Fit:
 
         B height width. Identity stays identity.
         """
-        grid = field.grid - identity_grid(
-            *field.size, field.grid
-        )  # displacement, in spans between the canvas's corner pixels
+        # displacement, in spans between the canvas's corner pixels
+        grid = field.grid - identity_grid(*field.size, field.grid)
         shift = F.interpolate(
             grid.permute(0, 3, 1, 2),
             size=(self.rows, self.columns),

@@ -27,18 +27,20 @@ from ..model import MotionModel
 from .canvas import Box, check_box
 from .landmarks import layout_of
 
+# of the first squares, in shorter sides of the picture: a face may be a tenth of it
 SIDES = (
     1.3,
     0.78,
     0.47,
     0.28,
-)  # of the first squares, in shorter sides of the picture: a face may be a tenth of it
+)
 STRIDE = 0.4  # of a square's side: from one to the next
+# squares of one size that are followed, how often they are framed anew, how many of them are shaken
 TRIED, ROUNDS, JUDGED = (
     6,
     3,
     2,
-)  # squares of one size that are followed, how often they are framed anew, how many of them are shaken
+)
 SHAKES = (
     (0.0, 0.0, 1.0),
     (0.12, 0.0, 1.0),
@@ -167,7 +169,9 @@ class Shaken:
     confidence: float
 
     def subject(self, corner: tuple[int, int], height: int, width: int) -> Subject:
-        """As one of the whole picture, of which the part that was looked at begins at that corner."""
+        """As one of the whole picture, of which the part that was looked at begins at
+        that corner.
+        """
         return subject_at(
             self.points + self.points.new_tensor(corner),
             self.belief,
@@ -178,11 +182,12 @@ class Shaken:
 
 
 def search(view: View) -> Shaken | None:
-    """The best square of all sizes, large ones first; smaller ones are left out once one is sure."""
+    """The best square of all sizes, large ones first; smaller ones are left out once
+    one is sure.
+    """
     best = None
-    large = [
-        share for share in SIDES if share * min(view.height, view.width) >= FOUND * SHARP
-    ]  # smaller ones could not be believed
+    # smaller ones could not be believed
+    large = [share for share in SIDES if share * min(view.height, view.width) >= FOUND * SHARP]
     for share in large or SIDES[:1]:
         for square in settle(view, first_squares(view.height, view.width, share)):
             found = shake(view, square)
@@ -251,9 +256,8 @@ def shake(view: View, square: Tensor) -> Shaken:
     if layout.mirror:
         mirrored = view.points(squares, layout.mirror)
         seen, middle = torch.cat([seen, mirrored]), (middle + mirrored.median(dim=0).values) / 2
-    along = shakes[:, None, :2] * square[2] + (shakes[:, None, 2:] - 1) * (
-        middle - square[:2]
-    )  # how far points that stick to the square go
+    # how far points that stick to the square go
+    along = shakes[:, None, :2] * square[2] + (shakes[:, None, 2:] - 1) * (middle - square[:2])
     stray = (seen - middle).square().sum(-1).mean(0) / along.square().sum(-1).mean(0).clamp(
         min=1e-6
     )  # K

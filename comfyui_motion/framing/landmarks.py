@@ -28,9 +28,9 @@ class Layout:
     centre in the root mean square.
     """
 
-    core: tuple[
-        int, ...
-    ]  # points that are seen whenever the subject is, and so give its place and size; empty: all of them
+    # points that are seen whenever the subject is, and so give its place and size; empty: all of
+    # them
+    core: tuple[int, ...]
     body: tuple[int, ...]  # points on the subject, which the box is drawn round; empty: all of them
     rest: tuple[tuple[float, float], ...]  # empty: not known
     mirror: tuple[int, ...]  # which point each becomes in a mirror; empty: not known
@@ -39,9 +39,9 @@ class Layout:
     side: float
     above: float  # how far that square's centre lies over the core's, likewise
     unlike: float  # distance from `rest` at which a layout is half believed, likewise
-    pose: Callable[
-        [Tensor], Tensor
-    ]  # points as numbers that tell how the subject is posed, whoever it is; 1 is a clear difference. N K 2 -> N P
+    # points as numbers that tell how the subject is posed, whoever it is; 1 is a clear difference.
+    # N K 2 -> N P
+    pose: Callable[[Tensor], Tensor]
 
     def choose(self, points: Tensor) -> Tensor:
         """The core. N K 2 -> N C 2"""
@@ -84,9 +84,8 @@ class Layout:
         ).mean()
         du = x - scale * (angle.cos() * u - angle.sin() * v)
         dv = y - scale * (angle.sin() * u + angle.cos() * v)
-        collapsed = 1 - (x.square() + y.square()).mean(
-            1
-        )  # 0, but for points that all lie on one spot
+        # 0, but for points that all lie on one spot
+        collapsed = 1 - (x.square() + y.square()).mean(1)
         return ((du.square() + dv.square()).mean(1) + collapsed).clamp(min=0).sqrt()
 
     def likeness(self, points: Tensor) -> Tensor:
@@ -115,10 +114,11 @@ def face_pose(points: Tensor) -> Tensor:
     x = across / wide[:, None]
     y = torch.stack([-x[:, 1], x[:, 0]], dim=-1)
     seen = points - eyes.mean(1, keepdim=True)
+    # N 20, in distances of the eyes
     u, v = (
         (seen * x[:, None]).sum(-1) / wide[:, None],
         (seen * y[:, None]).sum(-1) / wide[:, None],
-    )  # N 20, in distances of the eyes
+    )
     mouth = v[:, 8:12].mean(1).clamp(min=0.2)
     told = [
         (u[:, 13], 0.12),  # the nose goes ahead when the head turns
@@ -139,8 +139,10 @@ FACE = Layout(
     # those, forehead, ears, crown; neck and shoulders are left out
     body=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16),
     rest=(
-        (-0.68, -0.97), (0.68, -0.97), (-0.69, -0.69), (0.69, -0.69), (-0.69, -0.54), (0.69, -0.54), (0.0, -1.57), (0.0, -0.6),
-        (-0.4, 0.75), (0.4, 0.75), (0.0, 0.71), (0.0, 0.92), (0.0, 1.67), (0.0, 0.24), (-1.73, -0.3), (1.73, -0.3), (0.0, -2.85),
+        (-0.68, -0.97), (0.68, -0.97), (-0.69, -0.69), (0.69, -0.69), (-0.69, -0.54),
+        (0.69, -0.54), (0.0, -1.57), (0.0, -0.6),
+        (-0.4, 0.75), (0.4, 0.75), (0.0, 0.71), (0.0, 0.92), (0.0, 1.67), (0.0, 0.24),
+        (-1.73, -0.3), (1.73, -0.3), (0.0, -2.85),
         (0.0, 1.06), (-2.3, 2.61), (2.3, 2.61),
     ),
     mirror=(1, 0, 3, 2, 5, 4, 6, 7, 9, 8, 10, 11, 12, 13, 15, 14, 16, 17, 19, 18),

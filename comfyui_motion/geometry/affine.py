@@ -64,7 +64,9 @@ def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def principal_frame(covariance: Tensor) -> Tensor:
-    """U diag(sqrt(singular values)): the frame whose A A^T is the covariance (MRAA, eq. 5). ... 2 2"""
+    """U diag(sqrt(singular values)): the frame whose A A^T is the covariance (MRAA, eq.
+    5). ... 2 2
+    """
     axes, values = principal_axes(covariance)
     return axes * values.sqrt()[..., None, :]
 

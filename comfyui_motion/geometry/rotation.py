@@ -53,9 +53,10 @@ def power(rotation: Tensor, exponent: float) -> Tensor:
     if exponent == 1:
         return rotation
     m = rotation.double()
+    # 2 sin(angle) axis
     skew = torch.stack(
         [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1
-    )  # 2 sin(angle) axis
+    )
     sine, cosine = skew.norm(dim=-1) / 2, (m.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
     angle = torch.atan2(sine, cosine)
     axis = torch.where(

@@ -42,9 +42,8 @@ def prefetch(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
             yield item
     finally:
         stopped.set()
-        _empty(
-            ready
-        )  # frees the one slot the thread may be waiting for; it then sees that it should stop
+        # frees the one slot the thread may be waiting for; it then sees that it should stop
+        _empty(ready)
         thread.join()
 
 

@@ -107,10 +107,8 @@ class PartKeypoints(Keypoints):
     What edits the points leaves the masks as they are.
     """
 
-    parts: Tensor | None = (
-        # B K+1 h w in 0..1, summing to 1, part 0 the background; None: the source's own, moved
-        None
-    )
+    # B K+1 h w in 0..1, summing to 1, part 0 the background; None: the source's own, moved
+    parts: Tensor | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

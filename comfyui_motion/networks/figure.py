@@ -16,11 +16,13 @@ from ..field import resize
 from .layers.blocks import Hourglass, HourglassShape, Onward
 
 DEPTH = 4  # halvings of its hourglass
+# of the guided filter: its window, in pixels; the steps in which it is reckoned; variance of colour
+# that counts as none
 REACH, COARSER, EVEN = (
     33,
     4,
     1e-4,
-)  # of the guided filter: its window, in pixels; the steps in which it is reckoned; variance of colour that counts as none
+)
 SUREST = 5.0  # logits before it, so that no pixel outvotes all others of its colour
 MAPS = 2  # the subject; and its front: a head before hair and shoulders, an arm before a trunk
 

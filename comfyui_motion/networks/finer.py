@@ -29,9 +29,8 @@ class Finer(nn.Module):
 
     def __init__(self, features: int, motions: int, channels: int, width: int, depth: int) -> None:
         super().__init__()
-        seen = (
-            2 * (channels + MAPS) + MAPS
-        )  # the source where it is and where it goes, and where its subject alone goes
+        # the source where it is and where it goes, and where its subject alone goes
+        seen = 2 * (channels + MAPS) + MAPS
         self.narrow = nn.Conv2d(features, width, 1)
         self.look = nn.Conv2d(width + seen + 2, width, 3, padding=1)
         self.look_on = nn.Sequential(*(Onward(width) for _ in range(depth)))

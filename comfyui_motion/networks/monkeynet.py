@@ -81,9 +81,8 @@ class Parameters:
 
     norm: float | str  # heatmaps are divided by it, or by their own "sum"
     clip_variance: float  # no covariance is narrower; 0: any may be
-    scale: (
-        float | tuple[float, float, float]
-    )  # of the pictures for the detector, dense motion and the pose embedding; one for all
+    # of the pictures for the detector, dense motion and the pose embedding; one for all
+    scale: float | tuple[float, float, float]
     interpolation: str  # how fields come to the sizes of feature maps: "nearest" or "bilinear"
     temperature: float
     align_corners: bool
@@ -305,9 +304,8 @@ class DenseMotion(nn.Module):
     def forward(
         self, small: Tensor, source_heat: Tensor, source: Keypoints, driving: Keypoints
     ) -> MonkeyNetField:
-        difference = F.pad(
-            source.position - driving.position, (0, 0, 1, 0)
-        )  # B K+1 2, the background is still
+        # B K+1 2, the background is still
+        difference = F.pad(source.position - driving.position, (0, 0, 1, 0))
         maps = self.hourglass(
             self.group_blocks(self.movement(small, source_heat, difference, driving))
         ).float()
@@ -359,9 +357,8 @@ class Generator(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class MonkeyNetPortrait(Portrait):
-    dense: tuple[
-        Tensor, ...
-    ] = ()  # the picture and its keypoints' heatmaps at the field's scale: B C h w, B K h w
+    # the picture and its keypoints' heatmaps at the field's scale: B C h w, B K h w
+    dense: tuple[Tensor, ...] = ()
     pose: tuple[Tensor, ...] = ()  # and at the pose embedding's
 
 

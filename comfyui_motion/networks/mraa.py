@@ -311,9 +311,8 @@ class FlowPredictor(nn.Module):
         assert source.jacobian is not None and driving.jacobian is not None
         height, width = small.shape[-2:]
         heat = self.heatmaps(driving, height, width) - source_heat
-        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1).to(
-            small.dtype
-        )  # B K+1 h w, the background first
+        # B K+1 h w, the background first
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1).to(small.dtype)
         carried = between(source.jacobian, driving.jacobian, self.spec.revert_axis_swap)
         motions = affine_motion(
             carried, source.position, driving.position, height, width
@@ -419,10 +418,8 @@ class Generator(Body):
 class MRAAPortrait(Portrait):
     small: Tensor | None = None  # B C h w: the picture at the hourglass's size
     heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
-    fine: Tensor | None = (
-        # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
-        None
-    )
+    # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
+    fine: Tensor | None = None
 
     @property
     def figure(self) -> Tensor | None:
@@ -541,9 +538,8 @@ class MRAA(MotionModel):
         frames = self.seen(self.accept(frames, dtype=torch.float32))
         heat = self.region_predictor.heatmaps(frames)
         size = [round(side * self.spec.detector_scale) for side in frames.shape[-2:]]
-        heat = resize(
-            heat / heat.amax((2, 3), keepdim=True), size[0], size[1], align_corners=True
-        )  # the grid of heatmaps spans -1..1
+        # the grid of heatmaps spans -1..1
+        heat = resize(heat / heat.amax((2, 3), keepdim=True), size[0], size[1], align_corners=True)
         total = heat.sum(1, keepdim=True)
         return torch.cat([1 - total.clamp(max=1), heat / total.clamp(min=1)], dim=1)
 

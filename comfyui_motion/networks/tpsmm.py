@@ -127,9 +127,8 @@ class DenseMotion(nn.Module):
         super().__init__()
         self.variance = spec.keypoint_variance
         self.align_corners = spec.align_corners
-        self.contribution_dropout = (
-            0.0  # training raises it for a while; without effect in eval mode
-        )
+        # training raises it for a while; without effect in eval mode
+        self.contribution_dropout = 0.0
         self.down = Antialias(spec.channels, spec.dense_scale)
         into = 1 + GROUP * spec.splines + spec.channels * (1 + spec.splines)
         self.hourglass = Hourglass(into, spec.dense, "instance")
@@ -140,9 +139,8 @@ class DenseMotion(nn.Module):
             Up(out // 2**i, out // 2 ** (i + 1), "instance") for i in range(doublings)
         )
         levels = [spec.dense.channels(spec.dense.depth), *self.hourglass.decoder.out_channels]
-        self.below = (
-            MASKS - doublings if spec.multi_mask else 1
-        )  # masks made from the hourglass' own maps
+        # masks made from the hourglass' own maps
+        self.below = MASKS - doublings if spec.multi_mask else 1
         widths = levels[len(levels) - self.below :] + [
             out // 2 ** (i + 1) for i in range(doublings)
         ]
@@ -158,9 +156,8 @@ class DenseMotion(nn.Module):
     ) -> MotionField:
         height, width = small.shape[-2:]
         grid = identity_grid(height, width, driving.position)
-        distance = (
-            (grid - driving.position[:, :, None, None]).square().sum(-1)
-        )  # B 5K h w, squared: for heatmaps and splines alike
+        # B 5K h w, squared: for heatmaps and splines alike
+        distance = (grid - driving.position[:, :, None, None]).square().sum(-1)
         heat = torch.exp(-0.5 * distance / self.variance) - source_heat
         control, target = (
             k.position.unflatten(1, (-1, GROUP)) for k in (driving, source)
@@ -212,16 +209,19 @@ class DenseMotion(nn.Module):
 
 
 class Inpainting(nn.Module):
-    """Encoder features warped and masked at every size, what is hidden made up from coarser ones."""
+    """Encoder features warped and masked at every size, what is hidden made up from
+    coarser ones.
+    """
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__()
         shape = spec.inpainting
         widths = [shape.channels(i) for i in range(shape.depth + 1)]
+        # of each decoder level, the deepest first
         into = [
             widths[-1],
             *(2 * width for width in widths[-2:0:-1]),
-        ]  # of each decoder level, the deepest first
+        ]
         self.first = Same(spec.channels, shape.width, 7, "instance")
         self.down_blocks = nn.ModuleList(
             Down(a, b, "instance") for a, b in zip(widths, widths[1:], strict=False)

@@ -247,9 +247,8 @@ class PhaseConv(nn.Module):
     def __init__(self, conv: Conv) -> None:
         super().__init__()
         self.out = conv.weight.shape[0]
-        first = torch.tensor(
-            [[1.0, 0, 0], [0, 1, 1]], dtype=torch.float64
-        )  # the even phase: its left tap, the other two together
+        # the even phase: its left tap, the other two together
+        first = torch.tensor([[1.0, 0, 0], [0, 1, 1]], dtype=torch.float64)
         phases = torch.stack([first, first.flip(0, 1)]).to(conv.weight.device)  # phase 2 3
         weight = torch.einsum("pya,qxb,ocab->pqocyx", phases, phases, conv.weight.double())
         bias = None if conv.bias is None else conv.bias.repeat(4)
@@ -286,7 +285,9 @@ class FastUp(nn.Module):
 
 
 class FastRes(nn.Module):
-    """Res: its first norm precedes a ReLU, and stays; its second is part of the first convolution."""
+    """Res: its first norm precedes a ReLU, and stays; its second is part of the first
+    convolution.
+    """
 
     def __init__(self, block: Res) -> None:
         super().__init__()

@@ -43,9 +43,8 @@ A_T = [[1.0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1
 class WinogradConv(Conv):
     """A 3x3 convolution that keeps the size. Maps it does not suit go the plain way."""
 
-    kernels: Tensor | None = (
-        None  # 36 C O; None where it does not pay: on another device, in another dtype
-    )
+    # 36 C O; None where it does not pay: on another device, in another dtype
+    kernels: Tensor | None = None
 
     @classmethod
     def of(cls, conv: Conv) -> WinogradConv:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -37,9 +37,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, size: int, width: int = 64, limit: int = 512) -> None:
         super().__init__()
-        downs = max(
-            1, min(4, int(math.log2(size)) - 2)
-        )  # two pixels are left at the smaller size: a norm needs more than one
+        # two pixels are left at the smaller size: a norm needs more than one
+        downs = max(1, min(4, int(math.log2(size)) - 2))
         self.whole = Patches(channels, width, limit, downs)
         self.smaller = Patches(channels, width, limit, downs)
 

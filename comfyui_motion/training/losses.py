@@ -23,7 +23,7 @@ ENOUGH = 64  # rows and columns at which who moves a pixel is asked
 
 
 # Reconstruction
-# ------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def pyramid(picture: Tensor) -> list[Tensor]:
@@ -69,7 +69,7 @@ def features_l1(prediction: Sequence[Tensor], driving: Sequence[Tensor]) -> Tens
 
 
 # Equivariance
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def equivariance(driving: Keypoints, warped: Keypoints, transform: Transform) -> Tensor:
@@ -100,7 +100,7 @@ def inverse(matrices: Tensor) -> Tensor:
 
 
 # TPSMM's own
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def warp_loss(source: Sequence[Tensor], driving: Sequence[Tensor], field: MotionField) -> Tensor:
@@ -124,7 +124,7 @@ def background_loss(there: Tensor, back: Tensor) -> Tensor:
 
 
 # Adversarial
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def fooled(scores: Sequence[Tensor]) -> Tensor:
@@ -152,7 +152,9 @@ def joints_l1(found: Keypoints, true: Keypoints, known: Tensor) -> Tensor:
 def displacement_error(
     source: Keypoints, driving: Keypoints, truth: Truth, floor: float = 0.02
 ) -> Tensor:
-    """How wrongly joints move, over how far they do: what stands still well but moves badly costs."""
+    """How wrongly joints move, over how far they do: what stands still well but moves
+    badly costs.
+    """
     true = truth.driving.position - truth.source.position
     wrong = (driving.position - source.position - true).abs().sum(-1)
     return masked_mean(wrong / (true.abs().sum(-1) + floor), truth.known)
@@ -205,13 +207,16 @@ def hidden_l1(prediction: Tensor, driving: Tensor, truth: Truth) -> Tensor:
 
 
 def near_joints(truth: Truth, height: int, width: int, sigma: float) -> Tensor:
-    """How near the driving frame's joints are that are there: a bell round each, added up. B 1 H W"""
+    """How near the driving frame's joints are that are there: a bell round each, added
+    up. B 1 H W
+    """
     x, y = truth.driving.position.unbind(-1)  # B K
     columns, rows = (torch.linspace(-1, 1, side, device=x.device) for side in (width, height))
+    # B K W, B K H
     across, down = (
         torch.exp(-0.5 * ((line - at[..., None]) / sigma) ** 2)
         for line, at in ((columns, x), (rows, y))
-    )  # B K W, B K H
+    )
     return torch.einsum("bkh,bkw->bhw", down * truth.known[..., None], across)[:, None]
 
 

@@ -30,6 +30,7 @@ HEADS = {
     "copart": "segmentation_module.shift",
     "monkeynet": "kp_detector.predictor.decoder.conv",
 }
+# need no more than keypoints
 POINTS_ALONE = (
     "equivariance",
     "equivariance_frames",
@@ -39,7 +40,7 @@ POINTS_ALONE = (
     "displacement",
     "frames",
     "follow",
-)  # need no more than keypoints
+)
 
 
 class Attempt:
@@ -62,9 +63,8 @@ class Attempt:
         self.pairs, self.stage, self.generator = pairs, stage, generator
         self.with_background, self.vgg, self.discriminator = background, vgg, discriminator
         self.whole = any(name not in POINTS_ALONE for name in stage.losses)
-        self.logits: dict[
-            str, Tensor
-        ] = {}  # of heatmaps, of the source and the driving frame, where a loss needs them
+        # of heatmaps, of the source and the driving frame, where a loss needs them
+        self.logits: dict[str, Tensor] = {}
 
     @cached_property
     def truth(self) -> Truth:

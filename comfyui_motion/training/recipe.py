@@ -85,9 +85,8 @@ class Data:
     reverse: float = 0.5
     colour: float = 0.1
     workers: int = 1  # threads that prepare batches ahead; 0: none
-    puppets: dict[str, Any] = field(
-        default_factory=dict
-    )  # options of Puppets, where that is what --data says
+    # options of Puppets, where that is what --data says
+    puppets: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,8 @@ class Stage:
     accumulate: int = 1  # batches whose gradients make one step
     lr: float = 2e-4
     rates: dict[str, float] = field(default_factory=dict)  # module prefix → factor on lr
-    schedule: str = (
-        "steps"  # lr falls by `decay` at each milestone, or along half a cosine to `decay`
-    )
+    # lr falls by `decay` at each milestone, or along half a cosine to `decay`
+    schedule: str = "steps"
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
     warmup: int = 0  # lr rises from nothing
@@ -130,13 +128,11 @@ class Stage:
     clip: float = 0.0  # the largest norm of a gradient; 0: any
     clip_norm: float = 2.0  # which norm; inf is TOML for the largest entry
     precision: str = "float32"  # of convolutions
-    trains: tuple[
-        str, ...
-    ] = ()  # prefixes of modules; all others are frozen. None given: all but the avd network
+    # prefixes of modules; all others are frozen. None given: all but the avd network
+    trains: tuple[str, ...] = ()
     teacher: bool = False  # the true joints in place of the detector's keypoints
-    teacher_error: float = (
-        0.0  # and as uncertain as a detector's: how far off they are told, in half pictures
-    )
+    # and as uncertain as a detector's: how far off they are told, in half pictures
+    teacher_error: float = 0.0
     background_from: int = 0  # when the background predictor begins to matter, where there is one
     dropout: Dropout | None = None
     pose_scale: float = 0.25  # avd: how much keypoints are stretched, on each side

@@ -349,9 +349,8 @@ def starting_model(recipe: Recipe) -> MotionModel:
     if not recipe.start_from:
         return build(recipe.family, **recipe.parameters)
     other = load(recipe.start_from, device="cpu")
-    own = (
-        asdict(other.spec) if other.family == recipe.family else {}
-    )  # what the recipe does not say is as it was
+    # what the recipe does not say is as it was
+    own = asdict(other.spec) if other.family == recipe.family else {}
     model = build(recipe.family, **{**own, **recipe.parameters})
     given = (
         renamed(other.state_dict())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import InputError, read_tensors
 
+# up to relu5_1; 0 halves the size
 WIDTHS = (
     64,
     64,
@@ -30,14 +31,16 @@ WIDTHS = (
     512,
     0,
     512,
-)  # up to relu5_1; 0 halves the size
+)
 TAPS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 as torchvision numbers them
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SMALLEST = 16  # the least side that survives four halvings
 
 
 class VGG19(nn.Module):
-    """Pictures in 0..1 to the maps after the first ReLU of each block, at each size of a pyramid."""
+    """Pictures in 0..1 to the maps after the first ReLU of each block, at each size of
+    a pyramid.
+    """
 
     mean: Tensor
     deviation: Tensor

@@ -1,4 +1,6 @@
-"""The measure of speed: the plain loop is the same network, and the table says what was measured."""
+"""The measure of speed: the plain loop is the same network, and the table says what was
+measured.
+"""
 
 from __future__ import annotations
 

@@ -141,9 +141,8 @@ def test_damaged_files_are_left_out_and_told(several):
     assert set(seen) == {100 + 10 * i for i in range(6)} and len(seen) == 32
     assert len(clips.skipped) == 6 and "damaged" in clips.skipped[str(train / "cut.png")]
     fresh = Clips(several)
-    assert torch.equal(
-        fresh.batch(3, 8).source, clips.batch(3, 8).source
-    )  # what was met before does not matter
+    # what was met before does not matter
+    assert torch.equal(fresh.batch(3, 8).source, clips.batch(3, 8).source)
 
 
 def test_a_folder_of_nothing_says_what_was_looked_for(tmp_path):

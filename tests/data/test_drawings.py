@@ -120,9 +120,8 @@ def test_a_clip_has_a_truth_for_every_frame_and_the_first_is_itself():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_true_grid_and_what_is_visible_draw_the_driving_frame_from_the_source(kind, pairs):
     drawn = pairs(kind)
-    seen = -F.max_pool2d(
-        -drawn.truth.visible, 3, 1, 1
-    )  # an edge's pixel shows two surfaces at once
+    # an edge's pixel shows two surfaces at once
+    seen = -F.max_pool2d(-drawn.truth.visible, 3, 1, 1)
 
     def error(grid):
         missed = (
@@ -169,9 +168,8 @@ def test_seen_again_what_the_source_shows_is_still_subject_or_background_in_both
     shown = truth.visible[:, 0] == 1
     there = at(truth.figure[:, :1], truth.grid.flatten(1, 2)).view(shown.shape)
     right = (there > 0.5) == (truth.subject[:, 0] > 0.5)
-    assert (
-        right[shown].float().mean() > 0.98
-    )  # all but outlines, which are read from the nearest pixel
+    # all but outlines, which are read from the nearest pixel
+    assert right[shown].float().mean() > 0.98
     assert 0.02 < truth.subject.mean() < 0.98
 
 

@@ -23,9 +23,8 @@ from comfyui_motion.evaluation.evaluate import choose_pairs, evaluate, own_size
 from comfyui_motion.evaluation.report import Report, Scores, compare
 
 SIDE = 48
-MOVED = (2 * 46 + 4 * 44 + 6 * 42 + 8 * 40) / (
-    48 + 46 + 44 + 42 + 40
-)  # pixels, of what `shifted` leaves visible
+# pixels, of what `shifted` leaves visible
+MOVED = (2 * 46 + 4 * 44 + 6 * 42 + 8 * 40) / (48 + 46 + 44 + 42 + 40)
 
 
 def sliding(

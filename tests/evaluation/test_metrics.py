@@ -51,9 +51,8 @@ def test_decibels_are_of_the_error_of_all_frames_together(frames):
 
 def test_ssim_of_two_plain_pictures_is_that_of_their_brightness():
     bright, dark = torch.full((1, 3, 16, 16), 0.8), torch.full((1, 3, 16, 16), 0.4)
-    expected = (2 * 0.8 * 0.4 + 0.01**2) / (
-        0.8**2 + 0.4**2 + 0.01**2
-    )  # no contrast: the second factor is 1
+    # no contrast: the second factor is 1
+    expected = (2 * 0.8 * 0.4 + 0.01**2) / (0.8**2 + 0.4**2 + 0.01**2)
     assert metrics.ssim(bright, dark).value == pytest.approx(expected, abs=1e-4)
 
 
@@ -121,9 +120,8 @@ def test_joint_error_is_a_share_of_the_side_over_known_joints():
     truth = torch.zeros(1, 3, 2)
     position = torch.tensor([[[0.6, 0.8], [0.0, 0.0], [9.0, 9.0]]])
     known = torch.tensor([[True, True, False]])
-    assert metrics.joint_error(position, truth, known).value == pytest.approx(
-        0.25
-    )  # a distance of 1 of 2, and one of 0
+    # a distance of 1 of 2, and one of 0
+    assert metrics.joint_error(position, truth, known).value == pytest.approx(0.25)
     assert metrics.joint_error(position, truth, known & False).value is None
 
 

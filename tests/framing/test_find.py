@@ -184,11 +184,12 @@ def test_the_model_we_ship_finds_drawn_faces_it_never_saw_small_and_aside():
         found = find_subject(finder, picture, least=0)
         wanted = in_pixels(clip.joints, 256, 256)[0] * 180 / 256 + torch.tensor([left, top])
         assert found is not None
+        # of the head's height
         errors.append(
             float(
                 (found.points - wanted)[core].norm(dim=1).mean() / (wanted[12] - wanted[16]).norm()
             )
-        )  # of the head's height
+        )
         believed.append(found.confidence)
     assert sorted(errors)[1] < 0.05 and sorted(believed)[1] > 0.6, (errors, believed)
 

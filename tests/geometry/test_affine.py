@@ -83,9 +83,8 @@ def test_affine_motion_carries_a_driving_centre_to_the_sources():
     quarter = torch.tensor([[[[0.0, -1.0], [1.0, 0.0]]]])
     motion = affine.affine_motion(quarter, source, driving, 5, 5)[0, 0]
     assert_close(motion[4, 0], source[0, 0])
-    assert_close(
-        motion[4, 4], torch.tensor([0.5, 2.0])
-    )  # two to the right of it in the driving frame is two below in the source
+    # two to the right of it in the driving frame is two below in the source
+    assert_close(motion[4, 4], torch.tensor([0.5, 2.0]))
 
 
 @pytest.mark.parametrize(

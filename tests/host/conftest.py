@@ -67,9 +67,8 @@ class Host:
         from comfy.cli_args import args
 
         args.cpu, args.base_directory = True, str(base)  # before anything asks where folders are
-        import_module(
-            "utils.install_util"
-        )  # before nodes, beside which the host keeps another module named utils
+        # before nodes, beside which the host keeps another module named utils
+        import_module("utils.install_util")
         nodes, server = import_module("nodes"), import_module("server")
         self.nodes = nodes
         self.server = server.PromptServer.instance = Server()

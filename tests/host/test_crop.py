@@ -25,7 +25,9 @@ def given(host, face, monkeypatch) -> dict[str, Any]:
     finder = face.finder()
 
     class Dots(library.MotionModel):
-        """The tests' finder, as a model of the pack's own library, which is another import of it."""
+        """The tests' finder, as a model of the pack's own library, which is another
+        import of it.
+        """
 
         family = "dots"
 

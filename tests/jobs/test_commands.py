@@ -38,7 +38,11 @@ def test_a_batch_gives_the_bytes_of_one_animation_at_a_time_and_tells_what_faile
         pytest.importorskip("ray")
         monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     (media / "bad.png").write_bytes(b"no picture")
-    rows = "a.png,clip.mp4,one.gif,0.5,false,flow\nb.png,clip.mp4,two.gif,,,flow\nbad.png,clip.mp4,,,,flow\n"
+    rows = (
+        "a.png,clip.mp4,one.gif,0.5,false,flow\n"
+        "b.png,clip.mp4,two.gif,,,flow\n"
+        "bad.png,clip.mp4,,,,flow\n"
+    )
     (media / "jobs.csv").write_text(HEAD + rows)
     words = ["batch", media / "jobs.csv", "-o", media / "out", "--workers", 2, "--threads", 1]
     assert run(*words, "--device", "cpu", "--engine", engine) == 2

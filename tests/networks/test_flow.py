@@ -159,9 +159,8 @@ def test_a_camera_takes_plain_walls_along(model):
         wall[..., row : row + 28, column : column + 28] = texture(28, 28, seed=row + column)
     points = model.detect(moved_by(wall, STILL, [0.12, 0.05]), wall)
     moved = (points.position - model.lattice())[0].view(32, 32, 2)
-    assert_close(
-        moved[14:20, 22:26], torch.tensor([0.12, 0.05]).expand(6, 4, 2), atol=0.02, rtol=0
-    )  # nothing to see there
+    # nothing to see there
+    assert_close(moved[14:20, 22:26], torch.tensor([0.12, 0.05]).expand(6, 4, 2), atol=0.02, rtol=0)
 
 
 def test_the_result_does_not_depend_on_the_batch(model):

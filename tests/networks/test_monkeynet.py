@@ -117,9 +117,8 @@ VARIANTS = [
 def test_an_untrained_model_is_recognised_and_configured_from_its_own_tensors(variant):
     kind = family("monkeynet")
     model = motion.build("monkeynet", **{**SMALL, **variant})
-    saved = {
-        name: t.unsqueeze(2) if t.ndim == 4 else t for name, t in model.state_dict().items()
-    }  # as published, for clips
+    # as published, for clips
+    saved = {name: t.unsqueeze(2) if t.ndim == 4 else t for name, t in model.state_dict().items()}
     assert next(name for name in FAMILIES if family(name).recognise(saved)) == "monkeynet"
     untold = {name: value for name, value in variant.items() if name in kind.assumed}
     again = motion.build("monkeynet", **kind.configure(saved), **untold)

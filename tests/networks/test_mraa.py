@@ -386,9 +386,8 @@ def test_a_finer_field_is_twice_as_large_and_at_first_the_coarse_one():
         resize(logits[0], *after.size, align_corners=True), logits[1], atol=1e-4, rtol=1e-4
     )
     assert_close(after.contributions.sum(1), torch.ones(2, *after.size))
-    assert_close(
-        before.grid[:, ::15, ::15], after.grid[:, ::31, ::31], atol=1e-5, rtol=0
-    )  # in the corners nothing is between pixels
+    # in the corners nothing is between pixels
+    assert_close(before.grid[:, ::15, ::15], after.grid[:, ::31, ::31], atol=1e-5, rtol=0)
 
 
 def test_mixed_motions_are_the_sum_of_all_maps():

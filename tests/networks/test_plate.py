@@ -1,4 +1,6 @@
-"""What lies behind a subject: filled in from round it, once, and shown where the subject has gone."""
+"""What lies behind a subject: filled in from round it, once, and shown where the
+subject has gone.
+"""
 
 import pytest
 import torch

@@ -255,9 +255,8 @@ def test_dropped_contributions_vanish_the_others_grow_and_the_background_stays()
         rtol=0,
     )
     assert 0.15 < (splines == 0).double().mean() < 0.45
-    assert torch.equal(
-        splines == 0, (splines == 0)[..., :1, :1].expand_as(splines)
-    )  # a spline is left out of the whole picture
+    # a spline is left out of the whole picture
+    assert torch.equal(splines == 0, (splines == 0)[..., :1, :1].expand_as(splines))
     assert network.eval().drop(logits) is logits
 
 

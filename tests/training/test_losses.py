@@ -74,10 +74,11 @@ def test_the_pyramid_ends_where_pictures_do():
 
 def test_a_ramp_against_nothing_costs_its_slope():
     ramp = torch.arange(8.0).view(1, 1, 1, 8).expand(1, 1, 8, 8) * 0.1
+    # across, none down; averaged in pairs the steps are twice as high
     full, half = (
         0.1 / 2,
         0.2 / 2,
-    )  # across, none down; averaged in pairs the steps are twice as high
+    )
     assert losses.gradient_l1(ramp, torch.zeros_like(ramp)) == pytest.approx(
         (full + half) / 2, abs=1e-6
     )
@@ -91,9 +92,8 @@ def test_the_jacobian_of_a_warp_is_its_derivative(euclidean):
     warp = random_transform(
         2, Warp(noise=0.1, bend=0.02, euclidean=euclidean), torch.Generator().manual_seed(1)
     )
-    where = (
-        torch.rand(2, 3, 2) * 0.4 + 0.05
-    )  # between control points, where the kernel of sums of sides has no kinks
+    # between control points, where the kernel of sums of sides has no kinks
+    where = torch.rand(2, 3, 2) * 0.4 + 0.05
     step = 1e-3
     columns = [
         (warp(where + step * axis) - warp(where - step * axis)) / (2 * step)
@@ -137,9 +137,8 @@ def test_points_that_follow_the_warp_cost_nothing():
     assert losses.equivariance_frames(true, warped, warp) < 1e-5
     turned = Keypoints(true.position + 0.1, -true.jacobian)
     assert losses.equivariance(turned, warped, warp) == pytest.approx(0.1, abs=1e-5)
-    assert losses.equivariance_frames(turned, warped, warp) == pytest.approx(
-        1.0, abs=1e-4
-    )  # -1 instead of 1 on the diagonal
+    # -1 instead of 1 on the diagonal
+    assert losses.equivariance_frames(turned, warped, warp) == pytest.approx(1.0, abs=1e-4)
     assert losses.equivariance_frames(turned, warped, warp, half_turns=True) < 1e-5
 
 
@@ -168,9 +167,8 @@ def test_warped_features_that_match_cost_nothing():
     field = MotionField(still.grid, (torch.ones(1, 1, 4, 4), torch.full((1, 1, 8, 8), 0.5)))
     assert losses.warp_loss(features, features, field) < 1e-6
     other = [features[0] + 1, features[1] + 1]
-    assert losses.warp_loss(features, other, field) == pytest.approx(
-        1.5, abs=1e-5
-    )  # 1 where all is shown, a half where half is
+    # 1 where all is shown, a half where half is
+    assert losses.warp_loss(features, other, field) == pytest.approx(1.5, abs=1e-5)
 
 
 def test_there_and_back_is_where_one_was():
@@ -233,9 +231,8 @@ def test_a_picture_is_asked_to_be_right_where_joints_are():
 
 def test_what_is_hidden_counts_near_joints():
     true = truth(size=32)  # joints at (0, 0) and (0.5, 0)
-    true.visible[..., 14:18, 14:18] = true.visible[..., 0, :] = (
-        0  # round the first, and far from both
-    )
+    # round the first, and far from both
+    true.visible[..., 14:18, 14:18] = true.visible[..., 0, :] = 0
     said = [true.visible.clone() for _ in range(3)]
     said[1][..., 0, :], said[2][..., 14:18, 14:18] = 1, 1
     costs = [losses.near_hidden(MotionField(true.grid, (each,)), true).item() for each in said]
@@ -244,9 +241,8 @@ def test_what_is_hidden_counts_near_joints():
 
 def test_a_field_that_does_not_move_is_off_by_the_motion_where_it_can_be_seen():
     true = truth(-0.5, hidden=4)  # the hidden columns come from within the source
-    assert losses.flow_l1(MotionField.identity(1, 4, 4), true) == pytest.approx(
-        0.25, abs=1e-6
-    )  # 0.5 in x, 0 in y
+    # 0.5 in x, 0 in y
+    assert losses.flow_l1(MotionField.identity(1, 4, 4), true) == pytest.approx(0.25, abs=1e-6)
     wrong = torch.where(true.visible.permute(0, 2, 3, 1) > 0, true.grid, true.grid + 3)
     assert losses.flow_l1(MotionField(wrong), true) < 1e-6
 

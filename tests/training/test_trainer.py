@@ -32,14 +32,19 @@ from comfyui_motion.training.trainer import (
 HOUR = {"width": 4, "limit": 8, "depth": 2}
 BODY = {"width": 4, "limit": 8, "downs": 1, "residuals": 1}
 SMALL = {
-    "fomm": {"keypoints": 3, "jacobians": 3, "detector": HOUR, "dense": HOUR, "detector_scale": 0.5, "dense_scale": 0.5, "body": BODY, "head_padding": 3},
+    "fomm": {"keypoints": 3, "jacobians": 3, "detector": HOUR, "dense": HOUR,
+        "detector_scale": 0.5, "dense_scale": 0.5, "body": BODY, "head_padding": 3},
     "mraa": {
-        "regions": 3, "detector": HOUR, "flow": HOUR, "detector_scale": 0.5, "flow_scale": 0.5, "background_encoder": HOUR, "body": BODY,
+        "regions": 3, "detector": HOUR, "flow": HOUR, "detector_scale": 0.5, "flow_scale": 0.5,
+        "background_encoder": HOUR, "body": BODY,
         "head_padding": 3, "avd": {"identity": 4, "pose": 4},
     },
-    "tpsmm": {"splines": 2, "dense": HOUR, "dense_scale": 0.5, "inpainting": {"width": 4, "limit": 8, "depth": 3}, "avd": {"identity": 4, "pose": 4}},
-    "copart": {"parts": 3, "affines": 3, "segmentation": HOUR, "segmentation_scale": 0.5, "body": BODY},
-    "monkeynet": {"keypoints": 3, "detector": HOUR, "dense": HOUR, "generator": HOUR, "refinement": 1},
+    "tpsmm": {"splines": 2, "dense": HOUR, "dense_scale": 0.5, "inpainting": {"width": 4,
+        "limit": 8, "depth": 3}, "avd": {"identity": 4, "pose": 4}},
+    "copart": {"parts": 3, "affines": 3, "segmentation": HOUR, "segmentation_scale": 0.5,
+        "body": BODY},
+    "monkeynet": {"keypoints": 3, "detector": HOUR, "dense": HOUR, "generator": HOUR,
+        "refinement": 1},
     "x2face": {"width": 4, "limit": 8, "levels": 5, "bottleneck": 8},
 }  # fmt: skip
 FRAMES, GAME, LEAST = (
@@ -95,7 +100,8 @@ class Squares:
 
 def recipe(family: str = "fomm", **changes: object) -> Recipe:
     content = {
-        "family": family, "parameters": {**SMALL[family], "size": 32}, "steps": 4, "batch": 3, "lr": 1e-3, "save_every": 2, "log_every": 1,
+        "family": family, "parameters": {**SMALL[family], "size": 32}, "steps": 4, "batch": 3,
+        "lr": 1e-3, "save_every": 2, "log_every": 1,
         "losses": LEAST, "data": {"workers": 0},
     }  # fmt: skip
     return recipe_of({**content, **changes})
@@ -215,7 +221,8 @@ sys.path.insert(0, {here!r})
 from test_trainer import Squares, recipe, train
 import torch
 torch.set_num_threads(1)
-train(recipe(steps=400, save_every=3), Squares(), {folder!r}, device="cpu", progress=lambda p: print(p.step, flush=True))
+told = lambda p: print(p.step, flush=True)
+train(recipe(steps=400, save_every=3), Squares(), {folder!r}, device="cpu", progress=told)
 """
 
 

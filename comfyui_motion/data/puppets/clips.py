@@ -47,8 +47,10 @@ from .stage import (
 )
 
 JOINTS = (
-    "left brow", "right brow", "left upper lid", "right upper lid", "left lower lid", "right lower lid", "forehead", "nose bridge",
-    "left mouth corner", "right mouth corner", "upper lip", "lower lip", "chin", "nose tip", "left ear", "right ear", "crown", "neck",
+    "left brow", "right brow", "left upper lid", "right upper lid", "left lower lid",
+    "right lower lid", "forehead", "nose bridge",
+    "left mouth corner", "right mouth corner", "upper lip", "lower lip", "chin", "nose tip",
+    "left ear", "right ear", "crown", "neck",
     "left shoulder", "right shoulder",
 )  # fmt: skip
 MIRROR = (1, 0, 3, 2, 5, 4, 6, 7, 9, 8, 10, 11, 12, 13, 15, 14, 16, 17, 19, 18)
@@ -219,7 +221,9 @@ class Puppets:
         ]
 
     def batch(self, step: int, count: int) -> Pairs:
-        """`count` pairs: of each puppet two frames are drawn, and both ways between them are pairs."""
+        """`count` pairs: of each puppet two frames are drawn, and both ways between
+        them are pairs.
+        """
         if step < 0 or count < 1:
             raise InputError(
                 f"A batch is of step 0 or later and holds 1 pair or more; step {step} and {count}"

@@ -72,9 +72,8 @@ def seen_again(pairs: Pairs, random: Random, mirror: tuple[int, ...], mirrors: n
         padding_mode="border",
         align_corners=True,
     ).permute(0, 2, 3, 1)
-    between = folded - nearest(
-        folded, truth.grid.shape[1]
-    )  # grids jump at outlines, so they are read, not blended; this is what reading leaves out
+    # grids jump at outlines, so they are read, not blended; this is what reading leaves out
+    between = folded - nearest(folded, truth.grid.shape[1])
     grid = points(sign * (grid + between) + offset)
     visible = (
         F.grid_sample(truth.visible, folded, mode="nearest", align_corners=True)
@@ -99,7 +98,9 @@ def seen_again(pairs: Pairs, random: Random, mirror: tuple[int, ...], mirrors: n
 
 
 def fold(view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Places beyond the picture's edges as the places they reflect: view = sign * folded + offset."""
+    """Places beyond the picture's edges as the places they reflect: view = sign *
+    folded + offset.
+    """
     beyond = view.sign() * (view.abs() > 1)
     sign, offset = 1 - 2 * beyond.abs(), 2 * beyond
     return (view - offset) * sign, sign, offset

@@ -29,7 +29,8 @@ from .stage import (
 # What a pose says, each about -1..1 or 0..1, with its neutral value.
 POSE = {
     "x": 0.0, "y": 0.0, "size": 0.0, "roll": 0.0, "yaw": 0.0, "pitch": 0.0,
-    "open": 0.0, "jaw": 0.0, "smile": 0.0, "pucker": 0.0, "skew": 0.0, "brow_left": 0.0, "brow_right": 0.0,
+    "open": 0.0, "jaw": 0.0, "smile": 0.0, "pucker": 0.0, "skew": 0.0, "brow_left": 0.0,
+    "brow_right": 0.0,
     "lid_left": 0.8, "lid_right": 0.8, "squint": 0.0, "gaze_x": 0.0, "gaze_y": 0.0,
     "body_x": 0.0, "body_y": 0.0, "body_roll": 0.0,
 }  # fmt: skip
@@ -46,12 +47,18 @@ def random_pose(random: Random, reach: float = 1.0) -> Pose:
     return {
         "x": 0.16 * normal[0], "y": 0.1 * normal[1], "size": 0.1 * normal[2],
         "roll": 0.16 * normal[3], "yaw": 0.36 * normal[4], "pitch": 0.2 * normal[5],
-        "open": mouth, "jaw": mouth * random.uniform(0.4, 1.0), "smile": float(np.clip(0.6 * normal[6], -1, 1)),
-        "pucker": float(max(0, random.normal(0, 0.5))) if random.random() < 0.5 else 0.0, "skew": 0.4 * normal[11],
-        "brow_left": float(np.clip(brow + random.normal(0, 0.25), -1, 1)), "brow_right": float(np.clip(brow + random.normal(0, 0.25), -1, 1)),
-        "lid_left": float(lids[0]), "lid_right": float(lids[1]), "squint": float(max(0, 0.4 * normal[7])),
-        "gaze_x": float(np.clip(0.5 * normal[8], -1, 1)), "gaze_y": float(np.clip(0.4 * normal[9], -1, 1)),
-        "body_x": 0.08 * normal[10], "body_y": float(0.05 * random.standard_normal() * reach), "body_roll": float(0.06 * random.standard_normal() * reach),
+        "open": mouth, "jaw": mouth * random.uniform(0.4, 1.0),
+        "smile": float(np.clip(0.6 * normal[6], -1, 1)),
+        "pucker": float(max(0, random.normal(0, 0.5))) if random.random() < 0.5 else 0.0,
+        "skew": 0.4 * normal[11],
+        "brow_left": float(np.clip(brow + random.normal(0, 0.25), -1, 1)),
+        "brow_right": float(np.clip(brow + random.normal(0, 0.25), -1, 1)),
+        "lid_left": float(lids[0]), "lid_right": float(lids[1]),
+        "squint": float(max(0, 0.4 * normal[7])),
+        "gaze_x": float(np.clip(0.5 * normal[8], -1, 1)),
+        "gaze_y": float(np.clip(0.4 * normal[9], -1, 1)),
+        "body_x": 0.08 * normal[10], "body_y": float(0.05 * random.standard_normal() * reach),
+        "body_roll": float(0.06 * random.standard_normal() * reach),
     }  # fmt: skip
 
 

@@ -105,9 +105,8 @@ class Texture:
                 cv2.resize(self.levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             )
         level = min(level, len(self.levels) - 1)
-        at = (rest + 1) * (0.5 * (size - 1) / 2**level) + (
-            0.5 / 2**level - 0.5
-        )  # centres of texels, which halving moves
+        # centres of texels, which halving moves
+        at = (rest + 1) * (0.5 * (size - 1) / 2**level) + (0.5 / 2**level - 0.5)
         at = at.astype(np.float32).reshape(height, -1, 2)
         return cv2.remap(
             self.levels[level], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=border

@@ -1,5 +1,5 @@
-"""Which pixels of a picture are people: a MobileNetV3-like network that goes down to a sixteenth and
-back up, with what it passed on the way.
+"""Which pixels of a picture are people: a MobileNetV3-like network that goes down to a sixteenth
+and back up, with what it passed on the way.
 
 MediaPipe's selfie segmentation; the blocks are those of Howard et al., Searching for MobileNetV3,
 2019.

@@ -1,8 +1,8 @@
 """478 points of a face that fills its square upright: the face mesh with attention.
 
 Grishchenko et al., Attention Mesh: High-fidelity Face Mesh Prediction in Real-time, 2020. A first
-network places 468 points; lips and eyes are then cut out of its early maps, turned level, and placed
-again by networks of their own, which also find the irises.
+network places 468 points; lips and eyes are then cut out of its early maps, turned level, and
+placed again by networks of their own, which also find the irises.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Eye(nn.Module):
 
 
 class FaceMesh(nn.Module):
-    """B 3 192 192 in 0..1 -> points B 478 3 in its pixels (0 the outer edge; z towards the viewer is
-    negative), and how sure it is of a face, B in 0..1.
+    """B 3 192 192 in 0..1 -> points B 478 3 in its pixels (0 the outer edge; z towards the viewer
+    is negative), and how sure it is of a face, B in 0..1.
     """
 
     def __init__(self) -> None:

@@ -76,7 +76,9 @@ def turning(angle: float, like: Tensor) -> Tensor:
 
 
 def cut(pictures: Tensor, region: Region, size: int) -> Tensor:
-    """That region of every picture, black beyond the edges, antialiased. B 3 H W -> B 3 size size"""
+    """That region of every picture, black beyond the edges, antialiased. B 3 H W -> B 3
+    size size
+    """
     height, width = pictures.shape[-2:]
     reach = region.side / 2 * (abs(math.cos(region.angle)) + abs(math.sin(region.angle)))
     halved = 1 << max(math.floor(math.log2(max(region.side / size, 1e-6)) + COARSER), 0)

@@ -72,22 +72,26 @@ def _tuples(rows: list) -> tuple:
 
 
 TRIANGLES: tuple[tuple[int, int, int], ...] = _tuples(_DATA["triangles"])  # 898 of the surface
+# closed outlines: face
 CONTOURS: dict[str, tuple[int, ...]] = {
     name: _tuples(points) for name, points in _DATA["contours"].items()
-}  # closed outlines: face
+}
+# "right_eye", "left_eye"
 EYES = {
     side: Eye(**{name: _tuples(points) for name, points in eye.items()})
     for side, eye in _DATA["eyes"].items()
-}  # "right_eye", "left_eye"
+}
 LIPS = Lips(**{name: _tuples(points) for name, points in _DATA["lips"].items()})
+# "right_brow", "left_brow"
 BROWS: dict[str, tuple[int, ...]] = {
     side: _tuples(points) for side, points in _DATA["brows"].items()
-}  # "right_brow", "left_brow"
+}
 NOSE: tuple[int, ...] = _tuples(_DATA["nose"])
 RIGID: tuple[int, ...] = _tuples(_DATA["rigid"])  # points that expressions hardly move
+# what the networks for lips and eyes place anew, in their order
 REFINED: dict[str, tuple[int, ...]] = {
     name: _tuples(points) for name, points in _DATA["refined"].items()
-}  # what the networks for lips and eyes place anew, in their order
+}
 IRISES = {side: eye.iris for side, eye in EYES.items()}
 
 

@@ -1,4 +1,6 @@
-"""The default that needs no weights: dense optical flow of the driving clip behind the four verbs."""
+"""The default that needs no weights: dense optical flow of the driving clip behind the
+four verbs.
+"""
 
 from .model import FAMILY
 

@@ -19,19 +19,23 @@ from ...field import MotionField
 from ...keypoints import Keypoints
 from . import tracking as flow_tracking
 
+# grey levels left unexplained, averaged over a spot, that are nothing, and that are surely
+# something new
 LEAST, MOST = (
     0.03,
     0.09,
-)  # grey levels left unexplained, averaged over a spot, that are nothing, and that are surely something new
+)
 SPOT = 46  # spots are this part of the frame's width
+# pixels: what moves less is a background, and what moves more beside it passes in front of it
 STILL, PASSING = (
     0.25,
     4.0,
-)  # pixels: what moves less is a background, and what moves more beside it passes in front of it
+)
+# limits of what is carried: a mouth is dark, or little brighter than the lips it opens
 DARKER, BRIGHTER = (
     -2.5,
     0.35,
-)  # limits of what is carried: a mouth is dark, or little brighter than the lips it opens
+)
 DARK = 0.03  # grey level below which ratios mean little
 
 
@@ -39,11 +43,9 @@ DARK = 0.03  # grey level below which ratios mean little
 class FlowKeypoints(Keypoints):
     """The lattice, with what came to light in the frame it was found in."""
 
-    light: Tensor | None = (
-        # B 1 h w over the frame: the natural logarithm of how much brighter it is than motion alone
-        # explains
-        None
-    )
+    # B 1 h w over the frame: the natural logarithm of how much brighter it is than motion alone
+    # explains
+    light: Tensor | None = None
 
     def fainter(self, strength: float | Tensor) -> FlowKeypoints:
         """A performance of that strength shows as much less."""

@@ -193,9 +193,8 @@ def settle_down(
             ],
             dim=1,
         )
-        xx, xy, yy, x, y = (
-            around_points(terms, level.lattice).unsqueeze(2).unbind(1)
-        )  # each B 1 n n
+        # each B 1 n n
+        xx, xy, yy, x, y = around_points(terms, level.lattice).unsqueeze(2).unbind(1)
 
         def curvature(step: Tensor, xx: Tensor = xx, xy: Tensor = xy, yy: Tensor = yy) -> Tensor:
             data = torch.cat(
@@ -207,9 +206,8 @@ def settle_down(
         step = conjugate_gradients(
             curvature, -torch.cat([x, y], dim=1) - smoothness(moved - camera), inverse
         )
-        moved = moved + step / step.norm(dim=1, keepdim=True).clamp(
-            min=1
-        )  # further than a pixel its slopes tell nothing
+        # further than a pixel its slopes tell nothing
+        moved = moved + step / step.norm(dim=1, keepdim=True).clamp(min=1)
     return moved
 
 
@@ -260,9 +258,8 @@ def springs(size: tuple[int, int], level: Level, device: torch.device) -> tuple[
     """
     first, second = second_moment(level.lattice, 1, device), second_moment(level.lattice, 2, device)
     longest = max(size)
-    down, across = (
-        longest / side for side in size
-    )  # derivatives along the shorter side count by its shorter cells
+    # derivatives along the shorter side count by its shorter cells
+    down, across = (longest / side for side in size)
     scale = 2 * ((level.lattice - 1) / (longest - 1)) ** 2
 
     rows = scale * (level.bending * down**4 * second + level.membrane * down**2 * first)
@@ -311,7 +308,9 @@ def conjugate_gradients(
 
 
 def block_inverse(xx: Tensor, xy: Tensor, yy: Tensor) -> Linear:
-    """The inverse of a symmetric 2 x 2 matrix at every point (each B 1 n n), to apply to B 2 n n."""
+    """The inverse of a symmetric 2 x 2 matrix at every point (each B 1 n n), to apply
+    to B 2 n n.
+    """
     determinant = (xx * yy - xy * xy).clamp(min=1e-12)
     return lambda x: (
         torch.cat([yy * x[:, :1] - xy * x[:, 1:], xx * x[:, 1:] - xy * x[:, :1]], dim=1)

@@ -110,9 +110,8 @@ class DenseMotion(nn.Module):
     ) -> MotionField:
         height, width = small.shape[-2:]
         heat = gaussian_heatmap(driving.position, height, width, self.variance) - source_heat
-        heat = torch.cat(
-            [torch.zeros_like(heat[:, :1]), heat], dim=1
-        )  # B K+1 h w, the background first
+        # B K+1 h w, the background first
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], dim=1)
         motions = local_motions(source, driving, height, width)
         warped = sample(small, rearrange(motions, "b k h w c -> b (k h) w c"), self.align_corners)
         warped = rearrange(warped, "b c (k h) w -> b k c h w", h=height)

@@ -28,7 +28,9 @@ def identity_volume(depth: int, height: int, width: int, like: Tensor) -> Tensor
 
 
 def read(volume: Tensor, grid: Tensor) -> Tensor:
-    """The volume where the grid says, trilinear, zeros outside. B C D H W, B D H W 3 -> B C D H W"""
+    """The volume where the grid says, trilinear, zeros outside. B C D H W, B D H W 3 ->
+    B C D H W
+    """
     volume = volume.expand(len(grid), -1, -1, -1, -1)
     return F.grid_sample(volume.float(), grid, align_corners=False).to(volume.dtype)
 
