@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .words import A_SENTENCE, shown
+from .doors.words import A_SENTENCE, shown
 
 
 class MotionError(Exception):

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from .errors import InputError, boundary
 from .geometry.rotation import degrees, matrix, nearest_rotation, power
-from .keypoints import FORMAT, Keypoints, gaussian_in_time, json_numbers
+from .keypoints import FORMAT, Keypoints, gaussian_in_time, json_numbers, numbers_of
 from .retarget import Strengths
 from .shapes import check_shape
 
@@ -190,7 +190,7 @@ class PosedKeypoints(Keypoints):
 
     @staticmethod
     def from_parts(document: Mapping[str, Any]) -> PosedKeypoints:
-        """What `to_json` wrote. Raises InputError, ValueError or TypeError for anything else."""
+        """What `to_json` wrote. Raises InputError for anything else."""
         lacking = [name for name in PARTS if name not in document and name != "shift"]
         if lacking:
             raise InputError(
@@ -198,13 +198,14 @@ class PosedKeypoints(Keypoints):
                 f" {', '.join(PARTS)}."
             )
         parts = {
-            name: torch.tensor(document[name], dtype=torch.float32)
+            name: numbers_of(name, document[name])
             for name in PARTS
             if document.get(name) is not None
         }
-        if len(parts["canonical"]) == 1:
-            parts["canonical"] = parts["canonical"].expand(len(parts["expression"]), -1, -1)
-        return PosedKeypoints.placed(**parts)
+        with boundary(InputError, "The parts of these keypoints do not fit together ({reason})."):
+            if len(parts["canonical"]) == 1:
+                parts["canonical"] = parts["canonical"].expand(len(parts["expression"]), -1, -1)
+            return PosedKeypoints.placed(**parts)
 
 
 def relative(

@@ -20,11 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError, MediaError
+from ..doors.limits import how_to_raise, limits
+from ..errors import InputError, MediaError, boundary
 from .decode import Named, decode_film, open_film
 from .files import existing_file
 from .picture import (
     WHITE,
+    decoding,
     opened,
     pixels_of,
     read_picture,
@@ -50,6 +52,7 @@ PICTURES = {
     ".pgm",
 }
 MAX_RATE_DENOMINATOR = 100_000
+LOOKED_AT = 24  # frames of an animated picture, for its rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ class Clip:
         if size < 1:
             raise InputError(f"a batch holds at least one frame, not {size}.")
         frames = self._frames()
+        size = max(1, min(size, int(limits().pixels) // (self.width * self.height)))
         while batch := list(islice(frames, size)):
             yield _stack(batch)
 
@@ -147,8 +151,9 @@ def _source(
     """
     paths = _picture_paths(path)
     if paths is None and Path(path).suffix.lower() in PICTURES:
-        with opened(path) as image:
+        with opened(path) as image, decoding(path):
             if getattr(image, "is_animated", False):
+                _check_length(path, image.n_frames)
                 return (
                     partial(_decode_animation, path, background),
                     _animation_rate(image),
@@ -160,13 +165,14 @@ def _source(
         return partial(_decode_pictures, paths, background), fps, len(paths), False
     path = existing_file(path, "a clip")
     with open_film(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate or fps
-        seconds = (
-            stream.duration * stream.time_base
-            if stream.duration
-            else (container.duration or 0) / 1e6
-        )
-        count = stream.frames or round(seconds * rate) or None
+        with boundary(MediaError, f"{path} says of itself what cannot be ({{reason}})."):
+            rate = stream.average_rate or stream.guessed_rate or fps
+            seconds = (
+                stream.duration * stream.time_base
+                if stream.duration
+                else (container.duration or 0) / 1e6
+            )
+            count = stream.frames or round(seconds * rate) or None
         return (
             partial(decode_film, path, background),
             Fraction(rate),
@@ -229,21 +235,32 @@ def _decode_animation(
     path: str | os.PathLike, background: Sequence[float], start: int, stop: int | None
 ) -> Iterator[Named]:
     with opened(path) as image:
-        for number in range(image.n_frames)[start:stop]:
-            image.seek(number)
+        with decoding(path):
+            numbers = range(image.n_frames)[start:stop]
+        for number in numbers:
+            with decoding(path):
+                image.seek(number)
             yield f"Frame {number} of {path}", to_rgb(pixels_of(image), background)[0]
 
 
 def _animation_rate(image: Any) -> Fraction:
-    """The average: each frame of an animated picture has its own duration."""
+    """The average over the first frames: each frame of an animated picture has its own duration,
+    and some formats tell it only when they are decoded.
+    """
+    count = min(image.n_frames, LOOKED_AT)
     total = Fraction(0)
-    for number in range(image.n_frames):
+    for number in range(count):
         image.seek(number)
-        image.load()  # some formats tell a frame's duration only then
+        image.load()
         total += Fraction(
             image.info.get("duration") or 100
         )  # no duration plays as 100 ms, as browsers have it
-    return (1000 * image.n_frames / total).limit_denominator(MAX_RATE_DENOMINATOR)
+    return (1000 * count / total).limit_denominator(MAX_RATE_DENOMINATOR)
+
+
+def _check_length(path: str | os.PathLike, frames: int) -> None:
+    if frames > limits().frames:
+        raise MediaError(f"{path} has {frames} frames: {how_to_raise('frames', frames)}.")
 
 
 def _stack(frames: list[Tensor]) -> Tensor:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import MediaError
-from .picture import to_rgb, turned
+from ..doors.limits import limits
+from ..errors import MediaError, MotionError, boundary
+from .picture import LARGEST, PIXELS_A_BYTE, check_size, to_rgb, turned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 Named = tuple[
     str, Tensor
 ]  # what to call a frame in a sentence, and the frame: 3 H W, uint8 or float in 0..1
+
+# FFmpeg's names of the files that are read, whatever a file is called: films and sound that hold
+# all they need, no lists of other files (concat, hls, image2 ...)
+DEMUXERS = (
+    "mov matroska webm avi mpegts mpeg mpegvideo flv asf ogg mxf yuv4mpegpipe dv gif apng ivf h264"
+    " hevc m4v obu nut wav w64 mp3 flac aac aiff ac3 eac3 caf"
+).split()
 
 # FFmpeg's numbers: a frame's colour space → the converter's matrix
 BT709, BT601, VIDEO_RANGE = 1, 5, 1
@@ -31,17 +39,9 @@ MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9}
 @contextmanager
 def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
     """The opened container and its moving picture. What fails on opening is one MediaError."""
-    import av
-    from av.error import FFmpegError
     from av.stream import Disposition
 
-    try:
-        # absolute, since FFmpeg would take "take:2.mp4" for a protocol
-        container = av.open(str(path.absolute()), metadata_errors="replace")
-    except (FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{path} is no clip, or one that is damaged or unfinished ({_reason(error)})."
-        ) from error
+    container = open_container(path, "no clip")
     with container:
         moving = [
             stream
@@ -51,15 +51,42 @@ def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
         if not moving:
             found = "only sound" if container.streams.audio else "nothing that moves"
             raise MediaError(f"{path} holds {found}: a clip with pictures was expected.")
+        _check_frames(path, moving[0])
         moving[0].thread_type = "AUTO"
         yield container, moving[0]
+
+
+def open_container(path: Path, otherwise: str) -> Any:
+    """What FFmpeg makes of a file: as one of DEMUXERS, out of that file alone. `otherwise` is what
+    a file is that cannot be opened: "no clip". Raises MediaError.
+    """
+    import av
+
+    options = {
+        "format_whitelist": ",".join(DEMUXERS),
+        "protocol_whitelist": "file",
+        "max_pixels": str(_most_pixels(path)),
+    }
+    said = f"{path} is {otherwise}, or one that is damaged or unfinished ({{reason}})."
+    with boundary(MediaError, said):
+        # absolute, since FFmpeg would take "take:2.mp4" for a protocol
+        return av.open(str(path.absolute()), metadata_errors="replace", options=options)
+
+
+def _most_pixels(path: Path) -> int:
+    return int(max(limits().pixels, min(PIXELS_A_BYTE * path.stat().st_size, LARGEST)))
+
+
+def _check_frames(path: Path, stream: Any) -> None:
+    """Refuse frames that are far larger than the file. Raises MediaError."""
+    check_size(path, stream.codec_context.width or 0, stream.codec_context.height or 0)
+    # a frame may yet be larger than the file says
+    stream.codec_context.options = {"max_pixels": str(_most_pixels(path))}
 
 
 def decode_film(
     path: Path, background: Sequence[float], start: int, stop: int | None
 ) -> Iterator[Named]:
-    from av.error import FFmpegError
-
     whole = 0  # how many frames came out whole
     with open_film(path) as (container, stream):
         read = _frame_reader(background)
@@ -72,7 +99,9 @@ def decode_film(
                 whole += 1
             if (stop is None or whole < stop) and _ends_early(path, container, stream):
                 raise ValueError("the file ends before its last frame, as after a broken download")
-        except (FFmpegError, ValueError) as error:
+        except MotionError:
+            raise
+        except Exception as error:
             advice = f"; what comes before can be read with stop={whole}" if whole else ""
             raise MediaError(
                 f"{path} is damaged at frame {whole} ({_reason(error)}){advice}."

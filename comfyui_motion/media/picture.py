@@ -1,4 +1,4 @@
-"""Still pictures, from and to files: every kind Pillow opens becomes 1 3 H W, float32 in 0..1.
+"""Still pictures, from and to files: the kinds in FORMATS become 1 3 H W, float32 in 0..1.
 
 Values are the file's own (gamma-encoded, as networks and screens expect). Alpha is straight, not
 premultiplied.
@@ -7,22 +7,42 @@ premultiplied.
 from __future__ import annotations
 
 import os
-import struct
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError, MediaError, MotionError
+from ..doors.limits import how_to_raise, limits
+from ..errors import InputError, MediaError, boundary
 from .files import existing_file, written_whole
 
 if TYPE_CHECKING:
     import numpy as np
 
 WHITE = (1.0, 1.0, 1.0)
+# the kinds of file that are opened, whatever a file is called: no other decoder is asked, for some
+# start programs (PostScript)
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "MPO",
+    "WEBP",
+    "GIF",
+    "AVIF",
+    "TIFF",
+    "BMP",
+    "DIB",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+)
+PIXELS_A_BYTE = 32  # photographs have one or two, drawings up to some dozens
+LARGEST = 170e6  # pixels, about Pillow's own bound
+ROWS = 512  # composited at a time
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 # EXIF orientation → how the stored pixels become upright: transposed, then mirrored left-right,
@@ -72,14 +92,20 @@ def to_rgb(picture: Tensor, background: Sequence[float] = WHITE) -> Tensor:
         raise InputError(
             f"a background is three numbers in 0..1 (red, green, blue), not {tuple(background)}."
         )
+    if picture.shape[1] in (1, 3):
+        return _unit(picture).expand(-1, 3, -1, -1).contiguous()
+    composited = [_composited(rows, background) for rows in picture.split(ROWS, dim=2)]
+    return torch.cat(composited, dim=2) if len(composited) > 1 else composited[0]
+
+
+def _composited(picture: Tensor, background: Sequence[float]) -> Tensor:
+    """Colour over the background by its alpha. B C H W, C = 2 or 4 -> B 3 H W"""
     picture = _unit(picture)
-    if picture.shape[1] in (2, 4):
-        color, alpha = picture[:, :-1], picture[:, -1:]
-        behind = torch.tensor(tuple(background), dtype=picture.dtype, device=picture.device).view(
-            1, 3, 1, 1
-        )
-        picture = color * alpha + behind * (1 - alpha)
-    return picture.expand(-1, 3, -1, -1).contiguous()
+    color, alpha = picture[:, :-1], picture[:, -1:]
+    behind = torch.tensor(tuple(background), dtype=picture.dtype, device=picture.device).view(
+        1, 3, 1, 1
+    )
+    return color * alpha + behind * (1 - alpha)
 
 
 def write_picture(picture: Tensor, path: str | os.PathLike, bits: int = 8) -> None:
@@ -147,30 +173,61 @@ def _save_deep(pixels: np.ndarray, path: Path) -> None:
 
 @contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Any]:
-    """The file as a Pillow image, the first frame in view; whatever fails in the block is one
-    MediaError.
+    """The file as a Pillow image, the first frame in view, of a kind and a size that are opened
+    here. Raises MediaError.
     """
     from PIL import Image, UnidentifiedImageError
 
     path = existing_file(path, "a picture")
-    try:
-        with Image.open(path) as image:
-            yield image
-    except MotionError:
-        raise
-    except UnidentifiedImageError as error:
-        raise MediaError(f"{path} is not a picture of any kind that Pillow opens.") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise MediaError(
-            f"{path} is a damaged or unfinished picture: {str(error).rstrip('.')}."
-        ) from error
+    Image.init()  # all formats, of which those that this Pillow was built with are asked
+    most = limits().pixels
+    with _pillow_allows(most), decoding(path):
+        try:
+            image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        except UnidentifiedImageError:
+            raise MediaError(
+                f"{path} is not a picture of a kind that is opened here: {', '.join(FORMATS)}."
+            ) from None
+        except Image.DecompressionBombError as error:
+            raise _too_large(path, 2 * float(Image.MAX_IMAGE_PIXELS or most)) from error
+    with image:
+        check_size(path, *image.size)
+        yield image
+
+
+def decoding(path: str | os.PathLike) -> AbstractContextManager[None]:
+    """Whatever the decoder raises in the block, of this picture, is one MediaError."""
+    return boundary(MediaError, f"{path} is a damaged or unfinished picture: {{reason}}.")
+
+
+def check_size(path: str | os.PathLike, width: int, height: int) -> None:
+    """Refuse a picture that unpacks to far more than its file holds. Raises MediaError."""
+    most = limits().pixels
+    if width * height > max(most, min(PIXELS_A_BYTE * os.path.getsize(path), LARGEST)):
+        raise _too_large(path, width * height)
+
+
+def _too_large(path: str | os.PathLike, pixels: float) -> MediaError:
+    return MediaError(
+        f"{path} has {os.path.getsize(path)} bytes and unpacks to {pixels / 1e6:.0f} million pixels"
+        f" or more: {how_to_raise('pixels', pixels)}."
+    )
+
+
+@contextmanager
+def _pillow_allows(pixels: float) -> Iterator[None]:
+    """Pillow's own bound, which is one for the whole program, gives way where ours was raised."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if before is not None and pixels > 2 * before:
+            Image.MAX_IMAGE_PIXELS = int(pixels)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def pixels_of(image: Any) -> Tensor:
@@ -178,13 +235,17 @@ def pixels_of(image: Any) -> Tensor:
     import numpy as np
     from PIL import ImageOps
 
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        gray = np.array(image, dtype=np.float32)[None, None]
-        return torch.from_numpy(gray if image.mode == "F" else gray / 65535)
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    path = getattr(image, "filename", "")
+    check_size(path, *image.size)  # a frame may be larger than the first
+    with decoding(path):
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            gray = np.array(image, dtype=np.float32)[None, None]
+            return torch.from_numpy(gray if image.mode == "F" else gray / 65535)
+        wanted = "RGBA" if image.has_transparency_data else "RGB"
+        image = image if image.mode == wanted else image.convert(wanted)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
 
 
 def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) -> np.ndarray:
@@ -196,9 +257,10 @@ def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) 
 def _read(path: str | os.PathLike) -> Tensor:
     """The stored pixels, upright. 1 C H W"""
     with opened(path) as image:
-        if _is_deep(image):
+        if not _is_deep(image):
+            return pixels_of(image)
+        with decoding(path):
             return _read_deep(Path(path), image.getexif().get(0x0112, 1))
-        return pixels_of(image)
 
 
 def _is_deep(image: Any) -> bool:
@@ -216,9 +278,8 @@ def _read_deep(path: Path, orientation: int) -> Tensor:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     elif pixels.shape[-1] > 2:
-        pixels = cv2.cvtColor(
-            pixels, cv2.COLOR_BGR2RGB if pixels.shape[-1] == 3 else cv2.COLOR_BGRA2RGBA
-        )
+        order = cv2.COLOR_BGR2RGB if pixels.shape[-1] == 3 else cv2.COLOR_BGRA2RGBA
+        pixels = cv2.cvtColor(pixels, order, dst=pixels)
     upright = turned(pixels, *UPRIGHT.get(orientation, (False, False, False)))
     return torch.from_numpy(np.ascontiguousarray(upright)).permute(2, 0, 1)[None]
 
@@ -227,4 +288,5 @@ def _unit(picture: Tensor) -> Tensor:
     """Integers to 0..1 float32; floats cut off at 0 and 1."""
     if picture.is_floating_point():
         return picture.clamp(0, 1)
-    return picture.float() / (255 if picture.dtype == torch.uint8 else 65535)
+    made = torch.empty(picture.shape, device=picture.device)  # once: large pictures are dear
+    return made.copy_(picture).div_(255 if picture.dtype == torch.uint8 else 65535)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import MediaError
 from .clip import Clip
+from .decode import open_container
 from .files import existing_file
 
 PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"})
@@ -37,9 +38,6 @@ class Sound:
     """
 
     def __init__(self, source: Clip | str | os.PathLike, suffix: str) -> None:
-        import av
-        from av.error import FFmpegError
-
         self._path = source.path if isinstance(source, Clip) else source
         self._container: Any = None
         self._packets: Iterator[tuple[Fraction, Any]] = iter(())
@@ -48,12 +46,7 @@ class Sound:
         if isinstance(source, Clip) and not source.has_audio:
             return
         path = existing_file(self._path, "a clip whose sound is wanted")
-        try:
-            self._container = av.open(str(path.absolute()), metadata_errors="replace")
-        except (FFmpegError, OSError, ValueError) as error:
-            raise MediaError(
-                f"{path} is no clip whose sound could be used, or it is damaged."
-            ) from error
+        self._container = open_container(path, "no clip whose sound could be used")
         skipped = source.start / source.fps if isinstance(source, Clip) else Fraction(0)
         self._begin = _first_moment(self._container) + skipped
 
