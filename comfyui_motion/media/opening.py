@@ -54,9 +54,20 @@ def is_colour_tiff(path: Path) -> bool:
         Image.open(path, formats=["TIFF"]).close()
         return False
     except UnidentifiedImageError:
+        check_size(path, *_tiff_size(path))
         return True
     except Exception:  # opening it again tells what it is
         return False
+
+
+def _tiff_size(path: Path) -> tuple[int, int]:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with decoding(path), path.open("rb") as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        return int(tags[256]), int(tags[257])
 
 
 def decoding(path: str | os.PathLike) -> AbstractContextManager[None]:
