@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import MediaError, reason_of
 from ..doors.limits import how_to_raise, limits
+from ..errors import MediaError, reason_of
 from .opening import decoding, opened
 from .picture import pixels_of, to_rgb
 from .remarks import Remarks

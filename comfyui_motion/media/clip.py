@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError, MediaError
 from ..doors.limits import limits
+from ..errors import InputError, MediaError
 from .animation import animated, decode_animation
 from .decode import decode_film, film_facts
 from .deep import Deep

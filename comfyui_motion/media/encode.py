@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, MediaError
 from ..doors.words import logger
+from ..errors import InputError, MediaError
 from .clip import Clip
 from .files import REASONS, cannot_write, kept_unfinished, written_whole
 from .sound import SOUND, Sound

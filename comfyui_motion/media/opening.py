@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import MediaError, boundary
 from ..doors.limits import how_to_raise, limits
+from ..errors import MediaError, boundary
 from .files import existing_file
 from .kinds import is_tiff, kinds_of, no_picture
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from ..doors.words import logger
+from ..errors import InputError
 from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
 from .files import write_whole
 from .opening import check_size, decoding, is_colour_tiff, opened
