@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 FORMAT = "comfyui_motion.keypoints"
 JSON_VERSION = 1  # of points; keypoints placed from parts are of version 2 (posed)
 FARTHEST = 1e6  # half pictures: of what a document may say
+LATTICE = (
+    20  # points along a side from which many are a lattice, and how many lines are drawn of it
+)
 SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
 
 
@@ -126,13 +130,27 @@ class Keypoints:
         """
         return self
 
-    def to_json(self) -> str:
-        """A versioned document with all that the points say, as nested lists."""
+    def lines(self) -> list[Tensor]:
+        """What to join when the points are drawn: runs of their numbers. Dots where there is none.
+
+        Many points, as many as a square has, are a lattice: every few of its rows and columns.
+        """
+        side = isqrt(self.count)
+        if side < LATTICE or side * side != self.count:
+            return []
+        numbers = torch.arange(self.count).view(side, side)
+        chosen = torch.linspace(0, side - 1, LATTICE).round().long()
+        return [*numbers[chosen], *numbers.T[chosen]]
+
+    def to_json(self, decimals: int | None = None) -> str:
+        """A versioned document with all that the points say, as nested lists, their numbers rounded
+        where so many decimals are asked for.
+        """
         return json.dumps(
             {
                 "format": FORMAT,
                 "version": JSON_VERSION,
-                **{n: v.tolist() for n, v in self.points()},
+                **{n: _numbers(v, decimals) for n, v in self.points()},
             }
         )
 
@@ -173,6 +191,10 @@ def numbers_of(name: str, lists: Any) -> Tensor:
             f" {FARTHEST:g}, where 1 is the picture's edge; correct them."
         )
     return numbers
+
+
+def _numbers(values: Tensor, decimals: int | None) -> Any:
+    return values.tolist() if decimals is None else json_numbers(values, decimals)
 
 
 def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:

@@ -178,14 +178,14 @@ class PosedKeypoints(Keypoints):
         apart = change[:, points].square().sum((1, 2))
         return aside / aside.mean().clamp(min=1) + apart / apart.mean().clamp(min=1e-6)
 
-    def to_json(self) -> str:
+    def to_json(self, decimals: int | None = None) -> str:
         """The parts as a versioned document, under 2 kB a frame; a shape that all frames share is
         written once.
         """
         parts = self.parts()
         if (self.canonical == self.canonical[:1]).all():
             parts["canonical"] = self.canonical[:1]
-        numbers = {name: json_numbers(part, DECIMALS) for name, part in parts.items()}
+        numbers = {name: json_numbers(part, decimals or DECIMALS) for name, part in parts.items()}
         return json.dumps({"format": FORMAT, "version": 2, **numbers}, separators=(",", ":"))
 
     @staticmethod
