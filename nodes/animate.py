@@ -50,7 +50,7 @@ class Animate(io.ComfyNode):
                     tooltip=(
                         "What is to move: a still picture of any size. Or a clip, as a video or a"
                         " batch of images: each of its frames moves by what the driving clip adds,"
-                        " to the end of the shorter. (X2Face takes several pictures as one face.)"
+                        " to the end of the shorter. X2Face takes several pictures as one face."
                     ),
                 ),
                 host.images_or_video(
