@@ -17,13 +17,12 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import folder_paths
-import torch
-from torch import Tensor, nn
-
 import comfy.model_management as mm
 import comfy.utils
+import folder_paths
+import torch
 from comfy.model_patcher import ModelPatcher
+from torch import Tensor, nn
 
 from ..comfyui_motion import MotionError, MotionModel
 from ..comfyui_motion.memory import bytes_needed, frames_at_once, in_parts
