@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from .field import MotionField
 from .framing.find import find_subject
 from .framing.plan import BEST
 from .framing.portrait import FramedPortrait
+from .heads import frame_head, perform_heads
 from .keypoints import Keypoints
 from .memory import frames_at_once, in_parts
 from .model import MotionModel
@@ -60,7 +60,7 @@ def animate(
 
 def perform(
     model: MotionModel,
-    source: Frames,
+    source: Tensor,
     driving: Frames,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -68,10 +68,8 @@ def perform(
 ) -> Iterator[Step]:
     """`animate`, with field, occlusion and keypoints beside the frames.
 
-    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). Several, or
-                an iterable of such batches: the frames of a clip, each moved as the driver differs
-                from its reference in the same frame, to the end of the shorter; where the subject
-                is, its first frame tells. X2Face takes several as one subject
+    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). X2Face takes
+                N of them, others the first
     driving     B C H W, or an iterable of such batches, streamed; to look ahead (a reference other
                 than frame 0) an iterator is kept whole
     options     how; None: as they are. `changes` are options by name, in place of theirs
@@ -81,12 +79,9 @@ def perform(
     Raises InputError before anything is computed.
     """
     options = replace(options or Options(), **changes)
-    if isinstance(source, Tensor) and (len(source) == 1 or model.many_sources):
-        return _perform(model, source, driving, options, progress)
-    if model.many_sources:
-        source = torch.cat(list(source))
-        return _perform(model, source, driving, options, progress)
-    return _perform_on_clip(model, source, driving, options, progress)
+    if model.level:
+        return perform_heads(model, source, driving, options, progress, Step)
+    return _perform(model, source, driving, options, progress)
 
 
 @torch.no_grad()
@@ -97,14 +92,37 @@ def _perform(
     options: Options,
     progress: Progress | None,
 ) -> Iterator[Step]:
-    portrait, clip, rest_frame, rest = _begun(model, source, driving, options)
+    relative = options.mode == "relative"
+    options = options if relative else replace(options, reference=0)
+    again = options.reference != 0
+    frames = Batches(driving, options.batch_size or frames_at_once(model), again=again)
+    portrait = frame_source(model, source, options, frames)
+    clip = Batches(frames.driving, frames.batch_size, portrait.driver, again=again)
+    rest_frame = portrait.at_rest if options.mode == "absolute" else None
+    rest = None
+    if portrait.reference:
+        rest_frame = clip.frame(portrait.reference)
+        batch, place = clip.batch_with(portrait.reference)  # networks round by the batch
+        rest = portrait.detect(batch, rest_frame)[place]
 
     def step(batch: Tensor) -> Step:
         nonlocal rest, rest_frame
         rest_frame = batch[:1] if rest_frame is None else rest_frame
         points = portrait.detect(batch, rest_frame)
         rest = points[:1] if rest is None else rest
-        return _step(portrait, points, rest, batch, options)
+        pose = retarget(
+            points,
+            rest,
+            portrait.portrait.keypoints,
+            options.mode,
+            options.adapt_scale,
+            options.strengths,
+            model,
+        )
+        field = model.motion(portrait.portrait, pose)
+        frames, occlusion = portrait.render(field, options.size)
+        over, posed = portrait.over_picture(field), portrait.points_over_picture(pose)
+        return Step(frames, occlusion, over, points, posed, batch)
 
     done = 0
     for batch in clip:
@@ -119,77 +137,6 @@ def _perform(
         raise InputError("The driving clip has no frames; give at least one.")
 
 
-@torch.no_grad()
-def _perform_on_clip(
-    model: MotionModel,
-    source: Frames,
-    driving: Frames,
-    options: Options,
-    progress: Progress | None,
-) -> Iterator[Step]:
-    """A source that moves itself: every frame has a portrait of its own."""
-    pictures = (
-        picture
-        for batch in ([source] if isinstance(source, Tensor) else source)
-        for picture in batch.split(1)
-    )
-    first = next(pictures, None)
-    if first is None:
-        raise InputError("The source clip has no frames; give at least one.")
-    shared, clip, rest_frame, rest = _begun(model, first, driving, options)
-    clip.batch_size = 1
-    totals = [clip.total, len(source) if isinstance(source, Tensor) else None]
-    total = min((total for total in totals if total is not None), default=None)
-    for done, (picture, frame) in enumerate(zip(chain([first], pictures), clip, strict=False), 1):
-        portrait = shared if done == 1 else FramedPortrait.of(model, picture, shared.framing)
-        rest_frame = frame if rest_frame is None else rest_frame
-        points = portrait.detect(
-            frame, portrait.at_rest if options.mode == "absolute" else rest_frame
-        )
-        rest = points if rest is None else rest
-        yield _step(portrait, points, rest, frame, options)
-        if progress:
-            progress(done, total)
-
-
-def _begun(
-    model: MotionModel, source: Tensor, driving: Frames, options: Options
-) -> tuple[FramedPortrait, Batches, Tensor | None, Any]:
-    """The source's portrait, the clip as the model takes it, and its reference frame with the
-    keypoints there, where they are known before the first frame comes.
-    """
-    reference = options.reference if options.mode == "relative" else 0
-    options = replace(options, reference=reference)
-    again = reference != 0
-    frames = Batches(driving, options.batch_size or frames_at_once(model), again=again)
-    portrait = frame_source(model, source, options, frames)
-    clip = Batches(frames.driving, frames.batch_size, portrait.driver, again=again)
-    if not portrait.reference:
-        return portrait, clip, portrait.at_rest if options.mode == "absolute" else None, None
-    rest_frame = clip.frame(portrait.reference)
-    batch, place = clip.batch_with(portrait.reference)  # networks round by the batch
-    return portrait, clip, rest_frame, portrait.detect(batch, rest_frame)[place]
-
-
-def _step(
-    portrait: FramedPortrait, points: Any, rest: Any, driving: Tensor, options: Options
-) -> Step:
-    model = portrait.model
-    pose = retarget(
-        points,
-        rest,
-        portrait.portrait.keypoints,
-        options.mode,
-        options.adapt_scale,
-        options.strength,
-        model,
-    )
-    field = model.motion(portrait.portrait, pose)
-    frames, occlusion = portrait.render(field, options.size)
-    over, posed = portrait.over_picture(field), portrait.points_over_picture(pose)
-    return Step(frames, occlusion, over, points, posed, driving)
-
-
 def frame_source(
     model: MotionModel, source: Tensor, options: Options, driving: Batches | None = None
 ) -> FramedPortrait:
@@ -197,6 +144,8 @@ def frame_source(
 
     Without a driving clip a finder is asked for the source's subject alone, and BEST stays BEST.
     """
+    if model.level:
+        return frame_head(model, source, options, driving)
     framing, reference, finder = options.framing, options.reference, options.finder
     if finder is not None and driving is not None:
         framing, reference = framing.find(

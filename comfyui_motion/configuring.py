@@ -11,10 +11,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from . import catalogue
 from .checkpoint import Checkpoint
-from .doors.documents import read_json
-from .doors.words import listed, shown
+from .documents import read_json
 from .errors import CheckpointError, InputError, boundary
 from .model import Family
+from .words import listed, shown
 
 FORMAT = "comfyui_motion"  # in a file's metadata: one of ours
 # what values can be, by name, far beyond all that was published; inner shapes' fields too

@@ -92,6 +92,10 @@ class MotionModel(nn.Module):
         tuple[str, ...]
     ] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
     spec: Any  # the family's frozen Parameters
+    # it is shown one head, level and cropped, and never whole pictures: see `heads`
+    level: ClassVar[bool] = False
+    # what finds those heads, made when it is first asked (networks.face.finder)
+    faces: Callable[[], Any] | None = None
     takes: torch.dtype | None = (
         None  # of pictures, where `optimise` left the networks in several dtypes
     )

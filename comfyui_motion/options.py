@@ -13,9 +13,10 @@ from .framing.canvas import Box
 from .framing.find import check_finder
 from .framing.plan import BEST, Framing
 from .model import MotionModel
-from .retarget import MODES, check_strength
+from .retarget import MODES, Strengths, check_strength
 
 SIZES = ("source", "model")
+ALL_FACES = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Options:
     batch_size  frames at a time; None: by the device. Halved where memory runs out
     reference   the driving frame that relative motion is measured from; -1: the one whose keypoints
                 lie most as the source's
+    head, expression, eyes, mouth  how far each part of a face goes, times strength; for models that
+                know them (face, LivePortrait)
     fit         how pictures come to the model's square: "stretch", "letterbox" or "crop"
     subject     where in the source what moves is: (left, top, right, bottom) in its pixels; None:
                 all of it. Motion fades out beyond
@@ -36,6 +39,11 @@ class Options:
     finder      a model whose keypoints find the boxes that are not given, so that the same points
                 meet, and the best reference frame. Where it finds no subject all is as without it,
                 and the log tells. See `find_subject`
+    face        which of several faces moves, counted from the left; 0: the largest; -1: all of them
+                (LivePortrait)
+    neutral_source  start from the source's face without its expression (LivePortrait)
+    published   the published result: no detail of the source's, and stitched at rest too
+                (LivePortrait)
     """
 
     mode: str = "relative"
@@ -48,6 +56,13 @@ class Options:
     subject: Box | None = None
     driving_subject: Box | None = None
     finder: MotionModel | None = None
+    head: float = 1.0
+    expression: float = 1.0
+    eyes: float = 1.0
+    mouth: float = 1.0
+    face: int = 0
+    neutral_source: bool = False
+    published: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, MODES)
@@ -59,10 +74,29 @@ class Options:
             "reference", self.reference, BEST, f"a frame number, or {BEST} for the best one"
         )
         check_strength(self.strength)
+        check_strength(self.parts)
+        _check_whole("face", self.face, ALL_FACES, "a number from the left, 0 or -1")
         for name in ("subject", "driving_subject"):
             _check_sides(name, getattr(self, name))
         if self.finder is not None:
             _check_finder(self.finder)
+
+    @property
+    def parts(self) -> Strengths:
+        """What each part of a face is asked, before the strength of all."""
+        return Strengths(self.head, self.expression, self.eyes, self.mouth)
+
+    @property
+    def strengths(self) -> float | Tensor | Strengths:
+        """As `retarget` takes it: one strength where all parts share it. Raises InputError."""
+        if self.parts == Strengths():
+            return self.strength
+        if isinstance(self.strength, Tensor) and self.strength.ndim:
+            raise InputError(
+                "strength is one for each keypoint here, so head, expression, eyes and mouth cannot"
+                " have theirs; leave one or the other."
+            )
+        return self.parts.times(float(self.strength))
 
     @property
     def framing(self) -> Framing:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .errors import InputError, boundary
+from .errors import InputError
 from .geometry.rotation import degrees, matrix, nearest_rotation, power
-from .keypoints import FORMAT, Keypoints, gaussian_in_time, json_numbers, numbers_of
+from .keypoints import FORMAT, Keypoints, gaussian_in_time, rounded
 from .retarget import Strengths
 from .shapes import check_shape
 
@@ -34,7 +34,8 @@ PARTS = {
     "translation": "B 3",
     "shift": "B K 3",
 }
-DECIMALS = 7  # of what is written down: a thousandth of a pixel is 4e-6
+# of what is written down: a hundredth of a pixel is 4e-5
+DECIMALS = {**dict.fromkeys(PARTS, 6), "shift": 5}
 COUNT = 21
 LIPS = (6, 12, 14, 17, 19, 20)
 EYES = (11, 13, 15, 16, 18)
@@ -47,7 +48,8 @@ PARTLY = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
 class PosedKeypoints(Keypoints):
     """K points in space on each of B pictures, and the parts that place them.
 
-    `position` and `depth` are what the parts say: make these keypoints with `placed`.
+    The parts are what counts: `position` and `depth` are where they place the points in what the
+    model was shown, or where that lies in a whole picture. Make these keypoints with `placed`.
     """
 
     depth: Tensor | None = None  # B K, z
@@ -84,8 +86,8 @@ class PosedKeypoints(Keypoints):
 
     @property
     def x(self) -> Tensor:
-        """The points in space. B K 3"""
-        return torch.cat([self.position, self.depth[..., None]], dim=-1)
+        """The points in space, as the parts place them. B K 3"""
+        return _place(**self.parts())
 
     @property
     def turn(self) -> Tensor:
@@ -178,19 +180,19 @@ class PosedKeypoints(Keypoints):
         apart = change[:, points].square().sum((1, 2))
         return aside / aside.mean().clamp(min=1) + apart / apart.mean().clamp(min=1e-6)
 
-    def to_json(self, decimals: int | None = None) -> str:
+    def to_json(self) -> str:
         """The parts as a versioned document, under 2 kB a frame; a shape that all frames share is
         written once.
         """
         parts = self.parts()
         if (self.canonical == self.canonical[:1]).all():
             parts["canonical"] = self.canonical[:1]
-        numbers = {name: json_numbers(part, decimals or DECIMALS) for name, part in parts.items()}
+        numbers = {name: rounded(part.tolist(), DECIMALS[name]) for name, part in parts.items()}
         return json.dumps({"format": FORMAT, "version": 2, **numbers}, separators=(",", ":"))
 
     @staticmethod
     def from_parts(document: Mapping[str, Any]) -> PosedKeypoints:
-        """What `to_json` wrote. Raises InputError for anything else."""
+        """What `to_json` wrote. Raises InputError, ValueError or TypeError for anything else."""
         lacking = [name for name in PARTS if name not in document and name != "shift"]
         if lacking:
             raise InputError(
@@ -198,14 +200,13 @@ class PosedKeypoints(Keypoints):
                 f" {', '.join(PARTS)}."
             )
         parts = {
-            name: numbers_of(name, document[name])
+            name: torch.tensor(document[name], dtype=torch.float32)
             for name in PARTS
             if document.get(name) is not None
         }
-        with boundary(InputError, "The parts of these keypoints do not fit together ({reason})."):
-            if len(parts["canonical"]) == 1:
-                parts["canonical"] = parts["canonical"].expand(len(parts["expression"]), -1, -1)
-            return PosedKeypoints.placed(**parts)
+        if len(parts["canonical"]) == 1:
+            parts["canonical"] = parts["canonical"].expand(len(parts["expression"]), -1, -1)
+        return PosedKeypoints.placed(**parts)
 
 
 def relative(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,13 +20,13 @@ from torch import Tensor
 from . import catalogue
 from .checkpoint import Checkpoint, read
 from .configuring import FORMAT, configure, parameters
-from .doors.weights import check_numbers, write_safetensors
-from .doors.words import A_REPORT, listed, logger, shown
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
 from .fileset import gather
 from .media.files import check_target
 from .model import Family, MotionModel
 from .speed.optimise import MODES, optimise
+from .weights import check_numbers, write_safetensors
+from .words import A_REPORT, listed, logger, shown
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow", "liveportrait")
@@ -98,7 +97,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     their folder. Raises CheckpointError.
     """
     sets = [kind.files for kind in map(family, FAMILIES) if kind.files]
-    if os.path.isdir(path):
+    if path.is_dir():
         whole = next(filter(None, (gather(path, files) for files in sets)), None)
         return whole or read(path)
     checkpoint = read(path)
@@ -139,7 +138,23 @@ def build(name: str, **values: Any) -> MotionModel:
     What training starts from.
     """
     kind = family(name)
-    return kind.model(parameters(kind, **values)).eval()
+    return _with_faces(kind.model(parameters(kind, **values)).eval())
+
+
+def _with_faces(model: MotionModel) -> MotionModel:
+    """A model that is shown heads finds them by the networks that come with the pack."""
+    if model.level:
+        model.faces = face_finder
+    return model
+
+
+@lru_cache
+def face_finder() -> Any:
+    """Who finds faces, on the CPU: networks.face, from the bundled models."""
+    finder = importlib.import_module(".networks.face.finder", __package__)
+    networks = finder.FaceNetworks().eval().requires_grad_(False)
+    networks.load_state_dict(read(catalogue.bundled()["face"]).tensors)
+    return finder.FaceFinder(networks)
 
 
 def inspect(path: str | Path, **overrides: Any) -> Inspection:
@@ -223,6 +238,7 @@ def load(
     for what in found.lacks:
         logger().warning("%s: %s.", found.path.name, what)
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    model = _with_faces(model)
     return model if speed == EXACT else optimise(model, speed)
 
 

@@ -35,6 +35,10 @@ class Strengths:
     def all(strength: float) -> Strengths:
         return Strengths(strength, strength, strength, strength)
 
+    def times(self, strength: float) -> Strengths:
+        """All of them, so much further."""
+        return Strengths(*(strength * part for part in dataclasses.astuple(self)))
+
     @property
     def least(self) -> float:
         """Of what moves only where everything does."""

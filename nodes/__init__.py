@@ -12,7 +12,6 @@ from typing import Any
 
 STEPS = (
     "load",
-    "sample",
     "animate",
     "encode",
     "keypoints",

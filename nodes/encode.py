@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from ..comfyui_motion import InputError, Options
@@ -12,7 +10,6 @@ from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets, widgets
-from .clips import moving
 from .convert import to_box, to_pictures
 from .host import io
 
@@ -41,7 +38,7 @@ class EncodeSource(io.ComfyNode):
                 ),
                 widgets.subject(),
                 widgets.finder(),
-                host.images_or_video(
+                io.Image.Input(
                     "driving_images",
                     optional=True,
                     tooltip=(
@@ -80,15 +77,13 @@ class EncodeSource(io.ComfyNode):
         source_image: Tensor,
         subject: Tensor | None = None,
         finder: host.HostedModel | None = None,
-        driving_images: Any = None,
+        driving_images: Tensor | None = None,
         driving_subject: Tensor | None = None,
         reference_frame: int = 0,
         fit: str = "stretch",
     ) -> io.NodeOutput:
         source = to_pictures(source_image, "source_image")
-        driving = (
-            None if driving_images is None else moving(driving_images, "driving_images").whole()
-        )
+        driving = None if driving_images is None else to_pictures(driving_images, "driving_images")
         options = Options(
             reference=reference_frame,
             fit=fit,
@@ -122,7 +117,7 @@ def framed(
     Raises InputError for a portrait of another model.
     """
     if portrait is None:
-        return FramedPortrait.of(network, to_pictures(source_image, "source_image"))
+        return frame_source(network, to_pictures(source_image, "source_image"), Options())
     if portrait.model is not network:
         raise InputError(
             f"The portrait was encoded by another model ({portrait.model.family}) than the one"

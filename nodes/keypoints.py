@@ -15,7 +15,6 @@ from ..comfyui_motion import (
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets, widgets
-from .clips import moving
 from .convert import to_pictures
 from .encode import framed
 from .host import io
@@ -52,7 +51,7 @@ class ExtractKeypoints(io.ComfyNode):
                         " come from."
                     ),
                 ),
-                host.images_or_video(
+                io.Image.Input(
                     "images", tooltip="Pictures of any size: the driving clip, or the still source."
                 ),
                 io.Image.Input(
@@ -85,11 +84,11 @@ class ExtractKeypoints(io.ComfyNode):
     def execute(
         cls,
         model: host.HostedModel,
-        images: Any,
+        images: Tensor,
         reference_image: Tensor | None = None,
         portrait: FramedPortrait | None = None,
     ) -> io.NodeOutput:
-        frames = moving(images, "images").whole()
+        frames = to_pictures(images)
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
         given = reference_image
@@ -98,7 +97,7 @@ class ExtractKeypoints(io.ComfyNode):
             source = None
             reference = fitted(network, frames[:1] if given is None else given)
         else:
-            source = framed(network, frames.movedim(1, -1), portrait)
+            source = framed(network, images, portrait)
             reference = source.reference_of(frames, given)
 
         def detect(part: slice) -> Any:
@@ -239,22 +238,7 @@ class KeypointsToJSON(io.ComfyNode):
 
     @classmethod
     def execute(cls, keypoints: Any) -> io.NodeOutput:
-        return io.NodeOutput(as_text(real(keypoints)))
-
-
-MOST_TEXT = 2_000_000  # characters: what a text box bears
-DECIMALS = 5  # of numbers in -1..1: a hundredth of a pixel in a picture of 2000
-
-
-def as_text(keypoints: Keypoints) -> str:
-    """Rounded, for hands. Raises InputError for what no one would edit by hand."""
-    numbers = sum(value.numel() for _, value in keypoints.points())
-    if numbers * (DECIMALS + 5) > MOST_TEXT:
-        raise InputError(
-            f"These are {len(keypoints)} x {keypoints.count} points, {numbers} numbers: too many"
-            " for a text. Keep them in a file with Save Keypoints, or take fewer frames."
-        )
-    return keypoints.to_json(DECIMALS)
+        return io.NodeOutput(real(keypoints).to_json())
 
 
 class KeypointsFromJSON(io.ComfyNode):

@@ -194,7 +194,8 @@ class LoadModel(io.ComfyNode):
     def execute(cls, model_name: str, precision: str = "float32", **options: Any) -> io.NodeOutput:
         model = open_model(model_name, precision, chosen(options))
         told = report(model)
-        return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told]})
+        host.tell(cls.hidden.unique_id, told)
+        return io.NodeOutput(host.HostedModel.of(model), told, ui={"text": (told,)})
 
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:

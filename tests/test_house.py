@@ -195,7 +195,6 @@ def test_training_builds_on_the_public_names():
         private = (
             within(imports(path), "comfyui_motion")
             - within(imports(path), "comfyui_motion.training", "comfyui_motion.data")
-            - within(imports(path), "comfyui_motion.doors", "comfyui_motion.errors")
             - public
         )
         assert not private, (path, private)

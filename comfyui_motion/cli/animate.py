@@ -19,11 +19,17 @@ from ..memory import frames_at_once
 from ..model import MotionModel
 from ..options import Options
 from ..retarget import MODES
-from .arguments import box, model_options, output_options, reference
+from .arguments import box, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, load_model
 from .writing import writers
 
+PARTS = {
+    "head": "the head's turn and place, for models that know a face's parts",
+    "expression": "the rest of the face",
+    "eyes": "eyes and gaze",
+    "mouth": "the mouth",
+}
 HELP = "move a picture as a clip moves"
 
 
@@ -48,6 +54,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--strength", type=float, default=1.0, help="1 moves as far as the driver does (1)"
     )
+    for part, what in PARTS.items():
+        command.add_argument(
+            f"--{part}", type=float, default=1.0, metavar="X", help=f"strength of {what} (1)"
+        )
     command.add_argument(
         "--reference",
         type=reference,
@@ -72,6 +82,23 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="find those boxes, and the best reference frame, by this model's keypoints: puppets",
     )
+    command.add_argument(
+        "--face",
+        type=face,
+        default=0,
+        metavar="N|all",
+        help="which face of the picture, from left to right (0: the largest); all: LivePortrait",
+    )
+    command.add_argument(
+        "--neutral-source",
+        action="store_true",
+        help="start from the picture's face without its expression (LivePortrait)",
+    )
+    command.add_argument(
+        "--published",
+        action="store_true",
+        help="as the published code paints: without the picture's own detail (LivePortrait)",
+    )
     model_options(command)
     command.add_argument(
         "--occlusion",
@@ -93,7 +120,7 @@ def run(
         check_target(Path(options.preview))
     chosen = chosen_options(options)
     source = read_picture(options.source)
-    clip = read_video(options.driving, options.start, options.stop, fps=options.fps)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
     model = load(options)
     finder = (
         load(
@@ -119,7 +146,7 @@ def run(
                 samples.add(step)
     print(
         f"{options.output}: {writer.count} frames of"
-        f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(clip.fps):g} a"
+        f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(options.fps or clip.fps):g} a"
         " second"
     )
     if samples:
@@ -130,7 +157,8 @@ def run(
 def chosen_options(options: argparse.Namespace) -> Options:
     """Of the command line's, those of the performance; the finder is not loaded yet."""
     names = ("mode", "size", "adapt_scale", "strength", "reference", "fit", "subject")
-    given = {name: getattr(options, name) for name in (*names, "driving_subject")}
+    names += ("driving_subject", "face", "neutral_source", "published", *PARTS)
+    given = {name: getattr(options, name) for name in names}
     return Options(batch_size=options.batch, **given)
 
 

@@ -7,6 +7,7 @@ import ast
 from typing import Any
 
 from ..framing.canvas import MODES as FITS
+from ..options import ALL_FACES
 from ..registry import SPEEDS
 from ..speed.optimise import MODES as DTYPES
 
@@ -91,6 +92,14 @@ def reference(text: str) -> int:
         return -1
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"a frame number or best, not {text!r}")
+    return int(text)
+
+
+def face(text: str) -> int:
+    if text == "all":
+        return ALL_FACES
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a number from the left, 0 or all, not {text!r}")
     return int(text)
 
 

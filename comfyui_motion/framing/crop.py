@@ -20,11 +20,12 @@ from .canvas import Box
 
 @dataclass(frozen=True)
 class Place:
-    """Where a piece was cut from: a box in a picture of height x width."""
+    """Where a piece was cut from: a box in a picture of height x width, turned about its middle."""
 
     box: Box
     height: int
     width: int
+    angle: float = 0.0  # radians, from x towards y: clockwise as one looks at it
 
     def on(self, height: int, width: int) -> Box:
         """The same place on the picture at another size."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 
 from .. import (
-    InputError,
     Keypoints,
     MotionModel,
     contact_sheet,
@@ -19,8 +17,6 @@ from .. import (
     write_picture,
 )
 from ..data.pairs import Pairs, PairSource
-from ..doors.documents import read_text
-from ..errors import boundary
 from .objective import Attempt
 from .plot import plot_losses
 from .recipe import Recipe, Stage
@@ -69,27 +65,14 @@ class Record:
                 self.board.add_scalar(name, value, row["step"])
 
     def _rows(self) -> list[dict[str, str]]:
-        """What is written so far. A line that is none, as a power cut leaves it, is left out."""
         if not self.path.exists():
             return []
-        text = read_text(self.path, InputError, "delete it, and the log begins anew")
-        rows = csv.DictReader(text.replace("\0", "").splitlines())
-        with boundary(InputError, f"{self.path} is no log ({{reason}}); delete it."):
+        with self.path.open(newline="", encoding="utf-8") as file:
             return [
-                {name: row.get(name) or "" for name in self.columns} for row in rows if _counts(row)
+                {name: row.get(name) or "" for name in self.columns}
+                for row in csv.DictReader(file)
+                if (row["step"] or "").isdigit()
             ]
-
-
-def _counts(row: dict[str, Any]) -> bool:
-    """Whether the line has a step, and numbers where numbers belong."""
-    try:
-        return int(row.get("step") or "") >= 0 and all(
-            math.isfinite(float(value))
-            for name, value in row.items()
-            if value and name not in ("step", "stage")
-        )
-    except (TypeError, ValueError):
-        return False
 
 
 def _board(folder: Path) -> Any:
@@ -97,6 +80,8 @@ def _board(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
+        from .. import InputError
+
         raise InputError(
             "the recipe asks for TensorBoard, which is not installed; pip install tensorboard, or"
             " leave it out."

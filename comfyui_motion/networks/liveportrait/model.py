@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...doors.words import logger
 from ...errors import InputError
-from ...field import MotionField
+from ...field import MotionField, resize
 from ...keypoints import Keypoints
 from ...model import MotionModel, Portrait
 from ...posed import PosedKeypoints
+from ...words import logger
 from .appearance import Appearance
 from .motion import Motion
 from .paint import Paint
 from .parameters import Parameters
 from .stitch import Stitching
-from .warp import Warp, read
+from .warp import Warp, identity_volume, read
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,8 @@ class VolumeField(MotionField):
 
     volume: Tensor | None = None  # B D h w 3, (x, y, z): where in the volume each voxel is read
 
-    def of_source(self) -> MotionField:
-        return MotionField(self.grid, self.occlusion, self.contributions)
+    def of_canvas(self) -> MotionField:
+        return MotionField(self.grid, self.occlusion, self.contributions, covers=self.covers)
 
 
 class LivePortrait(MotionModel):
@@ -49,6 +49,7 @@ class LivePortrait(MotionModel):
 
     family = "liveportrait"
     at_once = 1
+    level = True
     finding = ("motion_extractor", "stitching_retargeting_module")
     painting = ("spade_generator",)
     spec: Parameters
@@ -152,18 +153,28 @@ class LivePortrait(MotionModel):
         )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        if not isinstance(field, VolumeField) or field.volume is None:
-            raise InputError(
-                f"A {self.family} model paints from fields of its own, which move a volume; this"
-                " one moves a picture: warp the picture by it instead."
-            )
-        field = field.to(self.device)
-        occlusion = field.occlusion[-1] if field.occlusion else None
-        features = finite(self.warping_module, portrait.features[-1], field.volume, occlusion)
+        """The source moved by the field. One that moves pictures alone, made or changed by hand,
+        moves every depth alike.
+        """
+        field, volume = field.to(self.device), portrait.features[-1]
+        moved = field.volume if isinstance(field, VolumeField) else None
+        if moved is None:
+            moved = lifted(field.of_canvas().resize(*volume.shape[-2:]).grid, volume.shape[2])
+        occlusion = None
+        if field.occlusion:
+            occlusion = resize(field.occlusion[-1], *volume.shape[-2:])
+        features = finite(self.warping_module, volume, moved, occlusion)
         return finite(self.spade_generator, features)
 
     def settle(self) -> None:
         self.warping_module.settle()
+
+
+def lifted(grid: Tensor, depth: int) -> Tensor:
+    """The motion of a picture as that of a volume. B h w 2 -> B depth h w 3"""
+    batch, height, width = grid.shape[:3]
+    still = identity_volume(depth, height, width, like=grid)[..., 2:].expand(batch, -1, -1, -1, -1)
+    return torch.cat([grid[:, None].expand(-1, depth, -1, -1, -1), still], dim=-1)
 
 
 def finite(network: nn.Module, *inputs: Tensor | None) -> Any:

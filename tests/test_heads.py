@@ -1,0 +1,266 @@
+"""Models that are shown a head: found, cropped level, moved, and put back where it was."""
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import comfyui_motion as motion
+from comfyui_motion.framing.crop import Place
+from comfyui_motion.framing.head import eye_ratios, lip_ratio, source_place
+from comfyui_motion.framing.level import LevelPortrait
+from comfyui_motion.framing.plan import WHOLE
+from comfyui_motion.networks.face.topology import canonical
+
+SMALL = {
+    "appearance": (4, 6, 8),
+    "volume": 4,
+    "depth": 3,
+    "residuals": 1,
+    "stages": (1, 1, 2, 1),
+    "widths": (4, 6, 8, 10),
+    "compressed": 2,
+    "encoder": (6, 8),
+    "decoder": (6, 4),
+    "warped": 8,
+    "middle": 12,
+    "middles": 2,
+    "painted": (8, 4),
+    "hidden": 6,
+    "stitching": (6, 5),
+    "lips": (5,),
+    "eyes": (5, 4, 3),
+    "size": 64,
+}
+STEP = 1 / 255
+
+
+def face_points(x, y, size, angle=0.0):
+    """A mesh at rest, `size` pixels wide, turned. 478 3"""
+    flat = canonical() * torch.tensor([1.0, -1.0, -1.0])
+    flat = torch.cat([flat, flat[[33] * 10]]) * (size / 15)
+    turn = torch.tensor([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return torch.cat([flat[:, :2] @ turn + torch.tensor([x, y]), flat[:, 2:]], dim=1)
+
+
+@dataclass
+class Finder:
+    """Stands in for the networks that find faces: says where they were drawn."""
+
+    pictures: list  # points of the source's faces
+    clip: list  # points of the driver's face in every frame, or None
+
+    def faces(self, picture):
+        return [SimpleNamespace(points=p, size=float(p[:, 0].max())) for p in self.pictures]
+
+    def follow(self, clip):
+        blank = torch.zeros(478, 3)
+        points = torch.stack([blank if p is None else p for p in self.clip])
+        found = torch.tensor([p is not None for p in self.clip])
+        return SimpleNamespace(points=points, found=found, frames=sum(map(len, clip)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """An untrained model whose poses differ from frame to frame as a trained one's do."""
+    torch.manual_seed(0)
+    model = motion.build("liveportrait", **SMALL)
+    with torch.no_grad():
+        for layer in ("fc_exp", "fc_t", "fc_yaw", "fc_pitch"):
+            getattr(model.motion_extractor.detector, layer).weight.mul_(8)
+        model.warping_module.dense_motion_network.mask.weight.mul_(20)
+    return model.requires_grad_(False)
+
+
+@pytest.fixture
+def shown(model):
+    """shown(pictures, clip): the model, told where the faces are."""
+
+    def tell(pictures, clip=()):
+        model.faces = lambda: Finder(pictures, list(clip))
+        return model
+
+    return tell
+
+
+def noise(height, width, count=1):
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
+
+
+CENTRE = face_points(70, 60, 40, 0.3)
+DRIVER = [face_points(50 + i, 40, 30) for i in range(6)]
+
+
+def run(model, source, driving, **options):
+    options = {"size": "source", "batch_size": 2, **options}
+    steps = list(motion.perform(model, source, driving, **options))
+    return torch.cat([step.frames for step in steps]), steps
+
+
+@pytest.mark.parametrize(
+    "face",
+    [
+        CENTRE,
+        face_points(70, 60, 40, math.radians(170)),
+        face_points(5, 90, 50, -0.4),  # across the border
+        face_points(80, 60, 16, 0.2),
+        face_points(75, 55, 300),  # larger than the picture
+    ],
+    ids=["turned", "upside down", "border", "16 pixels", "huge"],
+)
+def test_at_rest_every_pixel_is_the_sources(shown, face):
+    source, driving = noise(120, 150), noise(80, 100, 3)
+    frames, steps = run(shown([face], DRIVER[:3]), source, driving, strength=0.0)
+    assert (frames - source).abs().max() < STEP
+    assert max(step.occlusion.max() for step in steps) < 0.01
+
+
+def test_relative_motion_of_the_reference_itself_is_rest(shown):
+    source, driving = noise(120, 150), noise(80, 100, 4)
+    frames, _ = run(shown([CENTRE], DRIVER[:4]), source, driving, reference=2)
+    assert (frames[2:3] - source).abs().max() < STEP
+    assert all((frame - source).abs().max() > 5 * STEP for frame in (frames[:1], frames[3:]))
+
+
+def test_outside_the_square_nothing_changes_to_the_bit(shown):
+    source, driving = noise(120, 150), noise(80, 100, 2)
+    face = face_points(70, 60, 24, 0.3)
+    for published in (False, True):
+        frames, _ = run(
+            shown([face], DRIVER[:2]), source, driving, reference=0, published=published
+        )
+        place = source_place(face, 120, 150)
+        x = torch.arange(150) + 0.5 - sum(place.box[::2]) / 2
+        y = torch.arange(120)[:, None] + 0.5 - sum(place.box[1::2]) / 2
+        across = (x * math.cos(place.angle) + y * math.sin(place.angle)).abs()
+        down = (y * math.cos(place.angle) - x * math.sin(place.angle)).abs()
+        outside = torch.maximum(across, down) > (place.box[2] - place.box[0]) / 2 + 1e-3
+        assert outside.any() and torch.equal(
+            frames[..., outside], source.expand_as(frames)[..., outside]
+        )
+        assert (frames[1] - source[0]).abs().max() > 5 * STEP
+
+
+def test_batches_of_any_size_give_the_same_frames(shown):
+    source, driving = noise(120, 150), noise(80, 100, 6)
+    model = shown([CENTRE], DRIVER)
+    one, eight = (run(model, source, driving, batch_size=n)[0] for n in (1, 8))
+    assert_close(one, eight, atol=1e-3, rtol=0)
+
+
+def test_a_stream_of_batches_is_read_as_a_whole_clip_is(shown):
+    source, driving = noise(120, 150), noise(80, 100, 5)
+    model = shown([CENTRE], DRIVER[:5])
+    frames, _ = run(model, source, iter(driving.split(2)))
+    assert torch.equal(frames, run(model, source, driving)[0])
+
+
+def test_frames_without_a_face_show_the_source_and_the_clip_goes_on(shown):
+    source, driving = noise(120, 150), noise(80, 100, 4)
+    clip = [DRIVER[0], None, DRIVER[2], DRIVER[3]]
+    frames, _ = run(shown([CENTRE], clip), source, driving, reference=0)
+    assert (frames[1:2] - source).abs().max() < STEP
+    assert (frames[2:3] - source).abs().max() > 5 * STEP
+
+
+def test_one_of_several_faces_moves_or_all(shown):
+    source, driving = noise(120, 240), noise(80, 100, 2)
+    left, right = face_points(60, 60, 24), face_points(180, 60, 26, 0.2)
+    model = shown([left, right], DRIVER[:2])
+    both = {
+        face: (run(model, source, driving, reference=0, face=face)[0][1:] - source)
+        .abs()
+        .amax((0, 1, 2))
+        for face in (0, 1, 2, -1)
+    }
+    for face, moved in ((1, (True, False)), (2, (False, True)), (-1, (True, True))):
+        sides = both[face][:118].max(), both[face][122:].max()
+        assert [bool(side > 5 * STEP) for side in sides] == list(moved), face
+    assert torch.equal(both[0], both[2])  # the larger
+    with pytest.raises(motion.InputError, match="shows 2 faces, and face 3"):
+        run(model, source, driving, face=3)
+
+
+def test_no_face_is_a_sentence_and_a_box_is_enough(shown, caplog):
+    source, driving = noise(120, 150), noise(80, 100, 2)
+    with pytest.raises(motion.InputError, match="source picture shows no face"):
+        run(shown([], DRIVER[:2]), source, driving)
+    with pytest.raises(motion.InputError, match="driving clip shows no face"):
+        run(shown([CENTRE], [None, None]), source, driving)
+    frames, _ = run(
+        shown([], [None, None]),
+        source,
+        driving,
+        subject=(40, 30, 100, 90),
+        driving_subject=(20, 10, 80, 70),
+        reference=0,
+    )
+    assert (frames[1:] - source)[..., 30:90, 40:100].abs().max() > 5 * STEP
+    assert torch.equal(frames[..., :29, :], source[..., :29, :].expand(2, -1, -1, -1))
+    run(shown([CENTRE], [None, None]), source, noise(90, 90, 2))
+    assert "it is taken whole" in caplog.text
+
+
+def test_a_driver_of_one_picture_moves_the_expression_alone(shown):
+    source, driving = noise(120, 150), noise(80, 100, 1)
+    _, (step,) = run(shown([CENTRE], DRIVER[:1]), source, driving)
+    assert step.points.expression.abs().max() > 1e-3
+    head = LevelPortrait.at(shown([CENTRE]), source, source_place(CENTRE, 120, 150), WHOLE)
+    rest = head.portrait.keypoints
+    assert_close(step.pose.rotation, rest.rotation, atol=1e-3, rtol=0)
+    assert_close(step.pose.scale, rest.scale)
+    change = step.points.expression - step.points.neutral().expression
+    assert_close(step.pose.expression, rest.expression + change, atol=1e-6, rtol=0)
+
+
+def test_each_part_of_a_face_has_its_strength(shown):
+    source, driving = noise(120, 150), noise(80, 100, 2)
+    model = shown([CENTRE], DRIVER[:2])
+    whole = run(model, source, driving, reference=0)[1][0].pose
+    still = run(model, source, driving, reference=0, strength=0.0)[1][0].pose
+    head = run(model, source, driving, reference=0, expression=0, eyes=0, mouth=0)[1][0].pose
+    assert_close(head.rotation, whole.rotation, atol=1e-4, rtol=0)
+    assert_close(head.expression, still.expression)
+    assert_close(head.scale, still.scale)
+    face = run(model, source, driving, reference=0, head=0, mouth=0)[1][0].pose
+    assert_close(face.rotation, still.rotation, atol=1e-4, rtol=0)
+    assert torch.equal(face.expression[:, 6], still.expression[:, 6])  # a lip
+    assert_close(face.expression[:, 11], whole.expression[:, 11])  # an eye
+
+
+def test_a_neutral_source_rests_without_its_expression(shown):
+    source, driving = noise(120, 150), noise(80, 100, 2)
+    model = shown([CENTRE], DRIVER[:2])
+    frames, steps = run(model, source, driving, reference=0, strength=0.0, neutral_source=True)
+    assert_close(steps[0].pose.expression, steps[0].pose.neutral().expression, atol=1e-6, rtol=0)
+    assert (frames - source).abs().max() > STEP
+
+
+def test_the_field_over_the_picture_moves_what_the_frames_move(shown):
+    source, driving = noise(120, 150), noise(80, 100, 2)
+    _, (step,) = run(shown([CENTRE], DRIVER[:2]), source, driving, reference=0)
+    moved = (step.field.warp(source) - source).abs().amax((1, 2, 3))
+    assert moved[0] < STEP < moved[1]
+
+
+def test_the_mesh_says_how_open_eyes_and_lips_are():
+    points = face_points(50, 50, 40)[None].repeat(2, 1, 1)
+    points[1, [145, 374, 14], 1] += 6
+    assert (eye_ratios(points)[1] > eye_ratios(points)[0] + 0.3).all()
+    assert lip_ratio(points)[1] > lip_ratio(points)[0] + 0.2
+
+
+def test_a_face_is_shown_level_and_from_above_the_brows_to_below_the_chin():
+    upright = source_place(face_points(200, 200, 100), 400, 400)
+    turned = source_place(face_points(200, 200, 100, 0.5), 400, 400)
+    assert upright.angle == pytest.approx(0, abs=0.02) and turned.angle == pytest.approx(
+        0.5, abs=0.02
+    )
+    side = upright.box[2] - upright.box[0]
+    assert turned.box[2] - turned.box[0] == pytest.approx(side, rel=0.03)
+    points = face_points(200, 200, 100)
+    assert upright.box[1] < points[:468, 1].min() and upright.box[3] > points[:468, 1].max()
+    assert isinstance(upright, Place)
