@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ class Portrait:
         """The same portrait with every tensor of it on that device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: _moved(value, device) for name, value in values.items()})
+
+
+P = TypeVar("P", bound=Portrait)
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:
@@ -91,6 +94,12 @@ class MotionModel(nn.Module):
     painting: ClassVar[
         tuple[str, ...]
     ] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
+    # what training and the bench ask of a family
+    heatmap_head: ClassVar[str] = ""  # the convolution whose maps become the keypoints' heatmaps
+    trained_apart: ClassVar[tuple[str, ...]] = ()  # modules that have a stage of their own
+    # of untrained heads by name: how far the bench spreads their outputs, where not by 1.5
+    head_gains: ClassVar[Mapping[str, float]] = {}
+    benched: ClassVar[bool] = False  # measured by `bench` where no family is named
     spec: Any  # the family's frozen Parameters
     # it is shown one head, level and cropped, and never whole pictures: see `heads`
     level: ClassVar[bool] = False
@@ -216,6 +225,42 @@ class MotionModel(nn.Module):
             " none; use relative."
         )
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """What of it a loss can be about, beside the pictures it makes: "keypoints", their "frames"
+        and "heatmaps", their "contributions" to the field, its "occlusion", "background",
+        "appearance", "avd", "figure".
+        """
+        return frozenset()
+
+    @property
+    def half_turns(self) -> bool:
+        """Whether a keypoint's frame and its negative are one, as those of principal axes are."""
+        return False
+
+    def portraits(self, sources: Tensor) -> Portrait:
+        """As many portraits as pictures, in one: what pairs of frames are trained on. B C H W"""
+        return self.encode(sources)
+
+    def appearance(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Features at every size that the generator warps, fine to coarse, for "appearance"."""
+        raise NotImplementedError
+
+    def background_motion(self, source: Tensor, driving: Tensor) -> Tensor:
+        """How the background moved, from driving to source coordinates, for "background". B 3 3"""
+        raise NotImplementedError
+
+    def drop_contributions(self, chance: float) -> None:
+        """From now on, in training, leave each keypoint's contribution out so often.
+
+        Raises InputError where the family has no such dropout.
+        """
+        raise InputError(f"The {self.family} family has no dropout of contributions; leave it out.")
+
+    def adopted(self, family: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Another family's tensors under the names they have here, as far as they have any."""
+        return tensors
+
     def accept(
         self, frames: Tensor, name: str = "frames", dtype: torch.dtype | None = None
     ) -> Tensor:
@@ -245,6 +290,16 @@ class MotionModel(nn.Module):
             if self.keeps is None
             else tuple(level.to(self.keeps) for level in features)
         )
+
+
+def own(portrait: Portrait, kind: type[P]) -> P:
+    """The portrait, if it is one of that family's. Raises InputError."""
+    if not isinstance(portrait, kind):
+        raise InputError(
+            f"This portrait ({type(portrait).__name__}) was encoded by a model of another family;"
+            " encode the source with the model that is to move it."
+        )
+    return portrait
 
 
 def corrected(own: Keypoints, given: Keypoints) -> Keypoints:

@@ -35,6 +35,11 @@ EXACT = "exact"
 SPEEDS = (EXACT, *MODES)
 
 
+def families() -> tuple[str, ...]:
+    """The names of the families that are there, in the order in which they are asked."""
+    return FAMILIES
+
+
 @lru_cache
 def family(name: str) -> Family:
     """The family of that name, its file imported now if it was not yet. Raises InputError."""

@@ -13,15 +13,6 @@ from torch import Tensor, nn
 
 from ..model import MotionModel
 
-# of heads; others spread their outputs by 1.5
-GAIN = {
-    "kp": 0.3,
-    "regions": 0.3,
-    "shift": 0.3,
-    "jacobian": 0.05,
-    "affine": 0.05,
-}
-
 
 def lively(model: MotionModel, seed: int = 0) -> MotionModel:
     """Weights and running statistics that keep every map alive and every head spread, so that
@@ -30,7 +21,7 @@ def lively(model: MotionModel, seed: int = 0) -> MotionModel:
     random = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            gain = GAIN.get(
+            gain = model.head_gains.get(
                 name.rpartition(".")[2],
                 1.5 if isinstance(module, nn.Conv2d) and module.kernel_size == (7, 7) else 1.2,
             )

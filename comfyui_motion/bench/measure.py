@@ -26,11 +26,11 @@ from torch import Tensor
 from ..errors import InputError
 from ..memory import frames_at_once
 from ..model import MotionModel
-from ..registry import build
+from ..registry import FAMILIES, build
+from ..registry import family as family_of
 from ..speed.optimise import optimise
 from .lively import clip, lively, pictures
 
-FAMILIES = ("fomm", "mraa", "tpsmm", "copart", "monkeynet", "x2face")
 SPEEDS = ("float32", "bfloat16")
 CLIP = 8  # frames of a run, or one batch; the plain loop, the same for every frame, takes one
 STAGES = ("detect", "encode", "motion", "generate")
@@ -322,6 +322,16 @@ def plot(found: Sequence[Measured], title: str, path: str) -> None:
 
 def known(family: str) -> str:
     """Raises InputError for a family that has no network."""
-    if family not in FAMILIES:
-        raise InputError(f"bench measures {', '.join(FAMILIES)}, not {family!r}.")
+    if family not in measurable():
+        raise InputError(f"bench measures {', '.join(measurable())}, not {family!r}.")
     return family
+
+
+def measurable() -> list[str]:
+    """The families that are networks, which paint pictures of one size."""
+    return [name for name in FAMILIES if not family_of(name).model.any_size]
+
+
+def usual() -> list[str]:
+    """Of those, the ones that are measured where none is named."""
+    return [name for name in measurable() if family_of(name).model.benched]

@@ -18,7 +18,9 @@ HELP = "how fast the networks run here, against the plain loop of the published 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "family", nargs="*", help="fomm mraa tpsmm copart monkeynet x2face (fomm mraa tpsmm)"
+        "family",
+        nargs="*",
+        help=f"{' '.join(bench.measurable())} ({' '.join(bench.usual())})",
     )
     command.add_argument(
         "-o",
@@ -50,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     device = torch.device(options.device) if options.device else best_device()
     title = bench.machine(device)
     found = []
-    for family in [bench.known(name) for name in options.family or ("fomm", "mraa", "tpsmm")]:
+    for family in [bench.known(name) for name in options.family or bench.usual()]:
         for measured in bench.measure(family, options.speed, device, options.runs, options.batch):
             print(
                 f"{measured.family} {measured.path}: {measured.rate:.2f} frames/s,"

@@ -14,10 +14,15 @@ from .. import InputError
 from ..data.clips import Augment, Clips
 from ..data.pairs import PairSource
 from ..data.puppets.clips import UNSEEN, Puppets
-from ..training.recipe import Recipe, read_recipe, size_of
+from ..training.recipe import Recipe, presets, read_recipe, size_of
+from ..training.table import LOSSES
 from ..training.trainer import Progress, train
 from .bar import Bar
 
+EPILOG = "losses of a recipe:\n" + "\n".join(
+    f"  {name:20} {loss.help}{' (of drawn clips)' * loss.supervised}"
+    for name, loss in LOSSES.items()
+)
 HELP = "a model from clips, or from drawn puppets that know the truth"
 PUPPETS = "puppets"
 
@@ -26,7 +31,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "recipe",
         metavar="RECIPE.toml|PRESET",
-        help="what to train and how; fomm, mraa, tpsmm, copart, monkeynet and others are presets",
+        help=f"what to train and how, as a file, or a preset: {', '.join(presets())}",
     )
     command.add_argument(
         "--data",

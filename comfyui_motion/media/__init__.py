@@ -1,3 +1,1 @@
-"""What `video.py` and `picture.py` are made of: files, FFmpeg in and out, sound, threads. Nothing
-here knows a model.
-"""
+"""Pictures, films, sound and sequences, in and out: streamed, with their times."""

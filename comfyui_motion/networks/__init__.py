@@ -1,1 +1,1 @@
-"""One file a family. They share blocks.py and never import one another."""
+"""One file a published family, which never imports another; layers/ holds what they share."""

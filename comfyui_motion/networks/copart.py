@@ -9,7 +9,7 @@ it makes the field, and the masks serve only to choose what is swapped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from ..model import (
     MotionModel,
     Portrait,
     corrected,
+    own,
 )
 from ..shapes import check_shape
 from .layers.blocks import (
@@ -163,8 +164,15 @@ class Reconstruction(WarpingBody):
 
 @dataclass(frozen=True, eq=False)
 class CoPartPortrait(Portrait):
-    small: Tensor | None = None  # aligned files: B C h w, the picture at the field's size
-    heat: Tensor | None = None  # aligned files: B K h w, the source points' heatmaps there
+    """What every file's source gives."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedPortrait(CoPartPortrait):
+    """And what FOMM's motion network takes of it, where a file has that."""
+
+    small: Tensor = field(kw_only=True)  # B C h w, the picture at the field's size
+    heat: Tensor = field(kw_only=True)  # B K h w, the source points' heatmaps there
 
 
 class CoPart(MotionModel):
@@ -175,6 +183,8 @@ class CoPart(MotionModel):
         "reconstruction_module.up_blocks",
         "reconstruction_module.final",
     )
+    heatmap_head = "segmentation_module.shift"
+    head_gains = {"shift": 0.3, "affine": 0.05}
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -195,6 +205,18 @@ class CoPart(MotionModel):
     def smallest(self) -> int:
         return smallest_size(self.multiple, self.spec.segmentation_scale, self.spec.head_padding)
 
+    @property
+    def offers(self) -> frozenset[str]:
+        spec = self.spec
+        hides = spec.occlusion if spec.aligned else spec.visibility
+        extra = {"frames": bool(spec.affines), "occlusion": hides}
+        has = {"keypoints", "heatmaps", "contributions"}
+        return frozenset(has | {name for name, there in extra.items() if there})
+
+    def adopted(self, family: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """FOMM's detector becomes what finds parts, its generator what draws them (section 4)."""
+        return rename(tensors) if family == "fomm" else tensors
+
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> PartKeypoints:
         return self.segmentation_module(self.accept(frames))
 
@@ -207,24 +229,19 @@ class CoPart(MotionModel):
         picture = self.accept(source, "source")
         keypoints = self.segmentation_module(picture)
         features = self.kept(self.reconstruction_module.encode(picture)[-1:])
-        aligned = (
-            self.reconstruction_module.dense_motion_network.prepare(picture, keypoints)
-            if self.spec.aligned
-            else ()
-        )
-        return CoPartPortrait(picture, keypoints, features, *aligned)
+        if not self.spec.aligned:
+            return CoPartPortrait(picture, keypoints, features)
+        small, heat = self.reconstruction_module.dense_motion_network.prepare(picture, keypoints)
+        return AlignedPortrait(picture, keypoints, features, small=small, heat=heat)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> CoPartPortrait:
         """The points alone: the parts' masks stay as they were found."""
-        assert isinstance(portrait, CoPartPortrait)
-        points, heat = corrected(portrait.keypoints, keypoints), None
-        if portrait.small is not None:
-            heat = gaussian_heatmap(
-                points.position,
-                portrait.small.shape[2],
-                portrait.small.shape[3],
-                self.spec.keypoint_variance,
-            )
+        portrait = own(portrait, CoPartPortrait)
+        points = corrected(portrait.keypoints, keypoints)
+        if not isinstance(portrait, AlignedPortrait):
+            return replace(portrait, keypoints=points)
+        height, width = portrait.small.shape[-2:]
+        heat = gaussian_heatmap(points.position, height, width, self.spec.keypoint_variance)
         return replace(portrait, keypoints=points, heat=heat)
 
     def motion(
@@ -233,9 +250,9 @@ class CoPart(MotionModel):
         """A pose without parts (points from JSON, or another model's) has the source's own, moved
         as the points say.
         """
-        assert isinstance(portrait, CoPartPortrait)
+        portrait = own(portrait, CoPartPortrait)
         pose, source = pose.to(self.device), portrait.keypoints
-        if portrait.small is not None and portrait.heat is not None:
+        if isinstance(portrait, AlignedPortrait):
             return self.reconstruction_module.dense_motion_network(
                 portrait.small, portrait.heat, source, pose
             )

@@ -8,7 +8,7 @@ Keypoints with local affine frames; the motion near each is its first-order Tayl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ..model import (
     MotionModel,
     Portrait,
     corrected,
+    own,
 )
 from .layers.blocks import (
     Antialias,
@@ -120,14 +121,17 @@ class Generator(WarpingBody):
 
 @dataclass(frozen=True, eq=False)
 class FOMMPortrait(Portrait):
-    small: Tensor | None = None  # B C h w: the picture at the field's size
-    heat: Tensor | None = None  # B K h w: the source keypoints' heatmaps there
+    small: Tensor = field(kw_only=True)  # B C h w: the picture at the field's size
+    heat: Tensor = field(kw_only=True)  # B K h w: the source keypoints' heatmaps there
 
 
 class FOMM(MotionModel):
     family = "fomm"
+    benched = True
     finding = ("kp_detector",)
     painting = ("generator.bottleneck", "generator.up_blocks", "generator.final")
+    heatmap_head = "kp_detector.kp"
+    head_gains = {"kp": 0.3, "jacobian": 0.05}
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -146,6 +150,13 @@ class FOMM(MotionModel):
     def smallest(self) -> int:
         return smallest_size(self.multiple, self.spec.detector_scale, self.spec.head_padding)
 
+    @property
+    def offers(self) -> frozenset[str]:
+        spec = self.spec
+        extra = {"frames": bool(spec.jacobians), "occlusion": spec.occlusion}
+        has = {"keypoints", "heatmaps", "contributions"}
+        return frozenset(has | {name for name, there in extra.items() if there})
+
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.kp_detector(self.accept(frames))
 
@@ -153,12 +164,11 @@ class FOMM(MotionModel):
         picture = self.accept(source, "source")
         keypoints = self.kp_detector(picture)
         small, heat = self.generator.dense_motion_network.prepare(picture, keypoints)
-        return FOMMPortrait(
-            picture, keypoints, self.kept(self.generator.encode(picture)[-1:]), small, heat
-        )
+        features = self.kept(self.generator.encode(picture)[-1:])
+        return FOMMPortrait(picture, keypoints, features, small=small, heat=heat)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> FOMMPortrait:
-        assert isinstance(portrait, FOMMPortrait) and portrait.small is not None
+        portrait = own(portrait, FOMMPortrait)
         keypoints = corrected(portrait.keypoints, keypoints)
         heat = gaussian_heatmap(
             keypoints.position,
@@ -171,11 +181,7 @@ class FOMM(MotionModel):
     def motion(
         self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
-        assert (
-            isinstance(portrait, FOMMPortrait)
-            and portrait.small is not None
-            and portrait.heat is not None
-        )
+        portrait = own(portrait, FOMMPortrait)
         return self.generator.dense_motion_network(
             portrait.small, portrait.heat, portrait.keypoints, pose.to(self.device)
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..model import (
     MotionModel,
     Portrait,
     corrected,
+    own,
 )
 from .layers.blocks import (
     Decoder,
@@ -358,14 +359,15 @@ class Generator(nn.Module):
 @dataclass(frozen=True, eq=False)
 class MonkeyNetPortrait(Portrait):
     # the picture and its keypoints' heatmaps at the field's scale: B C h w, B K h w
-    dense: tuple[Tensor, ...] = ()
-    pose: tuple[Tensor, ...] = ()  # and at the pose embedding's
+    dense: tuple[Tensor, Tensor] = field(kw_only=True)
+    pose: tuple[Tensor, Tensor] = field(kw_only=True)  # and at the pose embedding's
 
 
 class MonkeyNet(MotionModel):
     family = "monkeynet"
     finding = ("kp_detector",)
     painting = ("generator.video_decoder", "generator.refinement_module")
+    heatmap_head = "kp_detector.predictor.decoder.conv"
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -383,6 +385,10 @@ class MonkeyNet(MotionModel):
             *(step * 2**depth for step, depth in zip(steps, depths, strict=True)),
         )
 
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"keypoints", "heatmaps", "contributions"})
+
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.kp_detector(self.accept(frames))
 
@@ -391,12 +397,11 @@ class MonkeyNet(MotionModel):
         keypoints = self.kp_detector(picture)
         dense = self.generator.dense_motion_module.movement.prepare(picture, keypoints)
         pose = self.generator.movement.prepare(picture, keypoints)
-        return MonkeyNetPortrait(
-            picture, keypoints, self.kept(self.generator.appearance_encoder(picture)), dense, pose
-        )
+        features = self.kept(self.generator.appearance_encoder(picture))
+        return MonkeyNetPortrait(picture, keypoints, features, dense=dense, pose=pose)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MonkeyNetPortrait:
-        assert isinstance(portrait, MonkeyNetPortrait)
+        portrait = own(portrait, MonkeyNetPortrait)
         points = corrected(portrait.keypoints, keypoints)
 
         def again(small: Tensor) -> tuple[Tensor, Tensor]:
@@ -410,7 +415,7 @@ class MonkeyNet(MotionModel):
         self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MonkeyNetField:
         """A pose without covariances (points of another origin) keeps the source's."""
-        assert isinstance(portrait, MonkeyNetPortrait)
+        portrait = own(portrait, MonkeyNetPortrait)
         source, pose = portrait.keypoints, pose.to(self.device)
         if pose.covariance is None:
             pose = Keypoints(

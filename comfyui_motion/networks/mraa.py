@@ -13,7 +13,7 @@ heatmap's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,7 @@ from ..model import (
     MotionModel,
     Portrait,
     corrected,
+    own,
 )
 from .crowding import Crowding
 from .figure import MAPS, Figure, figure_shape
@@ -416,8 +417,8 @@ class Generator(Body):
 
 @dataclass(frozen=True, eq=False)
 class MRAAPortrait(Portrait):
-    small: Tensor | None = None  # B C h w: the picture at the hourglass's size
-    heat: Tensor | None = None  # B K h w: the source regions' heatmaps there
+    small: Tensor = field(kw_only=True)  # B C h w: the picture at the hourglass's size
+    heat: Tensor = field(kw_only=True)  # B K h w: the source regions' heatmaps there
     # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
     fine: Tensor | None = None
 
@@ -436,9 +437,12 @@ class MRAAPortrait(Portrait):
 
 class MRAA(MotionModel):
     family = "mraa"
+    benched = True
     finding = ("region_predictor", "avd_network")
     painting = ("generator.bottleneck", "generator.up_blocks", "generator.final")
-    modes = ("absolute", "relative", "avd")
+    heatmap_head = "region_predictor.regions"
+    trained_apart = ("avd_network",)
+    head_gains = {"regions": 0.3, "jacobian": 0.05}
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -468,6 +472,24 @@ class MRAA(MotionModel):
             self.multiple, self.spec.detector_scale / self.spec.shrink, self.spec.head_padding
         )
 
+    @property
+    def offers(self) -> frozenset[str]:
+        extra = {
+            "background": self.bg_predictor is not None,
+            "avd": self.avd_network is not None,
+            "figure": bool(self.spec.figure),
+        }
+        has = {"keypoints", "frames", "heatmaps", "contributions", "occlusion"}
+        return frozenset(has | {name for name, there in extra.items() if there})
+
+    @property
+    def half_turns(self) -> bool:
+        return self.spec.revert_axis_swap
+
+    def background_motion(self, source: Tensor, driving: Tensor) -> Tensor:
+        assert self.bg_predictor is not None
+        return self.bg_predictor(self.seen(source), self.seen(driving))
+
     def seen(self, picture: Tensor) -> Tensor:
         """As detector and motion network see it. B C H W -> B C H/shrink W/shrink"""
         return picture if self.spec.shrink == 1 else F.avg_pool2d(picture, self.spec.shrink)
@@ -484,11 +506,11 @@ class MRAA(MotionModel):
             self.kept(self.generator.encode(picture.to(self.dtype))),
             flow.finely(seen.to(self.dtype), small, heat),
         )
-        return MRAAPortrait(picture, regions, features, small, heat, fine)
+        return MRAAPortrait(picture, regions, features, small=small, heat=heat, fine=fine)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
         """Regions given without a covariance extend as their frames say."""
-        assert isinstance(portrait, MRAAPortrait) and portrait.small is not None
+        portrait = own(portrait, MRAAPortrait)
         given = keypoints if keypoints.jacobian is None else regions_of(keypoints)
         regions = corrected(portrait.keypoints, given)
         flow = self.generator.pixelwise_flow_predictor
@@ -510,11 +532,7 @@ class MRAA(MotionModel):
     def motion(
         self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
-        assert (
-            isinstance(portrait, MRAAPortrait)
-            and portrait.small is not None
-            and portrait.heat is not None
-        )
+        portrait = own(portrait, MRAAPortrait)
         background = None if frames is None else self.background(portrait, frames)
         driving = regions_of(pose.to(self.device))
         return self.generator.pixelwise_flow_predictor(
@@ -522,7 +540,7 @@ class MRAA(MotionModel):
         )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
-        assert isinstance(portrait, MRAAPortrait)
+        portrait = own(portrait, MRAAPortrait)
         return self.generator(
             portrait.picture,
             portrait.features,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ from ..model import (
     MotionModel,
     Portrait,
     corrected,
+    own,
 )
 from .layers.avd import (
     AVD,
@@ -264,19 +265,20 @@ class Inpainting(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class TPSMMPortrait(Portrait):
-    small: Tensor | None = None  # B C h w: the picture at the field's size
-    heat: Tensor | None = None  # B 5K h w: the source keypoints' heatmaps there
+    small: Tensor = field(kw_only=True)  # B C h w: the picture at the field's size
+    heat: Tensor = field(kw_only=True)  # B 5K h w: the source keypoints' heatmaps there
 
 
 class TPSMM(MotionModel):
     family = "tpsmm"
+    benched = True
     finding = ("kp_detector", "avd_network")
     painting = (
         "inpainting_network.resblock",
         "inpainting_network.up_blocks",
         "inpainting_network.final",
     )
-    modes = ("absolute", "relative", "avd")
+    trained_apart = ("avd_network",)
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:
@@ -291,6 +293,25 @@ class TPSMM(MotionModel):
     def multiple(self) -> int:
         spec = self.spec
         return size_multiple(spec.inpainting.depth, (spec.dense_scale, spec.dense))
+
+    @property
+    def offers(self) -> frozenset[str]:
+        extra = {
+            "background": self.bg_predictor is not None,
+            "avd": self.avd_network is not None,
+        }
+        has = {"keypoints", "contributions", "occlusion", "appearance"}
+        return frozenset(has | {name for name, there in extra.items() if there})
+
+    def appearance(self, frames: Tensor) -> tuple[Tensor, ...]:
+        return self.inpainting_network.encode(frames)
+
+    def background_motion(self, source: Tensor, driving: Tensor) -> Tensor:
+        assert self.bg_predictor is not None
+        return self.bg_predictor(source, driving)
+
+    def drop_contributions(self, chance: float) -> None:
+        self.dense_motion_network.contribution_dropout = chance
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         return self.kp_detector(self.accept(frames, dtype=torch.float32))
@@ -315,7 +336,7 @@ class TPSMM(MotionModel):
         return TPSMMPortrait(picture, keypoints, small=small, heat=heat)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> TPSMMPortrait:
-        assert isinstance(portrait, TPSMMPortrait) and portrait.small is not None
+        portrait = own(portrait, TPSMMPortrait)
         keypoints = corrected(portrait.keypoints, keypoints)
         heat = gaussian_heatmap(
             keypoints.position,
@@ -337,11 +358,7 @@ class TPSMM(MotionModel):
     def motion(
         self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
-        assert (
-            isinstance(portrait, TPSMMPortrait)
-            and portrait.small is not None
-            and portrait.heat is not None
-        )
+        portrait = own(portrait, TPSMMPortrait)
         background = None if frames is None else self.background(portrait, frames)
         return self.dense_motion_network(
             portrait.small, portrait.heat, portrait.keypoints, pose.to(self.device), background

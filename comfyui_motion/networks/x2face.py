@@ -9,7 +9,7 @@ face. There are no keypoints.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from ..field import (
     resize_grid,
     sample,
 )
-from ..model import Family, MotionModel, Portrait
+from ..model import Family, MotionModel, Portrait, own
 from ..shapes import check_shape
 from .layers.blocks import Precise
 
@@ -155,25 +155,22 @@ class X2FacePortrait(Portrait):
     embedded=...)`.
     """
 
-    embedded: Tensor | None = None  # 1 C H W in 0..1
-    unwrapping: Tensor | None = None  # N H W 2: where the embedded face reads each source
+    embedded: Tensor = field(kw_only=True)  # 1 C H W in 0..1
+    unwrapping: Tensor = field(kw_only=True)  # N H W 2: where the embedded face reads each source
 
 
 @dataclass(frozen=True, eq=False)
 class X2FaceField(MotionField):
     """A field that reads the embedded face."""
 
-    unwrapping: Tensor | None = None  # B H W 2: where that face reads the (first) source
+    unwrapping: Tensor = field(kw_only=True)  # B H W 2: where that face reads the (first) source
 
     def of_canvas(self) -> MotionField:
-        if self.unwrapping is None:
-            return self
         return self.straightened().compose(MotionField(self.unwrapping))
 
 
 class X2Face(MotionModel):
     family = "x2face"
-    modes = ("absolute",)
     many_sources = True
     spec: Parameters
 
@@ -205,9 +202,16 @@ class X2Face(MotionModel):
         """N C H W, all of one face: they are unwrapped into one embedded face."""
         pictures = self.accept(source, "source")
         grid, confidence = self.unwrap(pictures)
-        return X2FacePortrait(
-            pictures, self.detect(pictures[:1]), (), self.embed(pictures, grid, confidence), grid
-        )
+        points, face = self.detect(pictures[:1]), self.embed(pictures, grid, confidence)
+        return X2FacePortrait(pictures, points, embedded=face, unwrapping=grid)
+
+    def portraits(self, sources: Tensor) -> X2FacePortrait:
+        """An embedded face for each source, driven by nothing yet: as it lies."""
+        pictures = self.accept(sources, "sources")
+        grid, _ = self.unwrap(pictures)
+        embedded = sample(pictures.float(), grid, self.spec.align_corners)
+        still = DrivingGrids(identity_grid(self.size, self.size, grid)[None])
+        return X2FacePortrait(pictures, still, embedded=embedded, unwrapping=grid)
 
     def unwrap(self, sources: Tensor) -> tuple[Tensor, Tensor]:
         """Where the embedded face reads each source, and how much it trusts what it finds there.
@@ -232,17 +236,19 @@ class X2Face(MotionModel):
 
     def motion(self, portrait: Portrait, pose: Any, frames: Tensor | None = None) -> X2FaceField:
         """The field reads `portrait.embedded`; `of_source` gives the one that reads the source."""
-        assert isinstance(portrait, X2FacePortrait) and portrait.unwrapping is not None
+        portrait = own(portrait, X2FacePortrait)
         grid = pose.to(self.device).grid
+        # one face of several sources, or as many faces as sources
+        unwrapping = portrait.unwrapping[: len(portrait.embedded)]
         return X2FaceField(
             grid,
             align_corners=self.spec.align_corners,
-            unwrapping=portrait.unwrapping[:1].expand(len(grid), -1, -1, -1),
+            unwrapping=unwrapping.expand(len(grid), -1, -1, -1),
         )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         """The embedded face as its own fields read it; the source as any other field does."""
-        assert isinstance(portrait, X2FacePortrait) and portrait.embedded is not None
+        portrait = own(portrait, X2FacePortrait)
         face = portrait.embedded if isinstance(field, X2FaceField) else portrait.picture[:1].float()
         grid = resize_grid(field.grid.to(self.device), self.size, self.size, align_corners=True)
         return sample(face.to(self.device), grid, self.spec.align_corners).clamp(0, 1)

@@ -19,35 +19,13 @@ from .. import (
     Portrait,
 )
 from ..data.pairs import Pairs, Truth
-from . import losses
 from .recipe import Stage
+from .table import LACKS, LOSSES
 from .warps import Transform, random_transform
-
-# Where a family's heatmaps come from: the convolution before its softmax
-HEADS = {
-    "fomm": "kp_detector.kp",
-    "mraa": "region_predictor.regions",
-    "copart": "segmentation_module.shift",
-    "monkeynet": "kp_detector.predictor.decoder.conv",
-}
-# need no more than keypoints
-POINTS_ALONE = (
-    "equivariance",
-    "equivariance_frames",
-    "avd",
-    "joints",
-    "heatmaps",
-    "displacement",
-    "frames",
-    "follow",
-)
 
 
 class Attempt:
-    """Nothing is computed but what losses ask for, and that once.
-
-    X2Face, which has no keypoints, is a field read from an embedded face.
-    """
+    """Nothing is computed but what losses ask for, and that once."""
 
     def __init__(
         self,
@@ -62,7 +40,7 @@ class Attempt:
         self.model: Any = model
         self.pairs, self.stage, self.generator = pairs, stage, generator
         self.with_background, self.vgg, self.discriminator = background, vgg, discriminator
-        self.whole = any(name not in POINTS_ALONE for name in stage.losses)
+        self.whole = not all(LOSSES[name].points_alone for name in stage.losses)
         # of heatmaps, of the source and the driving frame, where a loss needs them
         self.logits: dict[str, Tensor] = {}
 
@@ -76,7 +54,7 @@ class Attempt:
 
     @cached_property
     def portrait(self) -> Portrait:
-        portrait = self._watched("source", lambda: self.model.encode(self.pairs.source))
+        portrait = self._watched("source", lambda: self.model.portraits(self.pairs.source))
         return (
             self.model.repose(portrait, self._told(self.truth.source, portrait.keypoints))
             if self.stage.teacher
@@ -103,21 +81,12 @@ class Attempt:
 
     @cached_property
     def field(self) -> MotionField:
-        if self.model.many_sources:
-            return MotionField(self.driving.grid, align_corners=self.model.spec.align_corners)
         return self.model.motion(
             self.portrait, self.pose, frames=self.pairs.driving if self.with_background else None
         )
 
     @cached_property
     def prediction(self) -> Tensor:
-        if self.model.many_sources:  # one source each: the embedded face is that, unwrapped
-            grid, _ = self.model.unwrap(self.model.accept(self.pairs.source))
-            return self.field.warp(
-                MotionField(grid, align_corners=self.model.spec.align_corners).warp(
-                    self.pairs.source
-                )
-            )
         return self.model.generate(self.portrait, self.field)
 
     @cached_property
@@ -160,7 +129,7 @@ class Attempt:
     def _watched(self, name: str, call: Callable[[], Any]) -> Any:
         if "heatmaps" not in self.stage.losses:
             return call()
-        head = self.model.get_submodule(HEADS[self.model.family])
+        head = self.model.get_submodule(self.model.heatmap_head)
         handle = head.register_forward_hook(
             lambda _module, _inputs, output: self.logits.setdefault(name, output)
         )
@@ -184,132 +153,12 @@ def matched_points(model: MotionModel, true: Keypoints, own: Keypoints) -> None:
         )
 
 
-def _background(a: Attempt) -> Tensor:
-    there = a.model.bg_predictor(a.pairs.source, a.pairs.driving)
-    return losses.background_loss(there, a.model.bg_predictor(a.pairs.driving, a.pairs.source))
-
-
-def _joints(a: Attempt) -> Tensor:
-    source, driving = a.detected()
-    known = a.truth.known
-    return (
-        losses.joints_l1(source, a.truth.source, known)
-        + losses.joints_l1(driving, a.truth.driving, known)
-    ) / 2
-
-
-def _heatmaps(a: Attempt) -> Tensor:
-    a.detected()
-    pairs = ((a.logits["source"], a.truth.source), (a.logits["driving"], a.truth.driving))
-    temperature = a.model.spec.temperature
-    found = [
-        losses.heatmap_cross_entropy(logits.float() / temperature, true, a.truth.known)
-        for logits, true in pairs
-    ]
-    return torch.stack(found).mean()
-
-
-def _avd(a: Attempt) -> Tensor:
-    """The driving keypoints stretched along each axis, as if another's: the network is to give them
-    back unstretched (MRAA, section 3.3).
-    """
-    with torch.no_grad():
-        source, driving = a.model.detect(a.pairs.source), a.model.detect(a.pairs.driving)
-    random = torch.rand(len(driving), 1, 2, generator=a.generator).to(driving.position.device)
-    scale = 1 + a.stage.pose_scale * (2 * random - 1)
-    frames = None if driving.jacobian is None else scale[..., None] * driving.jacobian
-    found = a.model.avd(source, Keypoints(driving.position * scale, frames))
-    loss = (found.position - driving.position).abs().mean()
-    return loss if frames is None else loss + (found.jacobian - driving.jacobian).abs().mean()
-
-
-def _matching(a: Attempt) -> Tensor:
-    assert a.discriminator is not None
-    return losses.features_l1(a.judged[0], a.discriminator(a.pairs.driving)[0])
-
-
-def _perceptual(a: Attempt) -> Tensor:
-    assert a.vgg is not None
-    with torch.no_grad():
-        wanted = a.vgg(a.pairs.driving)
-    return losses.features_l1(a.vgg(a.prediction), wanted)
-
-
-def _warp(a: Attempt) -> Tensor:
-    return losses.warp_loss(
-        a.portrait.features, a.model.inpainting_network.encode(a.pairs.driving), a.field
-    )
-
-
-def _figure(a: Attempt) -> Tensor:
-    portrait: Any = a.portrait
-    return losses.figure_told(portrait.figure, a.truth)
-
-
-def _half_turns(a: Attempt) -> bool:
-    return getattr(a.model.spec, "revert_axis_swap", False)
-
-
-TERMS: dict[str, Callable[[Attempt], Tensor]] = {
-    "perceptual": _perceptual,
-    "pyramid": lambda a: losses.pyramid_l1(a.prediction, a.pairs.driving),
-    "gradient": lambda a: losses.gradient_l1(a.prediction, a.pairs.driving),
-    "equivariance": lambda a: losses.equivariance(a.driving, a.warped, a.transform),
-    "equivariance_frames": lambda a: losses.equivariance_frames(
-        a.driving, a.warped, a.transform, _half_turns(a)
-    ),
-    "warp": _warp,
-    "background": _background,
-    "adversarial": lambda a: losses.fooled(a.judged[1]),
-    "matching": _matching,
-    "avd": _avd,
-    "joints": _joints,
-    "heatmaps": _heatmaps,
-    "displacement": lambda a: losses.displacement_error(*a.detected(), a.truth),
-    "frames": lambda a: losses.frames_l1(*a.detected(), a.truth),
-    "follow": lambda a: losses.follows_flow(*a.detected(), a.truth),
-    "near_joints": lambda a: losses.near_joints_l1(a.prediction, a.pairs.driving, a.truth),
-    "hidden": lambda a: losses.hidden_l1(a.prediction, a.pairs.driving, a.truth),
-    "figure": _figure,
-    "flow": lambda a: losses.flow_l1(a.field, a.truth),
-    "motions": lambda a: losses.motions_likelihood(a.field, a.portrait.keypoints, a.pose, a.truth),
-    "subject": lambda a: losses.subject_told(a.field, a.truth),
-    "occlusion": lambda a: losses.occlusion_entropy(a.field, a.truth.visible),
-    "overlap": lambda a: losses.hidden_overlap(a.field, a.truth.visible),
-    "near_hidden": lambda a: losses.near_hidden(a.field, a.truth),
-}
-
-
 def check(model: MotionModel, stage: Stage) -> None:
     """That the family has what the stage's losses are about. Raises InputError."""
-    network: Any = model
-    side = max(model.smallest, model.size // model.multiple * model.multiple)
-    with torch.no_grad():
-        points = model.eval().detect(
-            torch.zeros(1, model.spec.channels, side, side, device=model.device)
-        )
-    missing = {
-        "equivariance_frames": (
-            getattr(points, "jacobian", None) is None and "keypoints without frames"
-        ),
-        "frames": getattr(points, "jacobian", None) is None and "keypoints without frames",
-        "warp": model.family != "tpsmm" and "no features at several sizes",
-        "background": getattr(network, "bg_predictor", None) is None and "no background predictor",
-        "avd": getattr(network, "avd_network", None) is None and "no avd network",
-        "figure": not getattr(model.spec, "figure", 0) and "no figure",
-        "heatmaps": model.family not in HEADS and "no heatmaps",
-        "occlusion": model.family == "monkeynet" and "no occlusion",
-        "overlap": model.family == "monkeynet" and "no occlusion",
-        "near_hidden": model.family == "monkeynet" and "no occlusion",
-    }
-    if not isinstance(points, Keypoints):
-        missing |= dict.fromkeys(
-            set(TERMS) - {"perceptual", "pyramid", "gradient", "adversarial", "matching"},
-            "no keypoints",
-        )
     for name in stage.losses:
-        if missing.get(name):
+        lacking = [need for need in LOSSES[name].of_the_family if need not in model.offers]
+        if lacking:
             raise InputError(
                 f"The loss {name} of stage {stage.name} cannot be had: this {model.family} model"
-                f" has {missing[name]}; leave it out."
+                f" has {LACKS[lacking[0]]}; leave it out."
             )

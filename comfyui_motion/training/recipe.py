@@ -14,60 +14,11 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .. import InputError, inspect
+from .. import InputError, families, inspect
+from .table import LOSSES
 from .warps import Warp
 
 PRESETS = Path(__file__).parent / "presets"
-LOSSES = {
-    "perceptual": (
-        "VGG features of the prediction; needs a VGG file, and without one becomes pyramid and"
-        " gradient"
-    ),
-    "pyramid": "L1 of the prediction at four sizes",
-    "gradient": "L1 of its edges at four sizes",
-    "equivariance": "keypoints follow a known warp",
-    "equivariance_frames": "so do their frames",
-    "warp": "TPSMM: warped features of the source are the driving frame's",
-    "background": "TPSMM: the background's motion and that of the swapped pair undo each other",
-    "adversarial": "the prediction fools a discriminator (LSGAN)",
-    "matching": "the discriminator's maps of both are alike",
-    "avd": "the avd network undoes a change of shape",
-    "joints": "needs truth: keypoints are the joints",
-    "heatmaps": "needs truth: so are their heatmaps",
-    "displacement": "needs truth: joints move as far as they should",
-    "frames": "needs truth: surroundings turn and stretch as they should",
-    "follow": "needs truth: keypoints follow the true flow",
-    "near_joints": "needs truth: round the joints, the prediction is the driving frame",
-    "hidden": "needs truth: so it is where the source hides what is there",
-    "figure": (
-        "needs truth: the source's subject is told from its background, its front from the rest"
-    ),
-    "flow": "needs truth: the field is the true flow",
-    "motions": "needs truth: each pixel belongs to the point that moves as it does",
-    "subject": (
-        "needs truth: what points claim is the subject, what they leave its background, hidden"
-        " or not"
-    ),
-    "occlusion": "needs truth: occlusion is the true visibility",
-    "overlap": "needs truth: what is called hidden covers what is hidden, and no more",
-    "near_hidden": "needs truth: above all round the joints",
-}
-SUPERVISED = (
-    "joints",
-    "heatmaps",
-    "displacement",
-    "frames",
-    "follow",
-    "near_joints",
-    "hidden",
-    "figure",
-    "flow",
-    "motions",
-    "subject",
-    "occlusion",
-    "overlap",
-    "near_hidden",
-)
 PUBLISHED_SIZE = 256  # of every family
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("steps", "cosine")
@@ -254,7 +205,7 @@ class Recipe:
     @property
     def supervised(self) -> list[str]:
         """What of it needs a truth."""
-        names = [name for stage in self.stages for name in stage.losses if name in SUPERVISED]
+        names = [name for stage in self.stages for name in stage.losses if LOSSES[name].supervised]
         return names + ["teacher" for stage in self.stages if stage.teacher]
 
 
@@ -292,7 +243,13 @@ def recipe_path(name: str | Path) -> Path:
 
 
 def presets() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+    """The names of those that come along, of families that are there."""
+    paths = sorted(PRESETS.glob("*.toml"))
+    return [
+        path.stem
+        for path in paths
+        if _toml().loads(path.read_text(encoding="utf-8")).get("family") in families()
+    ]
 
 
 def recipe_of(content: Mapping[str, Any]) -> Recipe:

@@ -20,7 +20,6 @@ from .adversary import Discriminator
 from .recipe import Recipe, Stage, written
 
 FORMAT = "comfyui_motion.training 1"
-LEFT_OUT = "avd_network"  # trained in a stage of its own
 MAY_CHANGE = (
     "save_every",
     "sheet_every",
@@ -146,7 +145,9 @@ def trained(model: MotionModel, stage: Stage) -> list[dict[str, Any]]:
     All else is frozen and, its norms with it, at rest. Raises InputError.
     """
     model.requires_grad_(False).eval()
-    prefixes = stage.trains or [name for name, _ in model.named_children() if name != LEFT_OUT]
+    prefixes = stage.trains or [
+        name for name, _ in model.named_children() if name not in model.trained_apart
+    ]
     for prefix in (*prefixes, *stage.rates):
         if not isinstance(dict(model.named_modules()).get(prefix), nn.Module):
             there = ", ".join(name for name, _ in model.named_children())

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .. import (
     InputError,
@@ -27,7 +27,7 @@ from .. import (
 from ..data.pairs import Pairs, PairSource, Truth
 from ..data.prefetch import batches, seed_for
 from . import losses
-from .objective import TERMS, Attempt, check
+from .objective import Attempt, check
 from .precision import narrow_convolutions
 from .recipe import Recipe, Stage
 from .record import Record, draw_sheet, measure
@@ -37,14 +37,8 @@ from .state import (
     read_state,
     write_state,
 )
+from .table import LOSSES
 from .vgg import load_vgg
-
-# A FOMM file's names, where co-part segmentation has others for the same tensors
-FROM_FOMM = {
-    "kp_detector.kp.": "segmentation_module.shift.",
-    "kp_detector.jacobian.": "segmentation_module.affine.",
-}
-FROM_FOMM |= {"kp_detector.": "segmentation_module.", "generator.": "reconstruction_module."}
 
 
 @dataclass(frozen=True)
@@ -237,7 +231,7 @@ def descend(run: Run, stage: Stage, attempt: Attempt, step: int) -> dict[str, fl
     """Gradients of one batch, the discriminator's with them."""
     run.let_discriminator_learn(False)
     with narrow_convolutions(stage.precision):
-        terms = {name: TERMS[name](attempt) for name in stage.losses}
+        terms = {name: LOSSES[name].term(attempt) for name in stage.losses}
     total = sum(
         (weight * terms[name] for name, weight in stage.losses.items()),
         start=torch.zeros((), device=run.device),
@@ -319,9 +313,8 @@ def rate_at(stage: Stage, time: int) -> float:
 
 
 def set_dropout(model: MotionModel, stage: Stage, time: int) -> None:
-    dense = getattr(model, "dense_motion_network", None)
-    if stage.dropout and dense is not None:
-        dense.contribution_dropout = stage.dropout.at(time)
+    if stage.dropout:
+        model.drop_contributions(stage.dropout.at(time))
 
 
 def without_vgg(recipe: Recipe, there: bool) -> Recipe:
@@ -352,11 +345,7 @@ def starting_model(recipe: Recipe) -> MotionModel:
     # what the recipe does not say is as it was
     own = asdict(other.spec) if other.family == recipe.family else {}
     model = build(recipe.family, **{**own, **recipe.parameters})
-    given = (
-        renamed(other.state_dict())
-        if (other.family, recipe.family) == ("fomm", "copart")
-        else other.state_dict()
-    )
+    given = model.adopted(other.family, other.state_dict())
     wanted = model.state_dict()
     fitting = {
         name: tensor
@@ -370,11 +359,3 @@ def starting_model(recipe: Recipe) -> MotionModel:
         )
     model.load_state_dict(fitting, strict=False)
     return model
-
-
-def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    def name(key: str) -> str:
-        old, new = next((pair for pair in FROM_FOMM.items() if key.startswith(pair[0])), ("", ""))
-        return new + key.removeprefix(old)
-
-    return {name(key): tensor for key, tensor in tensors.items()}

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import comfyui_motion as motion
 from comfyui_motion.registry import family, parameters
 from comfyui_motion.training.recipe import (
-    LOSSES,
-    SUPERVISED,
     presets,
     read_recipe,
     recipe_of,
     size_of,
     written,
+)
+from comfyui_motion.training.table import (
+    DISCRIMINATOR,
+    FIELD,
+    FRAMES_MADE,
+    LACKS,
+    LOSSES,
+    PORTRAIT,
+    TRUTH,
+    VGG,
+    in_words,
 )
 
 LEAST = {"family": "fomm", "steps": 10, "losses": {"pyramid": 10}}
@@ -116,9 +127,15 @@ def test_what_needs_a_truth_is_known():
     assert recipe_of(
         {**LEAST, "losses": {"pyramid": 1, "flow": 1}, "teacher": True}
     ).supervised == ["flow", "teacher"]
-    assert set(SUPERVISED) == {
-        name for name, about in LOSSES.items() if about.startswith("needs truth")
-    }
+    assert LOSSES["flow"].supervised and not LOSSES["pyramid"].supervised
+
+
+def test_every_loss_says_what_it_asks_and_needs_what_is_known():
+    known = {TRUTH, VGG, DISCRIMINATOR, FRAMES_MADE, FIELD, PORTRAIT, *LACKS}
+    for name, loss in LOSSES.items():
+        assert loss.help and set(loss.needs) <= known, name
+    shown = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert in_words() in shown, "docs/training.md: python docs/make.py writes the table anew"
 
 
 @pytest.mark.parametrize("name", presets())

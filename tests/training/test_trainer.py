@@ -17,10 +17,10 @@ import comfyui_motion as motion
 from comfyui_motion import Keypoints, write_picture
 from comfyui_motion.data.clips import Clips
 from comfyui_motion.data.pairs import Pairs, Truth
-from comfyui_motion.training.objective import TERMS
 from comfyui_motion.training.plot import read_log
 from comfyui_motion.training.recipe import Recipe, recipe_of, size_of
 from comfyui_motion.training.state import Run
+from comfyui_motion.training.table import LOSSES, Loss
 from comfyui_motion.training.trainer import (
     Progress,
     rate_at,
@@ -387,9 +387,8 @@ def test_bfloat16_convolutions_come_near(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path, monkeypatch):
     train(recipe(steps=2), Squares(), tmp_path, device="cpu")
-    monkeypatch.setitem(
-        TERMS, "equivariance", lambda attempt: attempt.prediction.mean() * float("nan")
-    )
+    wrong = Loss("no number", lambda attempt: attempt.prediction.mean() * float("nan"))
+    monkeypatch.setitem(LOSSES, "equivariance", wrong)
     plan = recipe(steps=8)
     with pytest.raises(motion.TrainingError, match="equivariance was nan at step 1"):
         train(plan, Squares(), tmp_path / "other", device="cpu")
@@ -407,7 +406,7 @@ def test_a_gradient_that_is_no_number_spoils_no_weight_and_no_file(tmp_path, mon
             loss.register_hook(lambda gradient: gradient * float("nan"))
         return loss
 
-    monkeypatch.setitem(TERMS, "equivariance", fine_at_first)
+    monkeypatch.setitem(LOSSES, "equivariance", Loss("fine at first", fine_at_first))
     with pytest.raises(motion.TrainingError, match="gradient was nan at step 3"):
         train(recipe(steps=8, clip=longest, save_every=1), Squares(), tmp_path, device="cpu")
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path).values())
