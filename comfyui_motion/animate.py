@@ -17,11 +17,13 @@ from .errors import InputError
 from .field import MotionField
 from .framing.find import find_subject
 from .framing.plan import BEST
-from .framing.portrait import FramedPortrait
+from .framing.canvas import in_grid
+from .framing.portrait import FramedPortrait, fitted
 from .heads import frame_head, perform_heads
 from .keypoints import Keypoints
 from .memory import frames_at_once, in_parts
-from .model import MotionModel
+from .media.picture import to_rgb
+from .model import MotionModel, Placement
 from .options import Options
 from .retarget import best_reference, retarget
 
@@ -93,26 +95,36 @@ def _perform(
     progress: Progress | None,
 ) -> Iterator[Step]:
     relative = options.mode == "relative"
-    options = options if relative else replace(options, reference=0)
-    again = options.reference != 0
-    frames = Batches(driving, options.batch_size or frames_at_once(model), again=again)
-    portrait = frame_source(model, source, options, frames)
+    frames = Batches(driving, options.batch_size or frames_at_once(model), again=model.looks_ahead)
+    model, script = rehearsal(model, source, frames, options)
+    options = replace(options, reference=(options.reference or 0) if relative else 0)
+    again = options.reference != 0 and script is None
+    frames = Batches(frames.driving, frames.batch_size, again=again)
+    portrait = frame_source(model, source, options, frames, script)
     clip = Batches(frames.driving, frames.batch_size, portrait.driver, again=again)
     rest_frame = portrait.at_rest if options.mode == "absolute" else None
-    rest = None
-    if portrait.reference:
+    rest, seen = None, 0
+    if portrait.reference and script is None:
         rest_frame = clip.frame(portrait.reference)
         batch, place = clip.batch_with(portrait.reference)  # networks round by the batch
         rest = portrait.detect(batch, rest_frame)[place]
 
-    def step(batch: Tensor) -> Step:
+    def measured(batch: Tensor) -> tuple[Any, Any]:
+        """The driver's keypoints, and those at rest."""
         nonlocal rest, rest_frame
+        if script is not None:
+            return script.at(seen, len(batch)), script.rest_of(seen, len(batch))
         rest_frame = batch[:1] if rest_frame is None else rest_frame
         points = portrait.detect(batch, rest_frame)
         rest = points[:1] if rest is None else rest
+        return points, rest
+
+    def step(batch: Tensor) -> Step:
+        nonlocal seen
+        points, at_rest = measured(batch)
         pose = retarget(
             points,
-            rest,
+            at_rest,
             portrait.portrait.keypoints,
             options.mode,
             options.adapt_scale,
@@ -122,6 +134,7 @@ def _perform(
         field = model.motion(portrait.portrait, pose)
         frames, occlusion = portrait.render(field, options.size)
         over, posed = portrait.over_picture(field), portrait.points_over_picture(pose)
+        seen += len(batch)
         return Step(frames, occlusion, over, points, posed, batch)
 
     done = 0
@@ -137,8 +150,30 @@ def _perform(
         raise InputError("The driving clip has no frames; give at least one.")
 
 
+def rehearsal(
+    model: MotionModel, source: Tensor, driving: Batches, options: Options
+) -> tuple[MotionModel, Any]:
+    """Who animates, and what a look at the whole clip told; see `MotionModel.rehearse`."""
+    if not model.looks_ahead:
+        return model, None
+    picture = to_rgb(source[:1])
+    box = options.framing.subject
+    placement = None if box is None else Placement(in_grid(box, *picture.shape[-2:]))
+    framing = options.framing
+    shown = Batches(
+        driving.driving,
+        driving.batch_size,
+        lambda frames: fitted(model, frames, framing.fit, framing.driving_subject),
+    )
+    return model.rehearse(picture.to(model.device), shown, options.reference, placement)
+
+
 def frame_source(
-    model: MotionModel, source: Tensor, options: Options, driving: Batches | None = None
+    model: MotionModel,
+    source: Tensor,
+    options: Options,
+    driving: Batches | None = None,
+    script: Any = None,
 ) -> FramedPortrait:
     """The source encoded, its subject's box and the best reference frame found where that is asked.
 
@@ -146,8 +181,8 @@ def frame_source(
     """
     if model.level:
         return frame_head(model, source, options, driving)
-    framing, reference, finder = options.framing, options.reference, options.finder
-    if finder is not None and driving is not None:
+    framing, reference, finder = options.framing, options.reference or 0, options.finder
+    if finder is not None and driving is not None and script is None:
         framing, reference = framing.find(
             finder, source[:1], driving, reference, square=not model.any_size
         )
@@ -155,7 +190,7 @@ def frame_source(
         found = find_subject(finder, source[:1])
         framing = framing if found is None else replace(framing, subject=found.box)
     portrait = FramedPortrait.of(model, source, framing)
-    if reference == BEST and driving is not None:
+    if reference == BEST and driving is not None and script is None:
         clip = Batches(driving.driving, driving.batch_size, portrait.driver)
         reference = find_reference(model, clip, portrait)
     return replace(portrait, reference=reference)

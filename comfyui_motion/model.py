@@ -80,6 +80,7 @@ class MotionModel(nn.Module):
     any_size: ClassVar[bool] = (
         False  # the verbs take pictures of any size and aspect, and encode takes a Placement
     )
+    looks_ahead: ClassVar[bool] = False  # it is shown the whole clip first, see `rehearse`
     many_sources: ClassVar[bool] = (
         False  # encode makes one portrait of several pictures of one subject
     )
@@ -171,6 +172,20 @@ class MotionModel(nn.Module):
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         """The source moved by the field, what it hides made up. B C H W float32 in 0..1"""
         raise NotImplementedError
+
+    def rehearse(
+        self,
+        source: Tensor,
+        clip: Iterable[Tensor],
+        reference: int | None,
+        placement: Placement | None,
+    ) -> tuple[MotionModel, Any]:
+        """Who animates this picture (1 3 H W) by this clip (batches of frames), and what a look at
+        the whole clip told of it: None for models that need none.
+
+        `reference` is the frame that motion is measured from; None: the model chooses.
+        """
+        return self, None
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> Portrait:
         """The portrait with its keypoints put right by hand, or known from elsewhere. B K, like its

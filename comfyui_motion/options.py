@@ -28,8 +28,9 @@ class Options:
     size        "model": the network's own pictures. "source": the source's pixels moved at its own
                 size, the network's where they are hidden
     batch_size  frames at a time; None: by the device. Halved where memory runs out
-    reference   the driving frame that relative motion is measured from; -1: the one whose keypoints
-                lie most as the source's
+    reference   the driving frame that relative motion is measured from; -1: the best one, which is
+                the one whose keypoints lie most as the source's, or for faces the most neutral one;
+                None: what suits the model, for faces the best one, for others frame 0
     head, expression, eyes, mouth  how far each part of a face goes, times strength; for models that
                 know them (face, LivePortrait)
     fit         how pictures come to the model's square: "stretch", "letterbox" or "crop"
@@ -51,7 +52,7 @@ class Options:
     batch_size: int | None = None
     adapt_scale: bool = True
     strength: float | Tensor = 1.0  # one number, or K: one a keypoint
-    reference: int = 0
+    reference: int | None = None
     fit: str = "stretch"
     subject: Box | None = None
     driving_subject: Box | None = None
@@ -71,7 +72,7 @@ class Options:
         _check_choice("fit", self.fit, FITS)
         _check_whole("batch_size", self.batch_size, 1, "1 or more, or None for the device's own")
         _check_whole(
-            "reference", self.reference, BEST, f"a frame number, or {BEST} for the best one"
+            "reference", self.reference, BEST, f"a frame number, {BEST} for the best one, or None"
         )
         check_strength(self.strength)
         check_strength(self.parts)

@@ -29,8 +29,12 @@ from .weights import check_numbers, write_safetensors
 from .words import A_REPORT, listed, logger, shown
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
-FAMILIES = ("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm", "flow", "liveportrait")
+FAMILIES = (
+    *("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm"),
+    *("face", "flow", "liveportrait"),
+)
 DEFAULT = "flow"
+PARTNER = "flow"  # needs no weights; animates what has no face
 EXACT = "exact"
 SPEEDS = (EXACT, *MODES)
 
@@ -123,7 +127,7 @@ def recognise(checkpoint: Checkpoint) -> Family:
     raise UnknownCheckpoint(
         f"{checkpoint.path.name} is not a checkpoint I know: it holds {len(checkpoint.tensors)}"
         f" tensors, the first {first}. I know"
-        f" {', '.join(name for name in FAMILIES if name != DEFAULT)}."
+        f" {', '.join(name for name in FAMILIES if name not in (DEFAULT, PARTNER))}."
     )
 
 
@@ -231,9 +235,10 @@ def load(
             f" {speed!r} with {dtype}."
         )
     device = best_device() if device is None else torch.device(device)
-    if path is None or str(path) == DEFAULT:
-        return build(DEFAULT, **overrides)
-    checkpoint = open_checkpoint(resolve(path))
+    name = DEFAULT if path is None else path
+    if str(name) == PARTNER:
+        return build(PARTNER, **overrides).to(device)
+    checkpoint = open_checkpoint(resolve(name))
     found = _inspect(checkpoint, overrides)
     model = _without_storage(found, checkpoint.path.name)
     tensors = _renamed(checkpoint, family(found.family))
@@ -242,6 +247,8 @@ def load(
     model.inspection = found
     for what in found.lacks:
         logger().warning("%s: %s.", found.path.name, what)
+    if hasattr(model, "partners"):
+        model.partners = (build(PARTNER).to(device),)
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
     model = _with_faces(model)
     return model if speed == EXACT else optimise(model, speed)

@@ -61,9 +61,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--reference",
         type=reference,
-        default=0,
         metavar="N|best",
-        help="the frame relative motion is measured from (0)",
+        help="the frame relative motion is measured from (for faces the most neutral one, else 0)",
     )
     command.add_argument(
         "--subject",

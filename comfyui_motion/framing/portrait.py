@@ -92,7 +92,7 @@ class FramedPortrait:
     def detect(self, frames: Tensor, reference: Tensor) -> Any:
         """Keypoints of frames that `driver` gave, where they lie on the source."""
         points = self.model.detect(frames, reference=reference)
-        if self.placement is None:
+        if self.placement is None or self.model.looks_ahead:
             return points
         return replace(points, position=self.placement.carry(points.position))
 

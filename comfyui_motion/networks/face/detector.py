@@ -7,6 +7,7 @@ of two grids guesses boxes round its middle, each with six points and a score.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ def rectified(channels: int) -> nn.Module:
     return nn.ReLU()
 
 
+@lru_cache
 def anchors() -> Tensor:
     """The middles of the cells, as often as each guesses. A 2, (x, y) in 0..1"""
     found = []
@@ -69,7 +71,6 @@ class FaceDetector(nn.Module):
             nn.Conv2d(width, boxes * (4 + 2 * POINTS), 1)
             for width, (_, boxes) in zip(widths, GRIDS, strict=True)
         )
-        self.register_buffer("anchors", anchors(), persistent=False)
 
     def raw(self, squares: Tensor) -> tuple[Tensor, Tensor]:
         """N 3 128 128 in -1..1 -> places N 896 16 in pixels from the anchors, scores N 896 1
@@ -86,8 +87,9 @@ class FaceDetector(nn.Module):
     def forward(self, squares: Tensor) -> Guesses:
         places, scores = self.raw(squares * 2 - 1)
         places = places / SIDE
-        middle, size = places[..., :2] + self.anchors, places[..., 2:4]
-        points = places[..., 4:].unflatten(-1, (POINTS, 2)) + self.anchors[:, None]
+        middles = anchors().to(places)
+        middle, size = places[..., :2] + middles, places[..., 2:4]
+        points = places[..., 4:].unflatten(-1, (POINTS, 2)) + middles[:, None]
         box = torch.cat([middle - size / 2, middle + size / 2], dim=-1)
         return Guesses(box, points, scores[..., 0].clamp(-100, 100).sigmoid())
 

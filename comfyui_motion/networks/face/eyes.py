@@ -1,0 +1,93 @@
+"""The eyeball behind the lids: it stays while they slide over it, and turns under them with the
+gaze.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from .raster import Array, Raster, corners
+from .topology import EYES, Eye
+
+IRIS_EDGE, GAZE_END = 1.0, 2.6  # radii of the iris: what turns with it whole, and where that ends
+SMALLEST = 0.05  # pixels: a gaze that moved less has not moved
+
+
+@lru_cache
+def openings() -> dict[str, Array]:
+    """For each eye, which labels of a raster lie between its lids. T+1, bool"""
+    return {
+        side: np.array([False, *(set(map(int, t)) <= set(eye.outline) for t in corners())])
+        for side, eye in EYES.items()
+    }
+
+
+def look(raster: Raster, rest: Array, posed: Array) -> None:
+    """Put the eyeballs behind the lids of a raster. 478 3 twice, pixels"""
+    for side, eye in EYES.items():
+        rows, columns = np.nonzero(openings()[side][raster.label])
+        if len(rows):
+            pixels = np.stack([columns + raster.left, rows + raster.top], -1).astype(np.float32)
+            seen = behind(pixels, eye, rest[:, :2], posed[:, :2])
+            raster.motion[rows, columns] = seen - pixels
+
+
+def behind(pixels: Array, eye: Eye, rest: Array, posed: Array) -> Array:
+    """Where in the source the eyeball's pixels come from. N 2 -> N 2"""
+    here, there = frame(eye, posed), frame(eye, rest)
+    place = here.inside(pixels)  # in eye widths: along, and down
+    place[:, 1] = widened(place, here.inside(lids(eye, posed)), there.inside(lids(eye, rest)))
+    found = there.outside(place)
+    iris, rim = rest[eye.iris[0]], rest[list(eye.iris[1:])]
+    went = there.outside(here.inside(posed[[eye.iris[0]]])) - iris
+    if np.hypot(*went[0]) < SMALLEST:
+        return found
+    radius = np.linalg.norm(rim - iris, axis=1).mean() + 1e-6
+    far = np.linalg.norm(found - (iris + went), axis=1) / radius
+    share = np.clip((GAZE_END - far) / (GAZE_END - IRIS_EDGE), 0, 1)
+    return found - went * (share * share * (3 - 2 * share))[:, None]
+
+
+class frame:
+    """An eye's own axes: from corner to corner, and down, in widths of it."""
+
+    def __init__(self, eye: Eye, points: Array) -> None:
+        first, second = points[list(eye.ends)]
+        self.middle = (first + second) / 2
+        self.across = second - first
+        down = np.array([-self.across[1], self.across[0]])
+        self.down = down
+
+    def inside(self, points: Array) -> Array:
+        away = points - self.middle
+        square = max(float(self.across @ self.across), 1e-6)
+        return np.stack([away @ self.across, away @ self.down], axis=-1) / square
+
+    def outside(self, places: Array) -> Array:
+        return self.middle + places[:, :1] * self.across + places[:, 1:] * self.down
+
+
+def lids(eye: Eye, points: Array) -> Array:
+    """Upper, then lower, from left to right."""
+    rows = [eye.upper, eye.lower]
+    if eye.corners != eye.ends:
+        rows = [row[::-1] for row in rows]
+    return np.concatenate([points[list(row)] for row in rows])
+
+
+def widened(place: Array, now: Array, rest: Array) -> Array:
+    """How far down the eyeball is read: as it is, but where an eye is open wider than the source
+    shows, drawn out to fill it. N
+    """
+    half = len(now) // 2
+    middle = rest[:, 1].mean()
+    down = place[:, 1]
+    for sign, row in ((-1, slice(0, half)), (1, slice(half, None))):
+        shown = np.interp(place[:, 0], rest[row, 0], sign * (rest[row, 1] - middle))
+        wanted = np.interp(place[:, 0], now[row, 0], sign * (now[row, 1] - middle))
+        less = np.clip(np.maximum(shown, 1e-3) / np.maximum(wanted, 1e-3), 0.3, 1)
+        side = sign * (down - middle) > 0
+        down = np.where(side, middle + (down - middle) * less, down)
+    return down

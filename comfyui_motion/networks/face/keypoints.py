@@ -1,0 +1,64 @@
+"""A face's 478 points, with what else of a driver's face is carried over: the inside of its mouth,
+and the light on its skin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...keypoints import Keypoints
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, eq=False)
+class FaceKeypoints(Keypoints):
+    """Points of a face mesh (see `topology`) on each of B pictures."""
+
+    depth: Tensor | None = None  # B 478: z into the picture, in the units of x
+    size: Tensor | None = None  # B 2: width and height in pixels of the pictures they lie on
+    # B 2 h w in 0..1: what is between the lips, from one to the other: light against the skin's
+    # (0.5 = as light as skin), and how red
+    mouth: Tensor | None = None
+    light: Tensor | None = None  # B 1 h w over the canonical face: log of light against the reference
+
+    def space(self) -> Tensor:
+        """In pixels, 0 the centre of the first; z likewise. B 478 3"""
+        half = (self.size - 1) / 2
+        plane = (self.position + 1) * half[:, None]
+        return torch.cat([plane, (self.depth * half[:, :1])[..., None]], dim=-1)
+
+    @staticmethod
+    def placed(points: Tensor, size: Tensor, **others: Any) -> FaceKeypoints:
+        """From points in pixels (B 478 3) on pictures of that size (1 or B 2: width, height)."""
+        size = size.to(points).expand(len(points), -1)
+        half = (size - 1).clamp(min=1) / 2
+        position = points[..., :2] / half[:, None] - 1
+        return FaceKeypoints(position, depth=points[..., 2] / half[:, :1], size=size, **others)
+
+    def expanded(self, count: int) -> Self:
+        """One picture's as those of `count` pictures."""
+        return self if len(self) == count else self.map(lambda v: v.expand(count, *v.shape[1:]))
+
+    def found(self) -> Tensor:
+        """In which pictures there is a face. B, bool"""
+        return self.confidence.amax(1) > 0
+
+    def retargeted(
+        self, reference: Keypoints | None, source: Keypoints, mode: str, strength: Any
+    ) -> FaceKeypoints:
+        """See `retarget`."""
+        from .transfer import Strengths, absolute, relative
+
+        told = strength if isinstance(strength, Strengths) else Strengths.all(strength)
+        if mode == "absolute":
+            return absolute(self, source, told)
+        return relative(self, reference, source, told)
+
+    def without_looks(self) -> Self:
+        return replace(self, mouth=None, light=None)

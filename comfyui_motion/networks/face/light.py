@@ -1,0 +1,104 @@
+"""The light on a driver's skin: folds and shades that come with an expression, over the canonical
+face.
+
+How much brighter a spot of skin is than in the reference: an expression ratio image (Liu, Shan and
+Zhang, Expressive Expression Mapping with Ratio Images, SIGGRAPH 2001), without lips and eyes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from .mouth import GREY
+from .pose import model_face
+from .raster import Array, corners, paint
+from .topology import CONTOURS, EYES, LIPS
+
+SIDE, FINER = 48, 3  # of the map, and how many times finer a face is looked at
+DARK = 0.03  # grey level below which ratios mean little
+DARKER, BRIGHTER = -0.7, 0.35  # limits of what is carried
+STRENGTH = 0.8
+NOTHING = 0.03  # of a logarithm: half believed, less is noise
+BLUR = 0.75  # cells
+
+
+@lru_cache
+def over_face(side: int = SIDE) -> Array:
+    """The canonical face's points over the map, in its cells. 468 2"""
+    face = model_face().numpy()[:, :2]
+    low, high = face.min(0), face.max(0)
+    return ((face - low) / (high - low) * (side - 3) + 1).astype(np.float64)
+
+
+@lru_cache
+def cells(side: int) -> tuple[Array, Array]:
+    """The three points between which each cell lies, side side 3, and their weights."""
+    flat = np.concatenate([over_face(side), np.zeros((468, 1))], axis=1)
+    label = paint(np.zeros((side, side), np.int32), flat[corners()], np.zeros(2))
+    number = np.maximum(label - 1, 0)
+    triangle = corners()[number]  # side side 3
+    a, b, c = (over_face(side)[triangle[..., i]] for i in range(3))
+    at = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1)
+    area = cross(b - a, c - a)
+    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
+    weight = np.stack([cross(c - b, at - b), cross(a - c, at - c), cross(b - a, at - a)], -1)
+    weight = weight / area[..., None]
+    weight[label == 0] = [1, 0, 0]
+    return triangle, weight
+
+
+def cross(a: Array, b: Array) -> Array:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+@lru_cache
+def skin_mask() -> Array:
+    """1 on the skin, fading at the face's outline, lips and eyes. SIDE SIDE"""
+    import cv2
+
+    at, finer = over_face(SIDE * 4), SIDE * 4
+    mask = np.zeros((finer, finer), np.float32)
+    cv2.fillPoly(mask, [polygon(at, CONTOURS["face"])], 1.0)
+    mask = cv2.GaussianBlur(cv2.erode(mask, np.ones((3, 3)), iterations=10), (0, 0), 7)
+    holes = np.zeros((finer, finer), np.float32)
+    for outline in (LIPS.outer, *(eye.outline for eye in EYES.values())):
+        cv2.fillPoly(holes, [polygon(at, outline)], 1.0)
+    holes = cv2.GaussianBlur(cv2.dilate(holes, np.ones((3, 3)), iterations=3), (0, 0), 2)
+    return cv2.resize(mask * (1 - holes), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def polygon(points: Array, ids: tuple[int, ...]) -> Array:
+    return np.round(points[list(ids)]).astype(np.int32)
+
+
+def brightness(picture: Array, points: Array) -> Array:
+    """Of a face, over the canonical one. H W 3 in 0..1, 478 2 in pixels -> SIDE SIDE"""
+    import cv2
+
+    triangle, weight = cells(SIDE * FINER)
+    at = np.einsum("hwk,hwki->hwi", weight, points[triangle]).astype(np.float32)
+    seen = cv2.remap(
+        picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    grey = cv2.resize(seen @ np.array(GREY, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(grey, (0, 0), BLUR)
+
+
+def change(now: Array, rest: Array) -> Array:
+    """The logarithm of how much lighter each spot became; of the whole face's light nothing.
+
+    SIDE SIDE
+    """
+    import cv2
+
+    mask = skin_mask()
+    ratio = np.log((now + DARK) / (rest + DARK))
+    ratio = ratio - np.median(ratio[mask > 0.9])
+    ratio = np.clip(ratio, DARKER, BRIGHTER)
+    believed = cv2.GaussianBlur(ratio**2, (0, 0), 1.5)
+    believed = believed / (believed + NOTHING**2)
+    return (STRENGTH * ratio * believed * mask).astype(np.float32)
+
+

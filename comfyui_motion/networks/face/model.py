@@ -1,0 +1,239 @@
+"""Face: a still picture's face moves as a driver's does, by its own mesh. Live on a CPU.
+
+Three small networks see: where faces are, their 478 points, which pixels are people. All else is
+geometry: the head's motion in space, expression fitted to another face, triangles of the picture's
+own pixels; inside of the mouth and light on the skin from the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...field import MotionField
+from ...keypoints import Keypoints
+from ...model import Family, MotionModel, Placement, Portrait
+from . import light, paint, warp
+from .detector import FaceDetector
+from .find import Face, find_in
+from .follow import choose
+from .keypoints import FaceKeypoints
+from .mask import SIDE as MASKED
+from .mask import PersonMask
+from .mesh import FaceMesh
+from .source import SourceFace, to_field
+from .topology import LIPS, POINTS
+from .watch import Script, Looks, most_neutral, watch
+
+NO_FACE = "There is no face in the {}, so motion is taken from the whole clip (flow)."
+
+
+@dataclass(frozen=True)
+class Parameters:
+    size: int = 512  # longer side that driving frames are best brought to
+    channels: int = 3
+    layers: bool = True  # who is in the picture moves in front of what is behind
+
+
+@dataclass(frozen=True, eq=False)
+class FacePortrait(Portrait):
+    """A picture, and for each one how its face can move."""
+
+    faces: tuple[SourceFace, ...] = ()
+
+
+class FaceModel(MotionModel):
+    family = "face"
+    any_size = True
+    looks_ahead = True
+    at_once = 4
+    finding = ("detector", "mesh", "person")
+    spec: Parameters
+    partners: tuple[MotionModel, ...] = ()  # what animates pictures and clips without a face
+
+    def __init__(self, spec: Parameters) -> None:
+        super().__init__(spec)
+        self.detector = FaceDetector()
+        self.mesh = FaceMesh()
+        self.person = PersonMask()
+
+    def _apply(self, function: Callable[..., Any], recurse: bool = True) -> nn.Module:
+        """Devices change, the networks stay float32: half a pixel of a lid is a wink."""
+        super()._apply(function, recurse)
+        narrow = any(p.dtype in (torch.float16, torch.bfloat16) for p in self.parameters())
+        return super()._apply(lambda t: t.float() if t.is_floating_point() else t) if narrow else self
+
+    def faces(self, picture: Tensor) -> list[Face]:
+        """The faces of one picture, from left to right. 1 3 H W in 0..1"""
+        return find_in(self, self.accept(picture, "picture").float().nan_to_num(0))
+
+    @torch.inference_mode()
+    def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
+        """The points of one face, followed through these frames, B 3 H W -> B 478, with its mouth's
+        inside and the light on its skin against the reference (1 3 h w; None: the most neutral of
+        these frames).
+
+        Frames without the face have confidence 0. Raises InputError where no frame shows one.
+        """
+        script = watch(self, [self.accept(frames)], 0, -1)
+        if script.empty:
+            raise InputError(
+                "There is no face in these frames; choose flow, which moves anything, or give a"
+                " clip that shows a face."
+            )
+        if reference is None:
+            return script.keypoints
+        first = watch(self, [self.accept(reference, "reference")], 0, 0)
+        if first.empty:
+            return script.keypoints
+        return relit(script.keypoints, frames, first.keypoints, reference)
+
+    def rehearse(
+        self, source: Tensor, clip: Iterable[Tensor], reference: int | None, placement: Placement | None
+    ) -> tuple[MotionModel, Script | None]:
+        """Who can animate this picture by this clip, and what a look at the whole clip told."""
+        first = -1 if reference is None else reference
+        partner = self.partners[0] if self.partners else None
+        if partner is None:
+            return self, watch(self, clip, 0, first)
+        if within(self.faces(source), placement, source) is None:
+            return partner, self.told("picture")
+        script = watch(self, clip, 0, first)
+        return (partner, self.told("clip")) if script.empty else (self, script)
+
+    def told(self, what: str) -> None:
+        import logging
+
+        logging.getLogger("comfyui_motion").warning("%s", NO_FACE.format(what))
+
+    @torch.inference_mode()
+    def encode(self, source: Tensor, placement: Placement | None = None) -> FacePortrait:
+        """Its mesh, who is in it, what is behind. 1 3 H W, or B: every frame its own source.
+
+        The face is the largest, or the largest within the placement's box. Raises InputError where
+        there is none.
+        """
+        picture = self.accept(source, "source").float()
+        faces, points = [], []
+        for i in range(len(picture)):
+            one = picture[i : i + 1]
+            face = within(self.faces(one), placement, one)
+            if face is None:
+                raise InputError(
+                    "There is no face in the source picture; choose flow, which moves anything."
+                )
+            places = face.points.clone()
+            places[:, :2] -= 0.5
+            points.append(places)
+            faces.append(SourceFace.of(one[0].clamp(0, 1), places, self.people(one)))
+        size = picture.new_tensor([[picture.shape[3], picture.shape[2]]]).cpu()
+        keypoints = FaceKeypoints.placed(
+            torch.stack(points), size, confidence=torch.ones(len(points), POINTS)
+        )
+        return FacePortrait(picture, keypoints, faces=tuple(faces))
+
+    def people(self, picture: Tensor) -> np.ndarray | None:
+        """Which pixels are people. 1 3 H W -> h w"""
+        if not self.spec.layers:
+            return None
+        seen = F.interpolate(picture, size=(MASKED, MASKED), mode="bilinear", antialias=True)
+        return self.person(seen)[0, 0].cpu().numpy()
+
+    @torch.inference_mode()
+    def motion(
+        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+    ) -> MotionField:
+        """The field that poses the portrait's face so: its mesh over its surroundings."""
+        if pose.count != POINTS or not isinstance(pose, FaceKeypoints):
+            raise InputError(
+                f"A face is posed by {POINTS} points of a face mesh, and these keypoints have"
+                f" {pose.count}; detect them with the same model."
+            )
+        if not pose.position.isfinite().all():
+            raise InputError(
+                "Some points of the pose are nowhere (not a number); edited keypoints need a"
+                " position each."
+            )
+        pose = pose.to("cpu")
+        parts = [self.moved(face_of(portrait, i), pose[i]) for i in range(len(pose))]
+        return MotionField.join(parts).to(self.device)
+
+    def moved(self, face: SourceFace, pose: FaceKeypoints) -> warp.FaceField:
+        """The field of one pose."""
+        height, width = face.pixels.shape[:2]
+        posed = to_field(pose.space(), (height, width), face.size)
+        motion, hidden, seams, shut = warp.moved(face, posed)
+        half = (posed.new_tensor(face.size[::-1]) - 1) / 2
+        shown = warp.openings(face, posed[0].double().numpy())[1]
+        return warp.FaceField(
+            warp.grid_of(motion),
+            (1 - hidden,),
+            lips=pose.position[:, list(LIPS.inner)],
+            mouth=pose.mouth,
+            shown=posed.new_tensor([shown]),
+            light=pose.light,
+            seams=seams / half - 1,
+            shut=shut,
+        )
+
+    @torch.inference_mode()
+    def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
+        """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
+        told = field if isinstance(field, warp.FaceField) else plain(field)
+        return torch.stack(
+            [paint.frame(face_of(portrait, i), told[i]) for i in range(len(told))]
+        )
+
+
+def face_of(portrait: Portrait, i: int) -> SourceFace:
+    faces = portrait.faces
+    return faces[i % len(faces)]
+
+
+def plain(field: MotionField) -> warp.FaceField:
+    """A field from elsewhere."""
+    return warp.FaceField(field.grid, field.occlusion, None, field.align_corners)
+
+
+def within(faces: list[Face], placement: Placement | None, picture: Tensor) -> Face | None:
+    """The largest face whose middle lies in the box; None where there is none."""
+    if placement is not None:
+        half = torch.tensor([picture.shape[3], picture.shape[2]]) / 2
+        left, top, right, bottom = placement.source
+        faces = [
+            face
+            for face in faces
+            if left <= (at := (face.points[:, :2].mean(0) / half - 1).tolist())[0] <= right
+            and top <= at[1] <= bottom
+        ]
+    return choose(faces, 0)
+
+
+def relit(keypoints: FaceKeypoints, frames: Tensor, rest: FaceKeypoints, reference: Tensor) -> FaceKeypoints:
+    """With light against a reference."""
+    first = Looks.of(reference, rest.space()[..., :2]).bright[0].float().numpy()
+    seen = Looks.of(frames, keypoints.space()[..., :2]).bright.float().numpy()
+    lights = np.stack([light.change(bright, first) for bright in seen])
+    return replace(keypoints, light=torch.from_numpy(lights)[:, None])
+
+
+def recognise(tensors: Any) -> bool:
+    """By what its networks are called."""
+    return {"mesh.surface.weight", "detector.scores.0.weight"} <= set(tensors)
+
+
+FAMILY = Family(
+    name="face",
+    model=FaceModel,
+    published=Parameters(),
+    recognise=recognise,
+    configure=lambda tensors: {},
+)
+__all__ = ["FAMILY", "FaceModel", "most_neutral"]

@@ -1,0 +1,262 @@
+"""The inside of a mouth: taken from the driver as light and redness, painted in the picture's own
+colours; or made up, where there is no driver.
+
+A mouth's opening is spanned by two numbers: along its width, and down from lip to lip. So teeth lie
+between the other mouth's lips as they lay between the driver's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .raster import Array
+from .topology import LIPS
+
+ROWS, COLUMNS = 32, 64  # of what is kept of a mouth
+STEPS = 96  # along a mouth, of its lips' curves
+CHEEKS = (50, 280, 205, 425, 101, 330, 118, 347, 151, 9)
+GREY = (0.299, 0.587, 0.114)
+SHOWN = (0.015, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
+SOFT = 0.008  # mouth widths: of the painted edge
+RIM = 0.2  # of the opening along its edge: what is red there are lips, which the picture has itself
+LIP_LIGHT = 0.7  # of lips and tongue against skin
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """Where one mouth opens, in pixels: corners and curves."""
+
+    start: Array  # 2
+    across: Array  # 2: to the other corner
+    upper: Array  # STEPS: how far down, in widths
+    lower: Array
+
+    @staticmethod
+    def of(points: Array) -> Opening:
+        """478 2, or the 20 points of the inner lips."""
+        inner = points if len(points) == len(LIPS.inner) else points[list(LIPS.inner)]
+        upper, lower = inner[:11], np.concatenate([inner[:1], inner[:9:-1]])
+        across = inner[10] - inner[0]
+        square = max(float(across @ across), 1e-6)
+        down = np.array([-across[1], across[0]])
+        rows = [smooth(curve) - inner[0] for curve in (upper, lower)]
+        rows = [np.stack([row @ across, row @ down], -1) / square for row in rows]
+        ring = np.concatenate([rows[0], rows[1][::-1]])
+        low, high = ring[:, 0].min(), ring[:, 0].max()
+        at = np.linspace(low, high, STEPS)
+        top, bottom = spans(ring, at)
+        wide = high - low
+        return Opening(inner[0] + low * across, wide * across, top / wide, bottom / wide)
+
+    @property
+    def width(self) -> float:
+        return float(np.hypot(*self.across))
+
+    @property
+    def gap(self) -> float:
+        """The greatest, in widths."""
+        return float((self.lower - self.upper).max())
+
+    def places(self, rows: int = ROWS, columns: int = COLUMNS) -> Array:
+        """Where the samples of a mouth lie. rows columns 2"""
+        along = (np.arange(columns) + 0.5) / columns
+        down = ((np.arange(rows) + 0.5) / rows)[:, None]
+        at = np.linspace(0, 1, STEPS)
+        upper, lower = np.interp(along, at, self.upper), np.interp(along, at, self.lower)
+        deep = upper + (lower - upper) * down  # rows columns
+        normal = np.array([-self.across[1], self.across[0]])
+        return self.start + along[None, :, None] * self.across + deep[..., None] * normal
+
+
+def spans(ring: Array, at: Array) -> tuple[Array, Array]:
+    """The least and greatest height of a closed line at places along it. N 2, M -> M twice"""
+    start, end = ring, np.roll(ring, -1, axis=0)
+    run = end[:, 0] - start[:, 0]
+    share = (at[:, None] - start[:, 0]) / np.where(np.abs(run) < 1e-9, 1e-9, run)  # M N
+    height = start[:, 1] + share * (end[:, 1] - start[:, 1])
+    crossed = (share >= -1e-6) & (share <= 1 + 1e-6)
+    low = np.where(crossed, height, np.inf).min(1)
+    high = np.where(crossed, height, -np.inf).max(1)
+    none = ~crossed.any(1)
+    low[none] = high[none] = 0
+    return low, high
+
+
+def smooth(curve: Array, steps: int = 4) -> Array:
+    """Catmull-Rom through points, the ends doubled. N 2 -> M 2"""
+    padded = np.concatenate([curve[:1], curve, curve[-1:]])
+    a, b, c, d = (padded[i : len(padded) - 3 + i, None] for i in range(4))
+    t = (np.arange(steps) / steps)[None, :, None]
+    made = 0.5 * (
+        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+    )
+    return np.concatenate([made.reshape(-1, 2), curve[-1:]])
+
+
+@dataclass(frozen=True, eq=False)
+class Tones:
+    """The colours a mouth is painted in."""
+
+    skin: Array  # 3
+    lips: Array  # 3
+
+    @staticmethod
+    def of(picture: Array, points: Array) -> Tones:
+        """Of a face. H W 3 in 0..1, 478 2 in pixels"""
+        return Tones(skin_tone(picture, points), lip_tone(picture, points))
+
+
+def skin_tone(picture: Array, points: Array) -> Array:
+    """The median of the cheeks and the forehead. 3"""
+    radius = max(1, round(0.05 * float(np.hypot(*(points[33] - points[263])))))
+    spots = [patch(picture, points[i], radius) for i in CHEEKS]
+    return np.median(np.concatenate(spots), axis=0) if spots else np.full(3, 0.5)
+
+
+def lip_tone(picture: Array, points: Array) -> Array:
+    """The median of spots between the lips' outlines. 3"""
+    pairs = ((0, 13), (37, 82), (267, 312), (17, 14), (84, 87), (314, 317), (91, 178), (321, 402))
+    middles = [(points[a] + points[b]) / 2 for a, b in pairs]
+    radius = max(0, round(0.015 * float(np.hypot(*(points[33] - points[263])))))
+    return np.median(np.concatenate([patch(picture, p, radius) for p in middles]), axis=0)
+
+
+def patch(picture: Array, middle: Array, radius: int) -> Array:
+    """Pixels round a point, held within the picture. N 3"""
+    height, width = picture.shape[:2]
+    x = int(np.clip(round(float(middle[0])), 0, width - 1))
+    y = int(np.clip(round(float(middle[1])), 0, height - 1))
+    rows = slice(max(0, y - radius), y + radius + 1)
+    columns = slice(max(0, x - radius), x + radius + 1)
+    return picture[rows, columns].reshape(-1, picture.shape[2])
+
+
+def inside(picture: Array, points: Array) -> Array:
+    """What a driver's frame shows between the lips: light in halves of the skin's, redness.
+
+    H W 3 in 0..1, 478 2 -> 2 ROWS COLUMNS in 0..1
+    """
+    import cv2
+
+    opening = Opening.of(points)
+    at = opening.places().astype(np.float32)
+    seen = cv2.remap(
+        picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    grey = np.array(GREY, np.float32)
+    skin, lips = skin_tone(picture, points), lip_tone(picture, points)
+    light = seen @ grey / max(float(skin @ grey), 0.05)
+    red = ramp(0.03, max(0.08, 0.8 * float(redness(lips))), redness(seen)) * ramp(0.08, 0.25, seen @ grey)
+    return np.stack([np.clip(light / 2, 0, 1), red]).astype(np.float32)
+
+
+def redness(colour: Array) -> Array:
+    return (colour[..., 0] - colour[..., 1]) / (colour[..., 0] + colour[..., 1] + 0.04)
+
+
+def ramp(low: float, high: float, value: Array) -> Array:
+    share = np.clip((value - low) / (high - low), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def made_up(opening: float) -> Array:
+    """The inside of a mouth nobody drove: dark, a row of upper teeth, a tongue. 2 ROWS COLUMNS
+
+    `opening` is its greatest gap in its widths: teeth stay as high as they are.
+    """
+    along = (np.arange(COLUMNS) + 0.5) / COLUMNS
+    bulge = np.sqrt(np.clip(1 - (2 * along - 1) ** 2, 0.05, 1))
+    down = ((np.arange(ROWS) + 0.5) / ROWS)[:, None] * opening * bulge  # in widths, from the lip
+    light = np.full((ROWS, COLUMNS), 0.11, np.float32)
+    height = 0.13 * bulge - 0.02 * np.abs(np.sin(along * np.pi * 7))
+    teeth = ramp(0, 0.02, height - down) * ramp(0.06, 0.2, bulge - 0.25)
+    shade = 0.62 + 0.38 * ramp(0.1, 0.9, bulge)
+    gaps = 1 - 0.18 * np.exp(-(((along * 8) % 1 - 0.5) / 0.07) ** 2)
+    light = light + teeth * (1.02 * shade * gaps - light)
+    left = opening * bulge - down  # from the lower lip
+    tongue = (1 - teeth) * ramp(0.02, 0.2, 0.22 * bulge - left) * ramp(0.12, 0.3, opening)
+    light = light + tongue * (0.42 - light)
+    return np.stack([light / 2, tongue]).astype(np.float32)
+
+
+def coloured(mouth: Tensor, tones: Tones) -> Tensor:
+    """The inside of a mouth in a picture's own colours. 2 h w -> h w 3"""
+    grey = np.array(GREY)
+    skin, lips = (np.maximum(tone, 0.01) for tone in (tones.skin, tones.lips))
+    tint = 1 + 0.55 * (skin / (skin @ grey) - 1)
+    light = mouth[0] * 2
+    bright = 1.0 / max(float(skin @ grey), 0.2)
+    light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)[..., None]
+    teeth = light * torch.tensor(tint * (skin @ grey), dtype=mouth.dtype, device=mouth.device)
+    tongue = light / LIP_LIGHT * torch.tensor(lips, dtype=mouth.dtype, device=mouth.device)
+    red = mouth[1][..., None]
+    return (teeth + red * (tongue - teeth)).clamp(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A mouth's inside over a box of a frame."""
+
+    box: tuple[slice, slice]
+    colour: Tensor  # h w 3
+    share: Tensor  # h w 1: how much of it shows
+
+
+def paint(
+    opening: Opening, mouth: Tensor, shown: float, tones: Tones, height: int, width: int
+) -> Painted | None:
+    """Over a frame of that size; None where nothing of it shows."""
+    if shown <= 0:
+        return None
+    edge = max(0.6, SOFT * opening.width)
+    outline = opening.places(2, 24).reshape(-1, 2)
+    low = np.clip(np.floor(outline.min(0) - 3 * edge - 1).astype(int), 0, [width, height])
+    high = np.clip(np.ceil(outline.max(0) + 3 * edge + 2).astype(int), 0, [width, height])
+    if (high - low).min() < 1:
+        return None
+    box = slice(low[1], high[1]), slice(low[0], high[0])
+    along, down, depth = spanned(opening, low, high, mouth.device)
+    grid = torch.stack([along * 2 - 1, down * 2 - 1], dim=-1)[None]
+    read = F.grid_sample(mouth[None].float(), grid, padding_mode="border", align_corners=False)[0]
+    rim = 1 - ((0.5 - torch.maximum((along - 0.5).abs(), (down - 0.5).abs())) / RIM).clamp(0, 1)
+    share = smooth_edge(depth * opening.width, edge) * shown * (1 - rim * read[1])
+    return Painted(box, coloured(read, tones), share[..., None])
+
+
+def spanned(
+    opening: Opening, low: Array, high: Array, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each pixel of a box: how far along the mouth and down from lip to lip, in 0..1, and how
+    deep inside it lies, in widths. h w
+    """
+    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
+    square = max(float(opening.across @ opening.across), 1e-6)
+    ax, ay = opening.across / square
+    dx, dy = x - opening.start[0], y - opening.start[1]
+    along, deep = dx * ax + dy * ay, dy * ax - dx * ay
+    at = np.linspace(0, 1, STEPS)
+    upper, lower = np.interp(along, at, opening.upper), np.interp(along, at, opening.lower)
+    down = (deep - upper) / np.maximum(lower - upper, 1e-6)
+    inside = np.minimum(np.minimum(deep - upper, lower - deep), np.minimum(along, 1 - along))
+    return tuple(
+        torch.from_numpy(a.astype(np.float32)).to(device)
+        for a in (np.clip(along, 0, 1), np.clip(down, 0, 1), inside)
+    )
+
+
+def smooth_edge(depth: Tensor, edge: float) -> Tensor:
+    share = ((depth + edge) / (2 * edge)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def shown(opening: Opening, rest: Opening, whole: float, rest_whole: float) -> float:
+    """How much of the inside shows, 0..1: what opens beyond the source's own mouth. `whole` is the
+    width from corner to corner.
+    """
+    now, then = (o.gap * o.width / max(w, 1e-6) for o, w in ((opening, whole), (rest, rest_whole)))
+    return float(ramp(*SHOWN, np.array(now - max(then - 0.01, 0))))

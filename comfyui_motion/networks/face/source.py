@@ -1,0 +1,98 @@
+"""What a source picture alone decides of how its face can move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import light
+from .layers import Layers
+from .lids import lash_tone, widened
+from .mouth import Opening, Tones
+from .raster import Array, draw
+from .surroundings import Surroundings
+
+APART = 110  # pixels of the motion field between the eyes are enough
+LEAST, MOST = 512, 1024  # of its longer side, unless the picture is smaller
+
+
+@dataclass(frozen=True, eq=False)
+class SourceFace:
+    """One face of one picture."""
+
+    points: Array  # 478 3, in pixels of the motion field
+    lids: Array  # 468 2: what is to be added to them so that the mesh's lids are the picture's
+    size: tuple[int, int]  # height and width of the motion field
+    surroundings: Surroundings
+    tones: Tones
+    lashes: Array  # 3: the colour of the line between shut lids
+    lit: tuple[slice, slice]  # the box of the motion field that light falls on
+    cells: Array  # h w 2: of the canonical face's map, that each of its pixels shows
+    layers: Layers | None
+    person: Array  # h w in 0..1: who is in it, over the motion field
+    pixels: Tensor  # H W 4: the picture, and who is in it
+
+    @staticmethod
+    def of(picture: Tensor, points: Tensor, mask: Array | None) -> SourceFace:
+        """3 H W in 0..1, 478 3 in pixels of it, the person mask's answer (h w) or None."""
+        import cv2
+
+        height, width = picture.shape[1:]
+        plain = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
+        apart = float((points[33] - points[263]).norm())
+        size = field_size(height, width, apart)
+        places = to_field(points, (height, width), size)
+        layers = None if mask is None else Layers.of(plain, mask, apart)
+        person = np.ones_like(plain[..., :1]) if layers is None else layers.person[..., None]
+        wider = widened(plain, points.double().numpy())
+        scale = (np.array(size[::-1]) - 1) / (np.array([width, height]) - 1)
+        lit, cells = lit_cells(places.numpy(), size)
+        return SourceFace(
+            points=places.numpy().astype(np.float64),
+            lids=wider * scale,
+            size=size,
+            surroundings=Surroundings.of(places, *size),
+            tones=Tones.of(plain, points[:, :2].numpy()),
+            lashes=lash_tone(plain, points.double().numpy()),
+            lit=lit,
+            cells=cells,
+            layers=layers,
+            person=cv2.resize(person, size[::-1], interpolation=cv2.INTER_AREA),
+            pixels=torch.from_numpy(np.concatenate([plain, person], axis=2)),
+        )
+
+    @property
+    def mouth(self) -> Opening:
+        return Opening.of(self.points[:, :2])
+
+    @property
+    def mouth_width(self) -> float:
+        return float(np.hypot(*(self.points[61] - self.points[291])[:2]))
+
+
+def field_size(height: int, width: int, apart: float) -> tuple[int, int]:
+    """Height and width of the motion field: as fine as a face's lids need, no finer."""
+    longest = max(height, width)
+    wanted = longest * min(1.0, APART / max(apart, 1e-3))
+    wanted = min(longest, max(LEAST, min(wanted, MOST)))
+    return tuple(max(2, round(side * wanted / longest)) for side in (height, width))
+
+
+def to_field(points: Tensor, size: tuple[int, int], field: tuple[int, int]) -> Tensor:
+    """Points in pixels of a picture, in those of its motion field. ... 3"""
+    down, across = ((f - 1) / max(s - 1, 1) for f, s in zip(field, size, strict=True))
+    return points * points.new_tensor([across, down, (across * down) ** 0.5])
+
+
+def lit_cells(points: Array, size: tuple[int, int]) -> tuple[tuple[slice, slice], Array]:
+    """Where the face is, and which cell of the canonical face's map each pixel there shows."""
+    cells = np.concatenate([light.over_face(), np.zeros((468, 1))], axis=1)
+    raster = draw(cells, points, *size)
+    rows, columns = raster.label.shape
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    shown = raster.motion + np.stack([x, y], -1) + [raster.left, raster.top]
+    shown[raster.label == 0] = -10  # beyond the map there is no light
+    return raster.box, shown.astype(np.float32)

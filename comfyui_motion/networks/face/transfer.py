@@ -1,0 +1,305 @@
+"""A performance from one face to another: the head's turn and place, and what the face itself does.
+
+The head moves as a body in space (Procrustes); what is left is expression, in the head's own frame.
+It is measured from the driver's reference, fitted to the other face's mouth and eyes, and added to
+that face at rest. What is smaller than a detector's trembling is damped to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .keypoints import FaceKeypoints
+from .pose import Similarity, facing, fit_head, model_face, part_of
+from .topology import EYES, LIPS, SURFACE, TRIANGLES
+
+TREMBLE = 0.004  # eye distances: a point's motion of this size is halved, smaller vanishes
+TREMBLE_HEAD = 0.003  # likewise of the head as a whole
+SHUT, OPEN = 0.30, 0.92  # of the lids' opening at rest: at most this is shut, at least this at rest
+SMOOTHING, SHARE = 4, 0.6  # rounds of smoothing of what is neither lip nor lid, and how much in each
+LEAST = 0.12  # of its own area: a triangle is not pressed further
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How far each part of a performance goes: 0 not at all, 1 as far as the driver."""
+
+    head: float = 1.0
+    expression: float = 1.0
+    eyes: float = 1.0
+    mouth: float = 1.0
+
+    @staticmethod
+    def all(strength: Any) -> Strengths:
+        value = float(torch.as_tensor(strength).float().mean())
+        return Strengths(value, value, value, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face at rest, in its own head's frame."""
+
+    head: Similarity  # what carries the canonical frame onto the picture
+    shape: Tensor  # B 478 3, in the canonical frame: centimetres, y down
+
+    @staticmethod
+    def of(points: Tensor) -> Face:
+        head = facing(points)
+        return Face(head, head.undo(points))
+
+    @property
+    def eyes_apart(self) -> Tensor:
+        return (self.shape[:, 33] - self.shape[:, 263]).norm(dim=-1)
+
+    @property
+    def mouth_width(self) -> Tensor:
+        return (self.shape[:, 61] - self.shape[:, 291]).norm(dim=-1)
+
+
+def relative(
+    driving: FaceKeypoints, reference: FaceKeypoints, source: FaceKeypoints, told: Strengths
+) -> FaceKeypoints:
+    """The source's face, moved as the driver's has moved since the reference (1, or B: one for each
+    frame).
+    """
+    moved, rest, ours = driving.space(), reference.space(), source.space()
+    theirs, own = Face.of(rest), Face.of(ours)
+    head = fit_head(rest, moved)
+    expression = theirs.head.unturn(head.undo(moved) - rest) / theirs.head.scale[:, None, None]
+    change = fitted(quiet(expression, theirs), theirs, own, told)
+    posed = ours + own.head.turn(change) * own.head.scale[:, None, None]
+    placed = carry_head(head, theirs, own, rest, ours, told.head)
+    settled = unfolded(placed.apply(ours), placed.apply(posed))
+    return _as_posed(driving, source, settled, told)
+
+
+def absolute(driving: FaceKeypoints, source: FaceKeypoints, told: Strengths) -> FaceKeypoints:
+    """The driver's points as they are, on the source's picture."""
+    if told == Strengths():
+        size = source.size.expand(len(driving), -1)
+        wider = (driving.size[:, :1] - 1) / (size[:, :1] - 1)
+        tall = (driving.size[:, 1:] - 1) / (size[:, 1:] - 1)
+        return replace(driving, size=size, depth=driving.depth * (tall / wider).sqrt())
+    return relative(driving, source, source, told)
+
+
+def _as_posed(
+    driving: FaceKeypoints, source: FaceKeypoints, points: Tensor, told: Strengths
+) -> FaceKeypoints:
+    light = None if driving.light is None else driving.light * told.expression
+    return FaceKeypoints.placed(
+        points, source.size, confidence=driving.confidence, mouth=driving.mouth, light=light
+    )
+
+
+def damped(length: Tensor, half: float | Tensor) -> Tensor:
+    """How much of a motion is believed: nearly none far below `half`, all far above."""
+    square = length.square()
+    return square / (square + half**2 + 1e-20)
+
+
+def quiet(expression: Tensor, face: Face) -> Tensor:
+    """Without what trembles. B 478 3"""
+    apart = face.eyes_apart[:, None]
+    length = expression[..., :2].norm(dim=-1)
+    return expression * damped(length, TREMBLE * apart)[..., None]
+
+
+def fitted(expression: Tensor, theirs: Face, own: Face, told: Strengths) -> Tensor:
+    """A driver's expression as the other face has it. B 478 3"""
+    soft = softened(expression)
+    scaled = soft * mouth_scale(theirs, own)
+    parts = scaled * told.expression
+    near_mouth = mouth_weight(theirs)[..., None]
+    parts = parts + near_mouth * scaled * (told.mouth - told.expression)
+    change = lids(parts, soft, theirs, own, told.eyes)
+    change = gaze(change, expression, theirs, own, told.eyes)
+    return contact(change, own, parts, theirs)
+
+
+@lru_cache
+def neighbours() -> Tensor:
+    """Each point's mean of those it shares an edge with. 468 468"""
+    matrix = torch.zeros(SURFACE, SURFACE)
+    for a, b, c in TRIANGLES:
+        for i, j in ((a, b), (b, c), (c, a)):
+            matrix[i, j] = matrix[j, i] = 1
+    return matrix / matrix.sum(1, keepdim=True)
+
+
+# the rows of the lips between the inner and the outer outline, and just outside
+LIP_ROWS = (
+    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408),
+    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407),
+)
+
+
+@lru_cache
+def softness() -> Tensor:
+    """How much each point is smoothed: lips and lids not at all. 468 1"""
+    free = torch.ones(SURFACE, 1)
+    free[list({*LIPS.inner, *LIPS.outer, *LIP_ROWS})] = 0
+    for eye in EYES.values():
+        free[list({*eye.outline, *eye.above, *eye.below})] = 0
+        free[list(eye.crease)] = 0.5
+    return free
+
+
+def softened(expression: Tensor) -> Tensor:
+    """Smoothed over the skin: what single points say there is the detector's. B 478 3"""
+    mean, free = neighbours().to(expression), softness().to(expression)
+    surface, irises = expression[:, :SURFACE], expression[:, SURFACE:]
+    for _ in range(SMOOTHING):
+        surface = surface + SHARE * free * (mean @ surface - surface)
+    return torch.cat([surface, irises], dim=1)
+
+
+def smoothstep(low: float, high: float, value: Tensor) -> Tensor:
+    share = ((value - low) / (high - low)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def mouth_weight(face: Face) -> Tensor:
+    """1 at the mouth, 0 away from it. B 478"""
+    middle = (face.shape[:, 61] + face.shape[:, 291]) / 2
+    far = (face.shape - middle[:, None])[..., :2].norm(dim=-1) / face.mouth_width[:, None]
+    return 1 - smoothstep(0.55, 1.3, far)
+
+
+def mouth_scale(theirs: Face, own: Face) -> Tensor:
+    """A mouth moves sideways in widths of itself, and half so up and down. B 478 3"""
+    ratio = own.mouth_width / theirs.mouth_width
+    factors = torch.stack(
+        [ratio.clamp(0.6, 1.4), ((1 + ratio) / 2).clamp(0.7, 1.3), torch.ones_like(ratio)], dim=-1
+    )
+    return 1 + mouth_weight(theirs)[..., None] * (factors[:, None] - 1)
+
+
+def opening(shape: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
+    """Of each pair of points, downwards in the head's frame. B P"""
+    return shape[:, list(lower), 1] - shape[:, list(upper), 1]
+
+
+def lids(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: float) -> Tensor:
+    """Lids move in openings of their own eye: shut is shut, whatever the eye's shape. B 478 3"""
+    change = change.clone()
+    for eye in EYES.values():
+        rest, mine = (opening(face.shape, eye.upper, eye.lower) for face in (theirs, own))
+        now = opening(theirs.shape + expression, eye.upper, eye.lower)
+        open_now = now.sum(1) / rest.sum(1).clamp(min=1e-3)
+        share = 1 + strength * (lid_share(open_now) - 1)  # B
+        scale = (mine.sum(1) / rest.sum(1).clamp(min=1e-3)).clamp(0.3, 3.0)
+        low = expression[:, list(eye.lower)] * (strength * (1 + scale[:, None, None]) / 2)
+        wanted = mine.clamp(min=0) * share.clamp(min=0)[:, None]
+        high = own.shape[:, list(eye.lower), 1] + low[..., 1] - wanted
+        rise = high - own.shape[:, list(eye.upper), 1]
+        change[:, list(eye.lower)] = low
+        before = change[:, list(eye.upper), 1].clone()
+        change[:, list(eye.upper), 1] = rise
+        for row, part in ((eye.above, 0.8), (eye.crease, 0.3)):
+            change[:, list(row), 1] += part * (rise - before)
+    return change
+
+
+def lid_share(ratio: Tensor) -> Tensor:
+    """How far a lid is open against its rest, from what is measured of it: a shut lid still
+    measures a little.
+    """
+    closing = (ratio - SHUT) / (OPEN - SHUT)
+    return torch.where(ratio < OPEN, closing.clamp(min=0), 1 + (ratio - 1).clamp(min=0).clamp(max=0.6))
+
+
+def gaze(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: float) -> Tensor:
+    """Irises go as far across their own eye as the driver's do. B 478 3"""
+    change = change.clone()
+    for eye in EYES.values():
+        corners, iris = list(eye.corners), list(eye.iris)
+        wide, mine = (
+            (face.shape[:, corners[0]] - face.shape[:, corners[1]])[:, :2].norm(dim=-1)
+            for face in (theirs, own)
+        )
+        went = expression[:, iris[:1]] - expression[:, corners].mean(1, keepdim=True)
+        across = (went / wide[:, None, None]).clamp(-0.25, 0.25)
+        across = across * damped(across[..., :2].norm(dim=-1), 0.02)[..., None]
+        base = change[:, corners].mean(1, keepdim=True)
+        change[:, iris] = base + strength * across * mine[:, None, None]
+    return change
+
+
+def contact(change: Tensor, own: Face, parts: Tensor, theirs: Face) -> Tensor:
+    """Lips and lids that would cross meet. B 478 3"""
+    change = change.clone()
+    for upper, lower, share in (
+        (*zip(*LIPS.pairs, strict=True), 0.5),
+        *((eye.upper, eye.lower, 1.0) for eye in EYES.values()),
+    ):
+        shape = own.shape + change
+        crossed = (-opening(shape, upper, lower)).clamp(min=0)
+        rest = opening(own.shape, upper, lower).clamp(max=0).neg()  # lips already so at rest may stay
+        crossed = (crossed - rest).clamp(min=0)
+        change[:, list(upper), 1] -= crossed * share
+        change[:, list(lower), 1] += crossed * (1 - share)
+    return change
+
+
+def carry_head(
+    head: Similarity, theirs: Face, own: Face, rest: Tensor, ours: Tensor, strength: float
+) -> Similarity:
+    """The driver's motion of the head about the other head's middle, in sizes of that head."""
+    from .pose import rigid
+
+    ids = rigid().to(rest.device)
+    middle, centre = rest[:, ids].mean(1), ours[:, ids].mean(1)
+    went = head.apply(middle[:, None])[:, 0] - middle  # B 3
+    apart = (theirs.eyes_apart * theirs.head.scale)[:, None]
+    shaken = (head.apply(rest[:, ids]) - rest[:, ids])[..., :2].norm(dim=-1).mean(1)
+    share = strength * damped(shaken, TREMBLE_HEAD * apart[:, 0])
+    turn = part_of(head.rotation, share)
+    scale = 1 + (head.scale - 1) * share
+    step = went * (own.head.scale / theirs.head.scale * share)[:, None]
+    there = scale[:, None] * (turn @ centre.expand(len(turn), -1)[..., None])[..., 0]
+    return Similarity(scale, turn, centre + step - there)
+
+
+def areas(points: Tensor) -> Tensor:
+    """Signed, of every triangle. B K 3 -> B T"""
+    corners = points[:, _triangles().to(points.device), :2]
+    a, b = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+@lru_cache
+def _triangles() -> Tensor:
+    return torch.tensor(TRIANGLES)
+
+
+@lru_cache
+def skin() -> Tensor:
+    """Which triangles are skin, not between lips or lids. T, bool"""
+    holes = [set(LIPS.inner), *(set(eye.outline) for eye in EYES.values())]
+    return torch.tensor([not any(set(corners) <= hole for hole in holes) for corners in TRIANGLES])
+
+
+def unfolded(rest: Tensor, posed: Tensor, rounds: int = 12) -> Tensor:
+    """Triangles that an expression turns over, or nearly, follow their surroundings. B 478 3"""
+    before = areas(rest)
+    front = (before.sign() == before.median(1, keepdim=True).values.sign()) & skin().to(rest.device)
+    mean = neighbours().to(rest)
+    change = (posed - rest)[:, :SURFACE]
+    for _ in range(rounds):
+        now = areas(rest[:, :SURFACE] + change)
+        bad = front & (now / torch.where(before == 0, 1e-9, before) < LEAST)
+        if not bad.any():
+            break
+        touched = torch.zeros(len(rest), SURFACE, device=rest.device)
+        corners = _triangles().to(rest.device).flatten().expand(len(rest), -1)
+        touched.scatter_reduce_(
+            1, corners, bad.repeat_interleave(3, dim=1).float(), "amax", include_self=True
+        )
+        change = change + touched[..., None] * 0.5 * (mean @ change - change)
+    return torch.cat([rest[:, :SURFACE] + change, posed[:, SURFACE:]], dim=1)

@@ -1,0 +1,114 @@
+"""A pose to a motion field: the mesh over its surroundings, eyeballs behind lids, what is hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...field import MotionField, identity_grid
+from . import eyes, lids, mouth
+from .hidden import hiding
+from .pose import Similarity, fit_head
+from .raster import Array, Raster, draw
+from .source import SourceFace
+from .surroundings import OUTLINE
+
+FEATHER = 2.5  # pixels of the motion field over which mesh and surroundings go over into one another
+APART = 2.0  # pixels: where they disagree more, the mesh lies in front of what is behind
+FAINT = 1e-3  # pixels: smaller motion is none
+
+
+@dataclass(frozen=True, eq=False)
+class FaceField(MotionField):
+    """The motion, with what goes with it: the mouth's inside, the light."""
+
+    lips: Tensor | None = None  # B 20 2: the inner lips, in -1..1 of the picture
+    mouth: Tensor | None = None  # B 2 h w: as FaceKeypoints have it
+    shown: Tensor | None = None  # B: how much of it shows
+    light: Tensor | None = None  # B 1 h w: as FaceKeypoints have it
+    seams: Tensor | None = None  # B 2 9 2: where each eye's lids meet when shut, in -1..1
+    shut: Tensor | None = None  # B 2: how far they are shut
+
+
+def moved(face: SourceFace, posed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The field of each pose (B 478 3, in the field's pixels), what the source does not show, and
+    how the lids meet.
+
+    B h w 2 in pixels, less identity; B 1 h w, 1 = hidden; B 2 9 2 in pixels; B 2
+    """
+    rest = torch.from_numpy(face.points).float()[None]
+    head = fit_head(rest, posed)
+    ring = list(OUTLINE)
+    besides = (posed[:, ring] - head.apply(rest.expand(len(posed), -1, -1))[:, ring])[..., :2]
+    around = face.surroundings.motion(head, besides)
+    motions, hidden, seams, shut = [], [], [], []
+    for i in range(len(posed)):
+        motion = upsampled(around[i], face.size)
+        rest_here, here, share = with_lids(face, posed[i].double().numpy(), head, i)
+        raster = draw(rest_here, here, *face.size)
+        eyes.look(raster, rest_here, here)
+        lay(motion, raster)
+        motion[np.abs(motion) < FAINT] = 0
+        motions.append(torch.from_numpy(motion))
+        hidden.append(torch.from_numpy(hiding(face, motion, raster, rest_here, here)))
+        seams.append(torch.from_numpy(lids.seams(here)))
+        shut.append(torch.from_numpy(1 - mouth.ramp(*lids.SHUT, share)))
+    return (
+        torch.stack(motions),
+        torch.stack(hidden)[:, None],
+        torch.stack(seams).float(),
+        torch.stack(shut).float(),
+    )
+
+
+def with_lids(face: SourceFace, posed: Array, head: Similarity, i: int) -> tuple[Array, Array, Array]:
+    """The mesh at rest and posed, with the picture's own lids, 478 3 twice, and how far each eye is
+    open. 2
+    """
+    linear = (head.scale[i] * head.rotation[i, :2, :2]).double().numpy()
+    tall = float(np.hypot(*linear[:, 1]))
+    share = lids.shares(face.points, posed, tall)
+    rest, here = face.points.copy(), posed.copy()
+    rest[: len(face.lids), :2] += face.lids
+    here[: len(face.lids), :2] += face.lids @ linear.T
+    return rest, lids.met(rest, here, share, tall), share
+
+
+def upsampled(lattice: Tensor, size: tuple[int, int]) -> Array:
+    """2 r c -> h w 2, corners on corners."""
+    fine = F.interpolate(lattice[None], size=size, mode="bilinear", align_corners=True)[0]
+    return np.ascontiguousarray(fine.permute(1, 2, 0).numpy())
+
+
+def lay(motion: Array, raster: Raster) -> None:
+    """The mesh over its surroundings, into `motion`."""
+    import cv2
+
+    if not raster.label.size:
+        return
+    there = (raster.label > 0).astype(np.float32)
+    below = motion[raster.box]
+    soft = cv2.erode(there, np.ones((3, 3)), iterations=round(FEATHER))
+    soft = cv2.GaussianBlur(soft, (0, 0), FEATHER / 2)
+    apart = np.abs(raster.motion - below).max(-1)
+    share = np.where(apart > APART, there, np.minimum(soft, there))[..., None]
+    below += (raster.motion - below) * share
+
+
+def grid_of(motion: Tensor) -> Tensor:
+    """Pixels less identity to a grid in -1..1. B h w 2"""
+    height, width = motion.shape[1:3]
+    half = motion.new_tensor([max(width - 1, 1), max(height - 1, 1)]) / 2
+    return identity_grid(height, width, motion) + motion / half
+
+
+def openings(face: SourceFace, posed: Array) -> tuple[Any, float]:
+    """How the mouth of one pose opens, and how much of its inside shows."""
+    now = mouth.Opening.of(posed[:, :2])
+    width = float(np.hypot(*(posed[61] - posed[291])[:2]))
+    return now, mouth.shown(now, face.mouth, width, face.mouth_width)

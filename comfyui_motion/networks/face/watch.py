@@ -1,0 +1,184 @@
+"""A driver's face through a whole clip: its points, and what is seen of mouth and skin; where it is
+at rest in every shot.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import light, mouth
+from .follow import AT_ONCE, Followed, Follower, missing
+from .keypoints import FaceKeypoints
+from .networks import SeesFaces
+from .pose import angles
+from .raster import Array
+from .topology import EYES, LIPS
+from .transfer import Face, opening
+
+log = logging.getLogger("comfyui_motion")
+MARGIN = 0.1  # of a face's box, that is cut out round it
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What is seen of faces besides their points."""
+
+    mouth: Tensor  # T 2 h w, see FaceKeypoints
+    bright: Tensor  # T h w: how light the skin is, over the canonical face
+
+    @staticmethod
+    def of(frames: Tensor, points: Tensor) -> Looks:
+        """B 3 H W in 0..1, B 478 2 in pixels, 0 the first one's centre"""
+        seen = [look(frame, place) for frame, place in zip(frames, points, strict=True)]
+        return Looks(*(torch.from_numpy(np.stack(rows)).half() for rows in zip(*seen, strict=True)))
+
+    @staticmethod
+    def join(parts: list[Looks]) -> Looks:
+        return Looks(*(torch.cat(rows) for rows in zip(*((p.mouth, p.bright) for p in parts), strict=True)))
+
+
+def look(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
+    """The inside of a mouth, and the light on the skin, of one frame."""
+    cut, places = cut_out(frame, points)
+    if min(cut.shape[:2]) < 2:
+        return np.zeros((2, mouth.ROWS, mouth.COLUMNS), np.float32), np.zeros(
+            (light.SIDE, light.SIDE), np.float32
+        )
+    return mouth.inside(cut, places), light.brightness(cut, places)
+
+
+def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
+    """The box round a face, and its points there. 3 H W, 478 2 -> h w 3, 478 2"""
+    height, width = frame.shape[1:]
+    low, high = points.amin(0), points.amax(0)
+    room = MARGIN * (high - low).max()
+    left, top = (int(v) for v in (low - room).floor().clamp(min=0))
+    right, bottom = (int(v) + 1 for v in (high + room).ceil())
+    cut = frame[:, top : min(bottom, height), left : min(right, width)]
+    plain = np.ascontiguousarray(cut.permute(1, 2, 0).float().cpu().numpy())
+    return np.nan_to_num(plain), points.double().numpy() - [left, top]
+
+
+@dataclass(frozen=True, eq=False)
+class Script:
+    """All that a look at a clip told of its driver."""
+
+    keypoints: FaceKeypoints  # T: steadied, with light against each shot's rest
+    rest: Tensor  # T: the frame that each frame's motion is measured from
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def empty(self) -> bool:
+        return not bool(self.keypoints.found().any())
+
+    def at(self, start: int, count: int) -> FaceKeypoints:
+        return self.keypoints[start : start + count]
+
+    def rest_of(self, start: int, count: int) -> FaceKeypoints:
+        """What those frames' motion is measured from: one for each."""
+        return self.keypoints[self.rest[start : start + count]]
+
+
+@torch.no_grad()
+def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: int) -> Script:
+    """Follow a face through a clip.
+
+    clip       batches of frames, B 3 H W in 0..1
+    number     which face, from left to right; 0: the largest
+    reference  the frame at rest in its shot; -1: the most neutral one, as in every other shot
+    """
+    follower, parts, looks = Follower(networks, number), [], []
+    for frames in regrouped(clip, AT_ONCE):
+        seen = follower.see(frames)
+        parts.append(seen)
+        looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
+    followed, looked = Followed.join(parts), Looks.join(looks)
+    if followed.found.any() and not followed.found.all():
+        log.warning("%s", missing(followed.found))
+    return scripted(followed.smooth() if len(followed) > 1 else followed, looked, reference)
+
+
+def regrouped(clip: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+    """The same frames in batches of one size, so that nothing depends on how they came."""
+    held: list[Tensor] = []
+    for batch in clip:
+        for frame in batch.split(1):
+            held.append(frame)
+            if len(held) == count:
+                yield torch.cat(held)
+                held = []
+    if held:
+        yield torch.cat(held)
+
+
+def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
+    """Shots, their frames at rest, and light against those."""
+    points = followed.points.clone()
+    points[..., :2] -= 0.5
+    keypoints = FaceKeypoints.placed(
+        points,
+        points.new_tensor([[followed.width, followed.height]]),
+        confidence=followed.flag[:, None].expand(-1, points.shape[1]),
+    )
+    rest = rests(keypoints, followed.cut, reference)
+    bright = looks.bright.float().numpy()
+    lights = np.stack([light.change(bright[t], bright[int(r)]) for t, r in enumerate(rest)])
+    lit = torch.from_numpy(lights)[:, None] * followed.found[:, None, None, None]
+    return Script(
+        FaceKeypoints(
+            keypoints.position,
+            confidence=keypoints.confidence,
+            depth=keypoints.depth,
+            size=keypoints.size,
+            mouth=looks.mouth.float(),
+            light=lit,
+        ),
+        rest,
+    )
+
+
+def rests(keypoints: FaceKeypoints, cut: Tensor, reference: int) -> Tensor:
+    """The frame each frame's motion is measured from: one in each shot. T"""
+    found = keypoints.found()
+    shot = cut.long().cumsum(0)
+    rest = torch.zeros(len(cut), dtype=torch.long)
+    for number in shot.unique().tolist():
+        frames = (shot == number).nonzero()[:, 0]
+        seen = frames[found[frames]]
+        if reference >= 0 and bool((frames == reference).any()) and bool(found[reference]):
+            best = reference
+        elif len(seen):
+            best = int(seen[most_neutral(keypoints[seen])])
+        else:
+            best = int(frames[0])
+        rest[frames] = best
+    return rest
+
+
+def most_neutral(keypoints: FaceKeypoints) -> int:
+    """The frame in which a face is most at rest: lids open, mouth shut, frontal, as it usually is."""
+    return int(unrest(keypoints).argmin())
+
+
+def unrest(keypoints: FaceKeypoints) -> Tensor:
+    """How far each frame's face is from being at rest. T"""
+    face = Face.of(keypoints.space())
+    apart = face.eyes_apart[:, None]
+    lids = torch.stack(
+        [opening(face.shape, eye.upper, eye.lower).mean(1) for eye in EYES.values()], dim=1
+    )
+    usual = lids.quantile(0.7, dim=0).clamp(min=1e-3)
+    closed = (1 - lids / usual).abs().amax(1)
+    mouth_gap = opening(face.shape, *zip(*LIPS.pairs, strict=True)).amax(1) / apart[:, 0]
+    usually = face.shape.median(dim=0, keepdim=True).values
+    strange = ((face.shape - usually)[..., :2].norm(dim=-1) / apart).mean(1)
+    turned = angles(face.head.rotation)[:, :2].abs().amax(1) / 90
+    return closed + 3 * mouth_gap.clamp(min=0) + 8 * strange + turned
