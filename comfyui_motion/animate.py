@@ -15,14 +15,14 @@ from torch import Tensor
 from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField
+from .framing.canvas import in_grid
 from .framing.find import find_subject
 from .framing.plan import BEST
-from .framing.canvas import in_grid
 from .framing.portrait import FramedPortrait, fitted
 from .heads import frame_head, perform_heads
 from .keypoints import Keypoints
-from .memory import frames_at_once, in_parts
 from .media.picture import to_rgb
+from .memory import frames_at_once, in_parts
 from .model import MotionModel, Placement
 from .options import Options
 from .retarget import best_reference, retarget

@@ -72,7 +72,7 @@ class Options:
         _check_choice("fit", self.fit, FITS)
         _check_whole("batch_size", self.batch_size, 1, "1 or more, or None for the device's own")
         _check_whole(
-            "reference", self.reference, BEST, f"a frame number, {BEST} for the best one, or None"
+            "reference", self.reference, BEST, f"a frame number, or {BEST} for the best one"
         )
         check_strength(self.strength)
         check_strength(self.parts)

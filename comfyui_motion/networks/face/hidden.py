@@ -19,9 +19,7 @@ DRAWN_OUT = (3.0, 5.0)  # times its area, a triangle of skin
 SPECK = 2e-4  # of the picture: smaller regions are none
 
 
-def hiding(
-    face: SourceFace, motion: Array, raster: Raster, rest: Array, posed: Array
-) -> Array:
+def hiding(face: SourceFace, motion: Array, raster: Raster, rest: Array, posed: Array) -> Array:
     """h w in 0..1 over the motion field, 1 = hidden"""
     found = np.zeros(face.size, np.float32)
     if face.layers is not None:

@@ -4,13 +4,15 @@ and the light on its skin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ...errors import InputError
 from ...keypoints import Keypoints
+from ...retarget import Strengths
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +27,9 @@ class FaceKeypoints(Keypoints):
     # B 2 h w in 0..1: what is between the lips, from one to the other: light against the skin's
     # (0.5 = as light as skin), and how red
     mouth: Tensor | None = None
-    light: Tensor | None = None  # B 1 h w over the canonical face: log of light against the reference
+    light: Tensor | None = (
+        None  # B 1 h w over the canonical face: log of light against the reference
+    )
 
     def space(self) -> Tensor:
         """In pixels, 0 the centre of the first; z likewise. B 478 3"""
@@ -53,12 +57,45 @@ class FaceKeypoints(Keypoints):
         self, reference: Keypoints | None, source: Keypoints, mode: str, strength: Any
     ) -> FaceKeypoints:
         """See `retarget`."""
-        from .transfer import Strengths, absolute, relative
+        from .transfer import absolute, relative
 
-        told = strength if isinstance(strength, Strengths) else Strengths.all(strength)
+        told = strength
+        if not isinstance(strength, Strengths):
+            told = Strengths.all(float(torch.as_tensor(strength).float().mean()))
+        driving = self.held()
         if mode == "absolute":
-            return absolute(self, source, told)
-        return relative(self, reference, source, told)
+            return absolute(driving, source, told)
+        if reference is None:
+            raise InputError(
+                "Relative motion needs a reference: the driver's keypoints at rest, such as"
+                " driving[:1]."
+            )
+        if not bool(reference.found().all()):
+            raise InputError(
+                "The reference frame shows no face, so there is nothing to measure motion from;"
+                " choose another, or -1 for the most neutral one."
+            )
+        return relative(driving, reference, source, told)
 
-    def without_looks(self) -> Self:
-        return replace(self, mouth=None, light=None)
+    def held(self) -> Self:
+        """Frames without a face as the last one with one, or the first that follows.
+
+        Raises InputError where no frame shows a face.
+        """
+        found = self.found()
+        if bool(found.all()):
+            return self
+        if not bool(found.any()):
+            raise InputError(
+                "No frame of the driver shows a face; choose flow, which moves anything, or give"
+                " another clip."
+            )
+        seen = found.nonzero()[:, 0]
+        number = (found.long().cumsum(0) - 1).clamp(min=0)
+        return self[seen[number]]
+
+    def unlike(self, source: Keypoints) -> Tensor:
+        """How far each face is from being at rest, to measure motion from. B"""
+        from .watch import unrest
+
+        return torch.where(self.found(), unrest(self.held()), torch.inf)

@@ -39,7 +39,9 @@ def refined(picture: Array, mask: Array) -> Array:
 
     height, width = picture.shape[:2]
     scale = min(1, 720 / max(height, width))
-    small = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA
+    )
     grey = small @ np.array(GREY, np.float32)
     rough = cv2.resize(mask, grey.shape[::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
     side = 2 * (int(max(grey.shape) / 256 * 2.5) | 1) + 1
@@ -49,7 +51,9 @@ def refined(picture: Array, mask: Array) -> Array:
 
     light, shape = mean(grey), mean(rough)
     slope = (mean(grey * rough) - light * shape) / (mean(grey * grey) - light * light + 1e-3)
-    slope, base = (cv2.resize(m, (width, height)) for m in (mean(slope), mean(shape - slope * light)))
+    slope, base = (
+        cv2.resize(m, (width, height)) for m in (mean(slope), mean(shape - slope * light))
+    )
     found = slope * (picture @ np.array(GREY, np.float32)) + base
     return ramp(0.12, 0.88, found.clip(0, 1)).astype(np.float32)
 

@@ -26,7 +26,10 @@ ACROSS = 0.035  # on both sides of an outline colours are compared, in eye width
 PENALTY = 0.5  # contrast that a wider outline must bring, for each eye width
 CLEAR = 0.06  # contrast below which an outline is left as it is
 LASHES = (0.04, 0.015)  # of the upper and lower lid, inside of that outline: they move with the lid
-LINE, DARKNESS = 0.03, 0.75  # of the line between shut lids: half its height in eye widths, how much
+LINE, DARKNESS = (
+    0.03,
+    0.75,
+)  # of the line between shut lids: half its height in eye widths, how much
 SHUT = (0.1, 0.4)  # of an eye's opening: from where that line is all there to where there is none
 ROUNDS = 12  # how far the mesh round an eye gives way
 
@@ -109,7 +112,9 @@ def unlike_skin(picture: Array, axes: frame, inner: list[Array]) -> Array:
     width = float(np.hypot(*axes.across))
     if width * 2 * REACH > 2 * COLUMNS:
         picture = cv2.blur(picture, (round(width * 2 * REACH / COLUMNS),) * 2)
-    seen = cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.remap(
+        picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     seen = cv2.GaussianBlur(seen, (0, 0), 1.0)
     height = np.abs(inner[0][:, 1]).max() + np.abs(inner[1][:, 1]).max()
     above = read(seen, inner[0] + [0, -0.12 - 0.3 * height])
@@ -136,7 +141,10 @@ def best_outline(unlike: Array, upper: Array, lower: Array) -> Outline:
     best, most = Outline(), -np.inf
     for left, right in product(WIDER, WIDER):
         lids_out = [
-            max(outwards, key=lambda out, i=i: worth(unlike, i, (left, right, out), (upper, lower)[i]))
+            max(
+                outwards,
+                key=lambda out, i=i: worth(unlike, i, (left, right, out), (upper, lower)[i]),
+            )
             for i in (0, 1)
         ]
         tried = Outline(left, right, *lids_out)

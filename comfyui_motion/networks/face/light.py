@@ -100,5 +100,3 @@ def change(now: Array, rest: Array) -> Array:
     believed = cv2.GaussianBlur(ratio**2, (0, 0), 1.5)
     believed = believed / (believed + NOTHING**2)
     return (STRENGTH * ratio * believed * mask).astype(np.float32)
-
-

@@ -8,7 +8,7 @@ own pixels; inside of the mouth and light on the skin from the driver.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,16 @@ from ...model import Family, MotionModel, Placement, Portrait
 from . import light, paint, warp
 from .detector import FaceDetector
 from .find import Face, find_in
-from .follow import choose
+from .follow import choose, places
 from .keypoints import FaceKeypoints
 from .mask import SIDE as MASKED
 from .mask import PersonMask
 from .mesh import FaceMesh
 from .source import SourceFace, to_field
 from .topology import LIPS, POINTS
-from .watch import Script, Looks, most_neutral, watch
+from .watch import Looks, Script, watch
 
+HALF = torch.tensor([0.5, 0.5, 0.0])  # from the picture's outer edge to the first pixel's centre
 NO_FACE = "There is no face in the {}, so motion is taken from the whole clip (flow)."
 
 
@@ -68,7 +69,9 @@ class FaceModel(MotionModel):
         """Devices change, the networks stay float32: half a pixel of a lid is a wink."""
         super()._apply(function, recurse)
         narrow = any(p.dtype in (torch.float16, torch.bfloat16) for p in self.parameters())
-        return super()._apply(lambda t: t.float() if t.is_floating_point() else t) if narrow else self
+        return (
+            super()._apply(lambda t: t.float() if t.is_floating_point() else t) if narrow else self
+        )
 
     def faces(self, picture: Tensor) -> list[Face]:
         """The faces of one picture, from left to right. 1 3 H W in 0..1"""
@@ -76,27 +79,36 @@ class FaceModel(MotionModel):
 
     @torch.inference_mode()
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
-        """The points of one face, followed through these frames, B 3 H W -> B 478, with its mouth's
-        inside and the light on its skin against the reference (1 3 h w; None: the most neutral of
-        these frames).
+        """The points of the largest face in each frame, B 3 H W -> B 478, with its mouth's inside and
+        the light on its skin against the reference (1 3 h w; the first of these frames if None).
 
-        Frames without the face have confidence 0. Raises InputError where no frame shows one.
+        Frames without a face have confidence 0.
         """
-        script = watch(self, [self.accept(frames)], 0, -1)
-        if script.empty:
-            raise InputError(
-                "There is no face in these frames; choose flow, which moves anything, or give a"
-                " clip that shows a face."
-            )
-        if reference is None:
-            return script.keypoints
-        first = watch(self, [self.accept(reference, "reference")], 0, 0)
-        if first.empty:
-            return script.keypoints
-        return relit(script.keypoints, frames, first.keypoints, reference)
+        frames = self.accept(frames).float().nan_to_num(0)
+        reference = frames[:1] if reference is None else self.accept(reference, "reference").float()
+        (points, flag), (first, sure) = (places(self, pictures) for pictures in (frames, reference))
+        points, first = points - HALF, first - HALF
+        looks = Looks.of(frames, points[..., :2])
+        bright = looks.bright.float().numpy()
+        rest = Looks.of(reference, first[..., :2]).bright[0].float().numpy()
+        lights = [
+            light.change(now, rest) if float(sure) * s > 0 else 0 * rest
+            for now, s in zip(bright, flag.tolist(), strict=True)
+        ]
+        return FaceKeypoints.placed(
+            points,
+            points.new_tensor([[frames.shape[3], frames.shape[2]]]),
+            confidence=flag[:, None].expand(-1, POINTS),
+            mouth=looks.mouth.float(),
+            light=torch.from_numpy(np.stack(lights))[:, None],
+        )
 
     def rehearse(
-        self, source: Tensor, clip: Iterable[Tensor], reference: int | None, placement: Placement | None
+        self,
+        source: Tensor,
+        clip: Iterable[Tensor],
+        reference: int | None,
+        placement: Placement | None,
     ) -> tuple[MotionModel, Script | None]:
         """Who can animate this picture by this clip, and what a look at the whole clip told."""
         first = -1 if reference is None else reference
@@ -129,10 +141,8 @@ class FaceModel(MotionModel):
                 raise InputError(
                     "There is no face in the source picture; choose flow, which moves anything."
                 )
-            places = face.points.clone()
-            places[:, :2] -= 0.5
-            points.append(places)
-            faces.append(SourceFace.of(one[0].clamp(0, 1), places, self.people(one)))
+            points.append(face.points - HALF)
+            faces.append(SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one)))
         size = picture.new_tensor([[picture.shape[3], picture.shape[2]]]).cpu()
         keypoints = FaceKeypoints.placed(
             torch.stack(points), size, confidence=torch.ones(len(points), POINTS)
@@ -187,9 +197,7 @@ class FaceModel(MotionModel):
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
-        return torch.stack(
-            [paint.frame(face_of(portrait, i), told[i]) for i in range(len(told))]
-        )
+        return torch.stack([paint.frame(face_of(portrait, i), told[i]) for i in range(len(told))])
 
 
 def face_of(portrait: Portrait, i: int) -> SourceFace:
@@ -216,14 +224,6 @@ def within(faces: list[Face], placement: Placement | None, picture: Tensor) -> F
     return choose(faces, 0)
 
 
-def relit(keypoints: FaceKeypoints, frames: Tensor, rest: FaceKeypoints, reference: Tensor) -> FaceKeypoints:
-    """With light against a reference."""
-    first = Looks.of(reference, rest.space()[..., :2]).bright[0].float().numpy()
-    seen = Looks.of(frames, keypoints.space()[..., :2]).bright.float().numpy()
-    lights = np.stack([light.change(bright, first) for bright in seen])
-    return replace(keypoints, light=torch.from_numpy(lights)[:, None])
-
-
 def recognise(tensors: Any) -> bool:
     """By what its networks are called."""
     return {"mesh.surface.weight", "detector.scores.0.weight"} <= set(tensors)
@@ -236,4 +236,3 @@ FAMILY = Family(
     recognise=recognise,
     configure=lambda tensors: {},
 )
-__all__ = ["FAMILY", "FaceModel", "most_neutral"]

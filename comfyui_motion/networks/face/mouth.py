@@ -151,7 +151,9 @@ def inside(picture: Array, points: Array) -> Array:
     grey = np.array(GREY, np.float32)
     skin, lips = skin_tone(picture, points), lip_tone(picture, points)
     light = seen @ grey / max(float(skin @ grey), 0.05)
-    red = ramp(0.03, max(0.08, 0.8 * float(redness(lips))), redness(seen)) * ramp(0.08, 0.25, seen @ grey)
+    red = ramp(0.03, max(0.08, 0.8 * float(redness(lips))), redness(seen)) * ramp(
+        0.08, 0.25, seen @ grey
+    )
     return np.stack([np.clip(light / 2, 0, 1), red]).astype(np.float32)
 
 
@@ -176,7 +178,7 @@ def made_up(opening: float) -> Array:
     height = 0.13 * bulge - 0.02 * np.abs(np.sin(along * np.pi * 7))
     teeth = ramp(0, 0.02, height - down) * ramp(0.06, 0.2, bulge - 0.25)
     shade = 0.62 + 0.38 * ramp(0.1, 0.9, bulge)
-    gaps = 1 - 0.18 * np.exp(-(((along * 8) % 1 - 0.5) / 0.07) ** 2)
+    gaps = 1 - 0.18 * np.exp(-((((along * 8) % 1 - 0.5) / 0.07) ** 2))
     light = light + teeth * (1.02 * shade * gaps - light)
     left = opening * bulge - down  # from the lower lip
     tongue = (1 - teeth) * ramp(0.02, 0.2, 0.22 * bulge - left) * ramp(0.12, 0.3, opening)
@@ -191,7 +193,9 @@ def coloured(mouth: Tensor, tones: Tones) -> Tensor:
     tint = 1 + 0.55 * (skin / (skin @ grey) - 1)
     light = mouth[0] * 2
     bright = 1.0 / max(float(skin @ grey), 0.2)
-    light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)[..., None]
+    light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)[
+        ..., None
+    ]
     teeth = light * torch.tensor(tint * (skin @ grey), dtype=mouth.dtype, device=mouth.device)
     tongue = light / LIP_LIGHT * torch.tensor(lips, dtype=mouth.dtype, device=mouth.device)
     red = mouth[1][..., None]

@@ -87,7 +87,9 @@ def fit_head(start: Tensor, end: Tensor) -> Similarity:
 def facing(points: Tensor) -> Similarity:
     """What carries the canonical face onto each of these. B 478 3 -> B"""
     face = model_face().to(points)
-    return fit_head(torch.nn.functional.pad(face, (0, 0, 0, points.shape[1] - len(face)))[None], points)
+    return fit_head(
+        torch.nn.functional.pad(face, (0, 0, 0, points.shape[1] - len(face)))[None], points
+    )
 
 
 def eye_distance(points: Tensor) -> Tensor:

@@ -9,35 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...retarget import Strengths
 from .keypoints import FaceKeypoints
-from .pose import Similarity, facing, fit_head, model_face, part_of
+from .pose import Similarity, facing, fit_head, part_of
 from .topology import EYES, LIPS, SURFACE, TRIANGLES
 
 TREMBLE = 0.004  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.003  # likewise of the head as a whole
 SHUT, OPEN = 0.30, 0.92  # of the lids' opening at rest: at most this is shut, at least this at rest
-SMOOTHING, SHARE = 4, 0.6  # rounds of smoothing of what is neither lip nor lid, and how much in each
+SMOOTHING, SHARE = (
+    4,
+    0.6,
+)  # rounds of smoothing of what is neither lip nor lid, and how much in each
 LEAST = 0.12  # of its own area: a triangle is not pressed further
-
-
-@dataclass(frozen=True)
-class Strengths:
-    """How far each part of a performance goes: 0 not at all, 1 as far as the driver."""
-
-    head: float = 1.0
-    expression: float = 1.0
-    eyes: float = 1.0
-    mouth: float = 1.0
-
-    @staticmethod
-    def all(strength: Any) -> Strengths:
-        value = float(torch.as_tensor(strength).float().mean())
-        return Strengths(value, value, value, value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +199,9 @@ def lid_share(ratio: Tensor) -> Tensor:
     measures a little.
     """
     closing = (ratio - SHUT) / (OPEN - SHUT)
-    return torch.where(ratio < OPEN, closing.clamp(min=0), 1 + (ratio - 1).clamp(min=0).clamp(max=0.6))
+    return torch.where(
+        ratio < OPEN, closing.clamp(min=0), 1 + (ratio - 1).clamp(min=0).clamp(max=0.6)
+    )
 
 
 def gaze(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: float) -> Tensor:
@@ -240,7 +230,9 @@ def contact(change: Tensor, own: Face, parts: Tensor, theirs: Face) -> Tensor:
     ):
         shape = own.shape + change
         crossed = (-opening(shape, upper, lower)).clamp(min=0)
-        rest = opening(own.shape, upper, lower).clamp(max=0).neg()  # lips already so at rest may stay
+        rest = (
+            opening(own.shape, upper, lower).clamp(max=0).neg()
+        )  # lips already so at rest may stay
         crossed = (crossed - rest).clamp(min=0)
         change[:, list(upper), 1] -= crossed * share
         change[:, list(lower), 1] += crossed * (1 - share)

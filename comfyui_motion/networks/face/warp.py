@@ -18,7 +18,9 @@ from .raster import Array, Raster, draw
 from .source import SourceFace
 from .surroundings import OUTLINE
 
-FEATHER = 2.5  # pixels of the motion field over which mesh and surroundings go over into one another
+FEATHER = (
+    2.5  # pixels of the motion field over which mesh and surroundings go over into one another
+)
 APART = 2.0  # pixels: where they disagree more, the mesh lies in front of what is behind
 FAINT = 1e-3  # pixels: smaller motion is none
 
@@ -66,7 +68,9 @@ def moved(face: SourceFace, posed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     )
 
 
-def with_lids(face: SourceFace, posed: Array, head: Similarity, i: int) -> tuple[Array, Array, Array]:
+def with_lids(
+    face: SourceFace, posed: Array, head: Similarity, i: int
+) -> tuple[Array, Array, Array]:
     """The mesh at rest and posed, with the picture's own lids, 478 3 twice, and how far each eye is
     open. 2
     """

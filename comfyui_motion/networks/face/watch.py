@@ -40,7 +40,9 @@ class Looks:
 
     @staticmethod
     def join(parts: list[Looks]) -> Looks:
-        return Looks(*(torch.cat(rows) for rows in zip(*((p.mouth, p.bright) for p in parts), strict=True)))
+        return Looks(
+            *(torch.cat(rows) for rows in zip(*((p.mouth, p.bright) for p in parts), strict=True))
+        )
 
 
 def look(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
