@@ -28,7 +28,10 @@ from .errors import (
 )
 from .field import MotionField
 from .fields.compose import compose
+from .fields.files import load_field, save_field
+from .fields.follow import tracks
 from .fields.inverse import invert
+from .fields.video import field_from_video
 from .framing.align import aligned_boxes
 from .framing.crop import crop_subject, paste_back, square_box
 from .framing.find import (
@@ -43,6 +46,8 @@ from .media.video import read_video, write_video
 from .model import MotionModel, Portrait
 from .options import Options
 from .parts import swap_parts
+from .passes.read import read_stmap
+from .passes.write import write_passes
 from .prediction import KeypointPredictor
 from .registry import (
     Inspection,
@@ -86,23 +91,29 @@ __all__ = [
     "draw_keypoints",
     "draw_parts",
     "families",
+    "field_from_video",
     "find_subject",
     "follow_subject",
     "inspect",
     "invert",
     "load",
+    "load_field",
     "optimise",
     "paste_back",
     "perform",
     "read_picture",
+    "read_stmap",
     "read_tensors",
     "read_video",
     "retarget",
     "save",
+    "save_field",
     "square_box",
     "swap_parts",
+    "tracks",
     "warp_latent",
     "warp_noise",
+    "write_passes",
     "write_picture",
     "write_video",
 ]

@@ -16,7 +16,7 @@ from ..geometry.scatter import fill, splat
 ASTRAY = 0.5  # pixels: where the way there and back ends further off, it was not found
 SQUEEZED = 1 / 8  # of the usual area: what has less of the frame is torn, or folded away
 DAMPING = 1e-3  # of Newton's steps where the field is flat
-ROUNDS = 6
+ROUNDS, ENOUGH = 6, 1e-4  # steps, and pixels within which none more is needed
 
 
 @torch.no_grad()
@@ -113,6 +113,8 @@ def solve(field: MotionField, targets: Tensor, start: Tensor) -> tuple[Tensor, T
         far = (missing / size).norm(dim=-1)
         better = far < least
         best, least = torch.where(better[..., None], place, best), torch.where(better, far, least)
+        if least.max() < ENOUGH:
+            break
         if step < ROUNDS:
             towards = _newton(slope, missing)
             towards = torch.where(better[..., None], towards, 0.5 * (best - place))

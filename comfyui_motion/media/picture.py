@@ -44,12 +44,12 @@ def read_picture(path: str | os.PathLike, background: Sequence[float] = WHITE) -
 
     Of an animated file, the first frame. MediaError if the file is missing, no picture, or damaged.
     """
-    return to_rgb(_read(path), background)
+    return to_rgb(read_pixels(path), background)
 
 
 def read_alpha(path: str | os.PathLike) -> Tensor | None:
     """The picture's own transparency, upright: 1 1 H W in 0..1, 1 = opaque; None if it has none."""
-    pixels = _read(path)
+    pixels = read_pixels(path)
     return _unit(pixels[:, -1:]) if pixels.shape[1] in (2, 4) else None
 
 
@@ -193,7 +193,7 @@ def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) 
     return pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
 
 
-def _read(path: str | os.PathLike) -> Tensor:
+def read_pixels(path: str | os.PathLike) -> Tensor:
     """The stored pixels, upright. 1 C H W"""
     with opened(path) as image:
         if _is_deep(image):

@@ -1,0 +1,121 @@
+"""Fields in files: safetensors with what the numbers mean beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import InputError, MediaError, MotionError
+from ..field import MotionField, identity_grid
+from ..media.files import existing_file, written_whole
+
+FORMAT, VERSION = "comfyui_motion.field", 1
+MEANING = {
+    "grid": "frames x height x width x (x, y): where in the source each pixel reads",
+    "coordinates": "-1 is the centre of the source's first pixel, 1 of its last; y down",
+    "offset": "grid less the grid of no motion, in the same units",
+    "occlusion": "1 is visible in the source, 0 hidden; coarse to fine",
+}
+
+
+def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) -> None:
+    """Write a field as .safetensors: it comes back to the bit.
+
+    With `half` its motion and occlusion are stored in float16, a third as large or less: right to a
+    two-thousandth of each displacement. What a family adds to a field for its own generator is not
+    kept. MediaError where it cannot be written; InputError for another extension.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise InputError(f"A field is kept as .safetensors; {path.name} has another extension.")
+    field = field.of_source()
+    tensors = _tensors(field, half)
+    about = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "frames": str(len(field)),
+        "height": str(field.size[0]),
+        "width": str(field.size[1]),
+        "align_corners": str(field.align_corners).lower(),
+        **MEANING,
+    }
+    try:
+        with written_whole(path) as partial:
+            save_file(tensors, partial, about)
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, MotionError):
+            raise
+        raise MediaError(f"{path} cannot be written: {_first_line(error)}.") from error
+
+
+def _tensors(field: MotionField, half: bool) -> dict[str, Tensor]:
+    if half:
+        still = identity_grid(*field.size, field.grid)
+        named = {"offset": (field.grid - still).half()}
+    else:
+        named = {"grid": field.grid}
+    named |= {f"occlusion.{i}": level for i, level in enumerate(field.occlusion)}
+    if field.contributions is not None:
+        named["contributions"] = field.contributions
+    kept = torch.float16 if half else torch.float32
+    return {name: value.to("cpu", kept).contiguous() for name, value in named.items()}
+
+
+def load_field(path: str | os.PathLike) -> MotionField:
+    """What `save_field` wrote, in float32. MediaError for a file that is none, or is damaged."""
+    path = existing_file(path, "a field")
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise MediaError(
+            f"{path} is no whole .safetensors file ({_first_line(error)}); save the field again."
+        ) from error
+    if about.get("format") != FORMAT:
+        raise MediaError(
+            f"{path} holds no motion field: its format is {about.get('format') or 'not said'}, where"
+            f" {FORMAT} was expected. Model weights go into Load Motion Model."
+        )
+    if about.get("version") != str(VERSION):
+        raise MediaError(
+            f"{path} is of version {about.get('version')}; this library reads version {VERSION}."
+        )
+    return _field(path, tensors, about)
+
+
+def _field(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> MotionField:
+    values: dict[str, Any] = {name: value.float() for name, value in tensors.items()}
+    try:
+        grid = values.pop("grid", None)
+        if grid is None:
+            offset = values.pop("offset")
+            grid = identity_grid(*offset.shape[1:3]) + offset
+        levels = sorted(name for name in values if name.startswith("occlusion."))
+        field = MotionField(
+            grid,
+            tuple(values[name] for name in levels),
+            values.get("contributions"),
+            about.get("align_corners", "true") == "true",
+        )
+    except (KeyError, TypeError, InputError) as error:
+        raise MediaError(f"{path} lacks what makes a field ({_first_line(error)}).") from error
+    said = tuple(about.get(name) for name in ("frames", "height", "width"))
+    if said != tuple(str(n) for n in field.grid.shape[:3]):
+        raise MediaError(
+            f"{path} says it holds {' x '.join(map(str, said))}, and its grid is"
+            f" {' x '.join(map(str, field.grid.shape[:3]))}: it was changed by something else."
+        )
+    if any(len(level) != len(field) for level in field.occlusion):
+        raise MediaError(f"{path} has other counts of frames in its grid and its occlusion.")
+    return field
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
