@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
-from . import catalogue
 from .checkpoint import Checkpoint
 from .documents import read_json
 from .errors import CheckpointError, InputError, boundary
@@ -35,10 +34,14 @@ WHOLE, REAL = (0, 65536), (-1e6, 1e6)  # of all other numbers
 
 
 def configure(
-    checkpoint: Checkpoint, kind: Family, overrides: Mapping[str, Any]
+    checkpoint: Checkpoint,
+    kind: Family,
+    overrides: Mapping[str, Any],
+    known: tuple[dict[str, Any], str | None],
 ) -> tuple[Any, dict[str, str]]:
     """The family's Parameters, and where each value that no tensor tells comes from: given,
-    metadata, a preset, or the family's default.
+    metadata, a preset (`known`, with the name of its entry in the catalogue), or the family's
+    default.
     """
     unknown = [name for name in overrides if name not in kind.assumed]
     if unknown:
@@ -54,7 +57,7 @@ def configure(
     )
     with boundary(CheckpointError, incomplete):
         shapes = kind.configure(checkpoint.tensors)
-    preset, entry = ({}, None) if own else catalogue.preset_of(checkpoint.files, kind.name)
+    preset, entry = ({}, None) if own else known
     preset = {name: value for name, value in preset.items() if name in kind.assumed}
     sources = dict.fromkeys(kind.assumed, "the family's default")
     sources |= dict.fromkeys((name for name in own if name in kind.assumed), "written in the file")

@@ -20,6 +20,7 @@ from torch import Tensor
 from . import catalogue
 from .checkpoint import Checkpoint, read
 from .configuring import FORMAT, configure, parameters
+from .devices import device_of
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
 from .fileset import gather
 from .media.files import check_target
@@ -173,14 +174,15 @@ def inspect(path: str | Path, **overrides: Any) -> Inspection:
 
 def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection:
     kind = recognise(checkpoint)
-    spec, assumed = configure(checkpoint, kind, overrides)
+    known = catalogue.preset_of(checkpoint.files, kind.name)  # reads all of the file, so once
+    spec, assumed = configure(checkpoint, kind, overrides, known)
     return Inspection(
         path=checkpoint.path,
         bytes=sum(file.stat().st_size for file in checkpoint.files),
         family=kind.name,
         parameters=spec,
         assumed=assumed,
-        known_as=catalogue.preset_of(checkpoint.files, kind.name)[1],
+        known_as=known[1],
         tensors=len(checkpoint.tensors),
         weights=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
         dtype=", ".join(
@@ -206,13 +208,6 @@ def _lacks(checkpoint: Checkpoint, kind: Family) -> tuple[str, ...]:
     )
 
 
-def best_device() -> torch.device:
-    """A GPU where there is one."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def load(
     path: str | Path | None = None,
     device: torch.device | str | None = None,
@@ -223,7 +218,8 @@ def load(
     """A model ready to use: the default when `path` is None, else a checkpoint file or a known name
     ("fomm-vox-256").
 
-    `device` None takes a GPU where there is one, `dtype` None float32. `speed` "exact" is the
+    `device` None takes a GPU where there is one, and one that is not here is an InputError that
+    names those that are; `dtype` None is float32. `speed` "exact" is the
     network as published; "float32", "bfloat16" and "float16" are `optimise`'s modes, which cast
     what may be cast (so no `dtype` with them). What no tensor tells (`align_corners`,
     `head_padding`, ...) can be given over the preset. `model.inspection` says what was recognised
@@ -234,10 +230,10 @@ def load(
             f"speed is one of {', '.join(SPEEDS)}, the others than {EXACT} with no dtype; it is"
             f" {speed!r} with {dtype}."
         )
-    device = best_device() if device is None else torch.device(device)
+    device = device_of(device)
     name = DEFAULT if path is None else path
     if str(name) == PARTNER:
-        return build(PARTNER, **overrides).to(device)
+        return _ready(build(PARTNER, **overrides), device, dtype, speed)
     checkpoint = open_checkpoint(resolve(name))
     found = _inspect(checkpoint, overrides)
     model = _without_storage(found, checkpoint.path.name)
@@ -249,8 +245,14 @@ def load(
         logger().warning("%s: %s.", found.path.name, what)
     if hasattr(model, "partners"):
         model.partners = (build(PARTNER).to(device),)
+    return _ready(_with_faces(model), device, dtype, speed)
+
+
+def _ready(
+    model: MotionModel, device: torch.device, dtype: torch.dtype | None, speed: str
+) -> MotionModel:
+    """On its device, in its dtype, as fast as asked."""
     model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
-    model = _with_faces(model)
     return model if speed == EXACT else optimise(model, speed)
 
 

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import comfyui_motion as motion
 from comfyui_motion import catalogue, registry
 from comfyui_motion.errors import InputError, MotionError
 
@@ -122,6 +123,18 @@ def test_a_short_name_that_stands_for_several_is_refused():
     assert catalogue.by_name("nothing") is None
     with pytest.raises(InputError, match="fomm-vox-256 or tpsmm-vox-256"):
         catalogue.by_name("vox-256")
+
+
+def test_a_file_is_read_through_once_to_know_its_content(models, monkeypatch):
+    path = motion.save(
+        motion.build("x2face", width=4, limit=8, levels=6, size=64), models / "a.safetensors"
+    )
+    entry = dataclasses.replace(ENTRIES[0], bytes=path.stat().st_size, sha256="0" * 64)
+    monkeypatch.setattr(catalogue, "entries", lambda: (entry,))
+    read = []
+    monkeypatch.setattr(catalogue, "sha256", lambda path: read.append(path) or "1" * 64)
+    motion.load(path, device="cpu")
+    assert read == [path]
 
 
 def test_a_preset_comes_from_the_content_before_the_name(models, known):

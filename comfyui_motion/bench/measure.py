@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import device_of
 from ..errors import InputError
 from ..memory import frames_at_once
 from ..model import MotionModel
@@ -215,7 +216,7 @@ def measure(
     """The plain loop and each speed on one family's published network; `values` replace its
     parameters. Raises InputError.
     """
-    device = torch.device(device)
+    device = device_of(device)
     model = lively(build(family, **values))
     source, driving = (
         pictures(1, model.size, torch.Generator().manual_seed(3)).to(device),

@@ -7,10 +7,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from ..bench import measure as bench
-from ..registry import best_device
+from ..devices import device_of
 from .arguments import DTYPES
 
 HELP = "how fast the networks run here, against the plain loop of the published programs"
@@ -49,7 +47,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measures, and writes NAME.md, NAME.json and NAME.png, NAME being the device's."""
-    device = torch.device(options.device) if options.device else best_device()
+    device = device_of(options.device)
     title = bench.machine(device)
     found = []
     for family in [bench.known(name) for name in options.family or bench.usual()]:

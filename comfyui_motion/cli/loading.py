@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError, MotionError
 from ..media.clip import Clip
 from ..media.video import prefetch
 from ..model import MotionModel
@@ -18,23 +17,14 @@ from ..registry import load
 
 def load_model(options: argparse.Namespace) -> MotionModel:
     """The model the options name, on their device and in their dtype."""
-    try:
-        device = None if options.device is None else torch.device(options.device)
-        dtype = getattr(torch, options.dtype) if options.dtype else None
-        return load(
-            options.model,
-            device=device,
-            dtype=dtype,
-            speed="exact" if dtype else options.speed,
-            **dict(options.set),
-        )
-    except (RuntimeError, AssertionError) as error:
-        if isinstance(error, MotionError):
-            raise
-        raise InputError(
-            f"The device {options.device!r} cannot be used here ({str(error).splitlines()[0]}); try"
-            " --device cpu."
-        ) from error
+    dtype = getattr(torch, options.dtype) if options.dtype else None
+    return load(
+        options.model,
+        device=options.device,
+        dtype=dtype,
+        speed="exact" if dtype else options.speed,
+        **dict(options.set),
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .. import InputError
 from ..data.clips import Augment, Clips
 from ..data.pairs import PairSource
 from ..data.puppets.clips import UNSEEN, Puppets
+from ..devices import device_of
 from ..training.recipe import Recipe, presets, read_recipe, size_of
 from ..training.table import LOSSES
 from ..training.trainer import Progress, train
@@ -154,7 +155,7 @@ class Training:
             self.recipe,
             self.pairs,
             self.folder,
-            device=options.device,
+            device=options.device and device_of(options.device),
             resume=not options.fresh,
             progress=progress,
             validation=self.validation,
