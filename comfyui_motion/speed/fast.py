@@ -115,6 +115,54 @@ class Conv(nn.Module):
         )
 
 
+class Conv3(nn.Module):
+    """A convolution of volumes, with the norm that follows it folded in, in its weights' dtype."""
+
+    def __init__(self, conv: nn.Conv3d, norm: nn.Module | None = None) -> None:
+        super().__init__()
+        weight, bias = conv.weight.double(), conv.bias
+        bias = weight.new_zeros(len(weight)) if bias is None else bias.double()
+        if norm is not None:
+            scale, shift = scale_and_shift(norm)
+            weight, bias = weight * scale[:, None, None, None, None], bias * scale + shift
+        self.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=False)
+        self.bias = nn.Parameter(bias.to(conv.weight.dtype), requires_grad=False)
+        self.padding = conv.padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv3d(x.to(self.weight.dtype), self.weight, self.bias, padding=self.padding)
+
+
+class PhaseConv3(nn.Module):
+    """`PhaseConv` of volumes whose height and width were doubled, not their depth."""
+
+    def __init__(self, conv: Conv3) -> None:
+        super().__init__()
+        self.conv, self.out = conv, len(conv.weight)
+        weight = torch.einsum(
+            "pya,qxb,oczab->pqoczyx", *(two_phases(conv.weight),) * 2, conv.weight.double()
+        )
+        self.conv.weight = nn.Parameter(weight.flatten(0, 2).to(conv.weight.dtype), False)
+        self.conv.bias = nn.Parameter(conv.bias.repeat(4), False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        phases = self.conv(x).unflatten(1, (2, 2, self.out))  # B 2 2 out D H+1 W+1
+        up = phases.new_empty(len(x), self.out, x.shape[2], 2 * height, 2 * width)
+        for i in range(2):
+            for j in range(2):
+                up[..., i::2, j::2] = phases[:, i, j, :, :, i : i + height, j : j + width]
+        return up
+
+
+def two_phases(like: Tensor) -> Tensor:
+    """Which taps of three each phase of a doubled row gives to which of two rows: the even one its
+    left tap and the other two together. phase 2 3
+    """
+    first = torch.tensor([[1.0, 0, 0], [0, 1, 1]], dtype=torch.float64, device=like.device)
+    return torch.stack([first, first.flip(0, 1)])
+
+
 def folded(conv: nn.Conv2d | Conv, norm: nn.Module) -> Conv:
     """norm(conv(x)) as one convolution. An Identity folds into anything."""
     plain = Conv.of(conv)
@@ -135,7 +183,7 @@ def folded(conv: nn.Conv2d | Conv, norm: nn.Module) -> Conv:
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """A trained BatchNorm2d as x * scale + shift, in float64. C, C"""
     assert (
-        isinstance(norm, nn.BatchNorm2d)
+        isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
         and norm.running_mean is not None
         and norm.running_var is not None
     )
@@ -247,9 +295,7 @@ class PhaseConv(nn.Module):
     def __init__(self, conv: Conv) -> None:
         super().__init__()
         self.out = conv.weight.shape[0]
-        # the even phase: its left tap, the other two together
-        first = torch.tensor([[1.0, 0, 0], [0, 1, 1]], dtype=torch.float64)
-        phases = torch.stack([first, first.flip(0, 1)]).to(conv.weight.device)  # phase 2 3
+        phases = two_phases(conv.weight)
         weight = torch.einsum("pya,qxb,ocab->pqocyx", phases, phases, conv.weight.double())
         bias = None if conv.bias is None else conv.bias.repeat(4)
         self.conv = Conv(weight.flatten(0, 2).to(conv.weight.dtype), bias, (1, 1), (1, 1))

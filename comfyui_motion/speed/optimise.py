@@ -40,6 +40,7 @@ def optimise(model: MotionModel, mode: str = "float32") -> MotionModel:
     """
     if mode not in MODES:
         raise InputError(f"An optimised model is {', '.join(MODES)}, not {mode!r}.")
+    model.settle()
     quick = _share(model).eval().requires_grad_(False)
     with torch.no_grad():
         replace(quick)
@@ -86,6 +87,10 @@ def faster(module: nn.Module) -> nn.Module | None:
         return fast.FastRes(module)
     if isinstance(module, Antialias) and module.step > 1:
         return fast.FastAntialias(module)
+    if isinstance(module, nn.Conv3d):
+        return fast.Conv3(module)
+    if hasattr(module, "faster"):  # a family's own block
+        return module.faster(fast)
     if isinstance(module, nn.Conv2d):
         return fast.WideConv(module) if fast.WideConv.takes(module) else fast.Conv.of(module)
     fold(module)
@@ -106,6 +111,9 @@ def fold(module: nn.Module) -> None:
         pairs = [("conv", "norm")]
     for conv, norm in pairs:
         before, after = getattr(module, conv, None), getattr(module, norm, None)
+        if isinstance(before, nn.Conv3d) and isinstance(after, nn.BatchNorm3d):
+            setattr(module, conv, fast.Conv3(before, after))
+            setattr(module, norm, nn.Identity())
         if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
             setattr(module, conv, fast.folded(before, after))
             setattr(module, norm, nn.Identity())
@@ -126,6 +134,8 @@ def half(model: MotionModel, name: str, dtype: torch.dtype) -> bool:
 def lay_out(model: MotionModel, dtype: torch.dtype) -> None:
     """Convolutions channels_last, and in the dtype where they may be."""
     for name, module in model.named_modules():
+        if isinstance(module, fast.Conv3):
+            module.to(dtype if half(model, name, dtype) else torch.float32)
         if isinstance(module, fast.Conv):
             to = dtype if half(model, name, dtype) else torch.float32
             module.weight.data = module.weight.data.to(to).contiguous(

@@ -315,3 +315,39 @@ def test_frames_that_half_precision_loses_are_computed_again(small, caplog):
         assert portrait.keypoints.position.dtype == torch.float32
         model.generate(portrait, model.motion(portrait, portrait.keypoints))
     assert "computed again in float32" in caplog.text
+
+
+# Speed
+# ---------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mode, least", [("float32", 80), ("bfloat16", 40), ("float16", 45)])
+def test_faster_models_say_the_same(cases, mode, least):
+    model, case = cases[0]
+    quick, io = motion.optimise(model, mode), case.io
+    portrait, own = quick.encode(io["source"]), model.encode(io["source"])
+    points = quick.detect(io["driving"][1:2])
+    assert_close(points.x, model.detect(io["driving"][1:2]).x, atol=1e-5, rtol=0)
+    field, exact = quick.motion(portrait, points), model.motion(own, points)
+    assert_close(field.grid, exact.grid, atol=1e-3, rtol=0)
+    error = (quick.generate(portrait, field) - model.generate(own, exact)).square().mean()
+    assert -10 * torch.log10(error) > least
+
+
+@torch.no_grad()
+def test_g_by_phases_is_exact_and_saves_a_fifth_of_its_multiplications(small):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    quick = motion.optimise(small)
+    features = torch.rand(2, 8, 16, 12)
+    assert_close(quick.spade_generator(features), small.spade_generator(features), atol=2e-5, rtol=0)
+    with torch.device("meta"):
+        published = KIND.model(KIND.published).spade_generator.eval()
+        features = torch.empty(1, 256, 64, 64)
+    counts = []
+    for network in (published, motion.speed.optimise.replaced(published)):
+        with FlopCounterMode(display=False) as counter:
+            network(features)
+        counts.append(counter.get_total_flops() / 2e9)
+    assert counts == pytest.approx([446, 363], abs=1)

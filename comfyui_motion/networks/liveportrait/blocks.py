@@ -5,6 +5,8 @@ Volumes are B C D H W. Names of tensors are the published ones.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,6 +39,10 @@ class Up3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(F.interpolate(x, scale_factor=(1, 2, 2)))))
+
+    def faster(self, fast: Any) -> nn.Module:
+        """As a model that only runs may compute it; `fast` is speed.fast."""
+        return nn.Sequential(fast.PhaseConv3(fast.Conv3(self.conv, self.norm)), nn.ReLU())
 
 
 class Res3(nn.Module):

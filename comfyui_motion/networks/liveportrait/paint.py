@@ -4,48 +4,55 @@ and what every normalisation is told.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .parameters import Parameters
+from .phases import FastSpade
 
 
 class Spade(nn.Module):
     """instance norm(x) (1 + gamma) + beta, gamma and beta told by a map. SPADE, eq. 1"""
 
-    def __init__(self, channels: int, told: int, hidden: int) -> None:
+    def __init__(self, channels: int, told: int, hidden: int, times: int = 1) -> None:
         super().__init__()
+        self.times = times  # how much larger x is than the map
         self.mlp_shared = nn.Sequential(nn.Conv2d(told, hidden, 3, padding=1), nn.ReLU())
         self.mlp_gamma = nn.Conv2d(hidden, channels, 3, padding=1)
         self.mlp_beta = nn.Conv2d(hidden, channels, 3, padding=1)
 
-    def told(self, features: Tensor, times: int) -> tuple[Tensor, Tensor]:
-        """gamma and beta at `times` the size of the features."""
-        if times > 1:
-            features = F.interpolate(features, scale_factor=times)
-        hidden = self.mlp_shared(features)
-        return self.mlp_gamma(hidden), self.mlp_beta(hidden)
-
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        gamma, beta = self.told(features, x.shape[-1] // features.shape[-1])
-        return torch.addcmul(beta, F.instance_norm(x.float()).to(x.dtype), 1 + gamma)
+        if self.times > 1:
+            features = F.interpolate(features, scale_factor=self.times)
+        hidden = self.mlp_shared(features)
+        return modulated(x, self.mlp_gamma(hidden), self.mlp_beta(hidden))
+
+    def faster(self, fast: Any) -> nn.Module:
+        """As a model that only runs may compute it; `fast` is speed.fast."""
+        return FastSpade(self, fast)
+
+
+def modulated(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    return torch.addcmul(beta, F.instance_norm(x.float()).to(beta.dtype), 1 + gamma)
 
 
 class SpadeBlock(nn.Module):
     """shortcut(x) + conv(lrelu(norm(conv(lrelu(norm x)))))"""
 
-    def __init__(self, into: int, out: int, told: int, hidden: int) -> None:
+    def __init__(self, into: int, out: int, told: int, hidden: int, times: int = 1) -> None:
         super().__init__()
         middle = min(into, out)
         self.conv_0 = nn.Conv2d(into, middle, 3, padding=1)
         self.conv_1 = nn.Conv2d(middle, out, 3, padding=1)
-        self.norm_0 = Spade(into, told, hidden)
-        self.norm_1 = Spade(middle, told, hidden)
+        self.norm_0 = Spade(into, told, hidden, times)
+        self.norm_1 = Spade(middle, told, hidden, times)
         self.conv_s: nn.Module | None = None
         if into != out:
             self.conv_s = nn.Conv2d(into, out, 1, bias=False)
-            self.norm_s = Spade(into, told, hidden)
+            self.norm_s = Spade(into, told, hidden, times)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         shortcut = x if self.conv_s is None else self.conv_s(self.norm_s(x, features))
@@ -64,7 +71,8 @@ class Paint(nn.Module):
         for i in range(self.middles):
             self.add_module(f"G_middle_{i}", SpadeBlock(spec.middle, spec.middle, told, hidden))
         for i in range(self.doublings):
-            self.add_module(f"up_{i}", SpadeBlock(widths[i], widths[i + 1], told, hidden))
+            times = 2 ** (i + 1)
+            self.add_module(f"up_{i}", SpadeBlock(widths[i], widths[i + 1], told, hidden, times))
         last = nn.Conv2d(widths[-1], spec.channels * spec.shuffle**2, 3, padding=1)
         self.conv_img = (
             last if spec.shuffle == 1 else nn.Sequential(last, nn.PixelShuffle(spec.shuffle))
