@@ -9,6 +9,7 @@ for frames in motion.animate(model, source, driving):  # B 3 H W in 0..1
 
 from .animate import Step, animate, perform
 from .checkpoint import read_tensors
+from .dials import Dials, eased, pose
 from .diffusion.latents import warp_latent
 from .diffusion.noise import warp_noise
 from .draw import (
@@ -63,6 +64,7 @@ from .speed.optimise import optimise
 
 __all__ = [
     "CheckpointError",
+    "Dials",
     "InputError",
     "Inspection",
     "KeypointPredictor",
@@ -90,6 +92,7 @@ __all__ = [
     "draw_field",
     "draw_keypoints",
     "draw_parts",
+    "eased",
     "families",
     "field_from_video",
     "find_subject",
@@ -101,6 +104,7 @@ __all__ = [
     "optimise",
     "paste_back",
     "perform",
+    "pose",
     "read_picture",
     "read_stmap",
     "read_tensors",

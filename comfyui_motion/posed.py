@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from .dials import Dials
 from .errors import InputError
+from .expression import added, angles
 from .geometry.rotation import degrees, matrix, nearest_rotation, power
 from .keypoints import FORMAT, Keypoints, gaussian_in_time, rounded
 from .retarget import Strengths
@@ -117,6 +119,14 @@ class PosedKeypoints(Keypoints):
         """
         check_count(self, "A neutral face is")
         return self.but(expression=NEUTRAL.to(self.expression).expand_as(self.expression))
+
+    def dialled(self, dials: Dials) -> Self:
+        """See `pose`; known for LivePortrait's 21 points."""
+        check_count(self, "Dials are known")
+        return self.but(
+            expression=self.expression + added(dials, self.expression),
+            rotation=self.rotation + angles(dials, self.rotation),
+        )
 
     def smooth(self, sigma: float) -> Self:
         """Every part averaged over time with a Gaussian of `sigma` frames; rotations as rotations."""

@@ -13,6 +13,7 @@ from comfyui_motion.field import identity_grid
 from comfyui_motion.networks import liveportrait
 from comfyui_motion.networks.liveportrait.files import MARKS, MEMBERS
 from comfyui_motion.retarget import Strengths
+from comfyui_motion.speed.optimise import replaced
 
 KIND = liveportrait.FAMILY
 SMALL = {
@@ -341,12 +342,14 @@ def test_g_by_phases_is_exact_and_saves_a_fifth_of_its_multiplications(small):
 
     quick = motion.optimise(small)
     features = torch.rand(2, 8, 16, 12)
-    assert_close(quick.spade_generator(features), small.spade_generator(features), atol=2e-5, rtol=0)
+    assert_close(
+        quick.spade_generator(features), small.spade_generator(features), atol=2e-5, rtol=0
+    )
     with torch.device("meta"):
         published = KIND.model(KIND.published).spade_generator.eval()
         features = torch.empty(1, 256, 64, 64)
     counts = []
-    for network in (published, motion.speed.optimise.replaced(published)):
+    for network in (published, replaced(published)):
         with FlopCounterMode(display=False) as counter:
             network(features)
         counts.append(counter.get_total_flops() / 2e9)

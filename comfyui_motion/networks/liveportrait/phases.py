@@ -92,7 +92,10 @@ class Quartered(nn.Module):
         for i, conv in enumerate(self.convs):
             (down, rows), (across, columns) = QUARTERS[i // 4], QUARTERS[i % 4]
             top, left = 1 + down, 1 + across
-            bottom, right = top + 3 * (height - 1) + len(rows), left + 3 * (width - 1) + len(columns)
+            bottom, right = (
+                top + 3 * (height - 1) + len(rows),
+                left + 3 * (width - 1) + len(columns),
+            )
             part = conv(x[..., top:bottom, left:right])
             if made is None:
                 made = part.new_empty(len(x), part.shape[1], 4 * height, 4 * width)
