@@ -95,6 +95,7 @@ def _perform(
     progress: Progress | None,
 ) -> Iterator[Step]:
     relative = options.mode == "relative"
+    options = with_face(model, source, options)
     frames = Batches(driving, options.batch_size or frames_at_once(model), again=model.looks_ahead)
     model, script = rehearsal(model, source, frames, options)
     options = replace(options, reference=(options.reference or 0) if relative else 0)
@@ -150,6 +151,14 @@ def _perform(
         raise InputError("The driving clip has no frames; give at least one.")
 
 
+def with_face(model: MotionModel, source: Tensor, options: Options) -> Options:
+    """For a model that finds faces itself, which of them is meant, as its box."""
+    if not (model.finds_faces and options.face > 0 and options.subject is None):
+        return options
+    found = find_subject(model, source[:1], number=options.face)
+    return options if found is None else replace(options, subject=found.box)
+
+
 def rehearsal(
     model: MotionModel, source: Tensor, driving: Batches, options: Options
 ) -> tuple[MotionModel, Any]:
@@ -181,13 +190,14 @@ def frame_source(
     """
     if model.level:
         return frame_head(model, source, options, driving)
-    framing, reference, finder = options.framing, options.reference or 0, options.finder
+    framing, reference = options.framing, options.reference or 0
+    finder = options.finder_for(model)
     if finder is not None and driving is not None and script is None:
         framing, reference = framing.find(
-            finder, source[:1], driving, reference, square=not model.any_size
+            finder, source[:1], driving, reference, not model.any_size, max(options.face, 0)
         )
     elif finder is not None and framing.subject is None:
-        found = find_subject(finder, source[:1])
+        found = find_subject(finder, source[:1], number=max(options.face, 0))
         framing = framing if found is None else replace(framing, subject=found.box)
     portrait = FramedPortrait.of(model, source, framing)
     if reference == BEST and driving is not None and script is None:

@@ -24,6 +24,8 @@ ENVIRONMENT = "COMFYUI_MOTION_MODELS"
 _HERE = Path(__file__).parent
 # installed, or a checkout
 DATA = _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"
+# how subjects begin that are faces of people, heads alone
+PEOPLE = ("talking heads", "faces that", "human faces", "parts of talking heads")
 _registered: list[Path] = []
 
 
@@ -160,6 +162,12 @@ def by_name(name: str) -> Entry | None:
     if len(found) > 1:
         raise InputError(f"{name} may be {' or '.join(entry.name for entry in found)}; say which.")
     return found[0] if found else None
+
+
+def for_faces(name: str | None) -> bool:
+    """Whether the checkpoint of that name learned to move people's faces alone."""
+    entry = None if name is None else by_name(name)
+    return entry is not None and entry.subject.startswith(PEOPLE)
 
 
 def by_file_name(name: str, family: str | None = None) -> Entry | None:

@@ -83,10 +83,10 @@ def chosen(model: MotionModel, picture: Tensor, options: Options) -> list[Place]
 
 def faces_in(model: MotionModel, picture: Tensor, within: Box | None) -> list[Any]:
     """The faces whose middle lies in the box, from left to right."""
-    if model.faces is None:
+    if model.finder is None:
         return []
     left, top, right, bottom = within or (0, 0, picture.shape[-1], picture.shape[-2])
-    faces = model.faces().faces(picture)
+    faces = model.finder().faces(picture)
     middles = [face.points[:, :2].mean(0).tolist() for face in faces]
     return [
         face
@@ -134,7 +134,7 @@ def driver_place(
     height, width = next(iter(clip)).shape[-2:] if clip.total != 0 else (1, 1)
     if given is not None:
         return Place(square_box(given), height, width), None
-    followed = model.faces().follow(clip) if model.faces is not None else None
+    followed = model.finder().follow(clip) if model.finder is not None else None
     if followed is None or not followed.found.any():
         if height != width:
             raise InputError(

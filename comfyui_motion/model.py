@@ -89,6 +89,7 @@ class MotionModel(nn.Module):
         # takes a quarter longer
         2
     )
+    finds_faces: ClassVar[bool] = False  # it can be a finder, see framing.find
     finding: ClassVar[
         tuple[str, ...]
     ] = ()  # the modules that find keypoints: float32 in every mode of `optimise`
@@ -105,7 +106,7 @@ class MotionModel(nn.Module):
     # it is shown one head, level and cropped, and never whole pictures: see `heads`
     level: ClassVar[bool] = False
     # what finds those heads, made when it is first asked (networks.face.finder)
-    faces: Callable[[], Any] | None = None
+    finder: Callable[[], Any] | None = None
     takes: torch.dtype | None = (
         None  # of pictures, where `optimise` left the networks in several dtypes
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from .model import MotionModel
 from .retarget import MODES, Strengths, check_strength
 
 SIZES = ("source", "model")
+AUTO = "auto"
 ALL_FACES = -1
 
 
@@ -37,9 +39,10 @@ class Options:
     subject     where in the source what moves is: (left, top, right, bottom) in its pixels; None:
                 all of it. Motion fades out beyond
     driving_subject  where the same thing is in the driving frames, likewise
-    finder      a model whose keypoints find the boxes that are not given, so that the same points
-                meet, and the best reference frame. Where it finds no subject all is as without it,
-                and the log tells. See `find_subject`
+    finder      what finds the face of picture and clip, for the boxes that are not given, so that
+                the same points meet, and for the best reference frame: "auto" is what a model for
+                faces brings along; motion.load("face"); or None: nobody looks. Where there is no
+                face all is as without it, and the log tells. See `find_subject`
     face        which of several faces moves, counted from the left; 0: the largest; -1: all of them
                 (LivePortrait)
     neutral_source  start from the source's face without its expression (LivePortrait)
@@ -56,7 +59,7 @@ class Options:
     fit: str = "stretch"
     subject: Box | None = None
     driving_subject: Box | None = None
-    finder: MotionModel | None = None
+    finder: Any = AUTO
     head: float = 1.0
     expression: float = 1.0
     eyes: float = 1.0
@@ -79,7 +82,7 @@ class Options:
         _check_whole("face", self.face, ALL_FACES, "a number from the left, 0 or -1")
         for name in ("subject", "driving_subject"):
             _check_sides(name, getattr(self, name))
-        if self.finder is not None:
+        if self.finder is not None and self.finder != AUTO:
             _check_finder(self.finder)
 
     @property
@@ -99,6 +102,12 @@ class Options:
             )
         return self.parts.times(float(self.strength))
 
+    def finder_for(self, model: MotionModel) -> Any:
+        """Who looks for faces, for this model; None: nobody."""
+        if self.finder != AUTO:
+            return self.finder
+        return None if model.finder is None else model.finder()
+
     @property
     def framing(self) -> Framing:
         """Of these, what says how pictures come to the model."""
@@ -115,11 +124,11 @@ def _check_whole(name: str, value: int | None, least: int, wanted: str) -> None:
         raise InputError(f"{name} must be {wanted}, and is {value!r}.")
 
 
-def _check_finder(finder: MotionModel) -> None:
+def _check_finder(finder: Any) -> None:
     try:
         check_finder(finder)
     except InputError as error:
-        raise InputError(f"finder cannot be this model. {error}") from None
+        raise InputError(f'finder is "auto", None or a model. {error}') from None
 
 
 def _check_sides(name: str, box: Box | None) -> None:

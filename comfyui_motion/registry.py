@@ -148,13 +148,13 @@ def build(name: str, **values: Any) -> MotionModel:
     What training starts from.
     """
     kind = family(name)
-    return _with_faces(kind.model(parameters(kind, **values)).eval())
+    return _with_finder(kind.model(parameters(kind, **values)).eval())
 
 
-def _with_faces(model: MotionModel) -> MotionModel:
+def _with_finder(model: MotionModel, known_as: str | None = None) -> MotionModel:
     """A model that is shown heads finds them by the networks that come with the pack."""
-    if model.level:
-        model.faces = face_finder
+    if model.level or (not model.any_size and catalogue.for_faces(known_as)):
+        model.finder = face_finder
     return model
 
 
@@ -245,7 +245,7 @@ def load(
         logger().warning("%s: %s.", found.path.name, what)
     if hasattr(model, "partners"):
         model.partners = (build(PARTNER).to(device),)
-    return _ready(_with_faces(model), device, dtype, speed)
+    return _ready(_with_finder(model, found.known_as), device, dtype, speed)
 
 
 def _ready(

@@ -7,7 +7,7 @@ from torch import Tensor
 from ..comfyui_motion import Keypoints, MotionField, Options
 from ..comfyui_motion.animate import perform
 from ..comfyui_motion.memory import frames_at_once
-from . import host, sockets, widgets
+from . import finding, host, sockets, widgets
 from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
 from .host import io
 
@@ -55,7 +55,9 @@ class Animate(io.ComfyNode):
                 widgets.batch_size(),
                 widgets.subject(),
                 widgets.subject("driving_subject", "clip (the same place in all its frames)"),
-                widgets.finder(),
+                finding.finder(),
+                finding.find_face(),
+                finding.face(),
             ],
             outputs=[
                 io.Image.Output(
@@ -98,6 +100,8 @@ class Animate(io.ComfyNode):
         subject: Tensor | None = None,
         driving_subject: Tensor | None = None,
         finder: host.HostedModel | None = None,
+        find_face: str = finding.AUTO,
+        face: int = 0,
     ) -> io.NodeOutput:
         source, driving = (
             to_pictures(source_image, "source_image"),
@@ -113,7 +117,8 @@ class Animate(io.ComfyNode):
             fit,
             to_box(subject, source),
             to_box(driving_subject, driving),
-            finder and finder.ready(),
+            finding.chosen(finder, find_face),
+            face,
         )
         with host.told(cls.hidden.unique_id):
             network = model.ready(options.batch_size or 1)

@@ -12,7 +12,7 @@ from ..comfyui_motion import (
     square_box,
 )
 from ..comfyui_motion.framing.crop import Place, edge_share
-from . import host, sockets
+from . import finding, host, sockets
 from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
 from .host import io
 
@@ -27,8 +27,8 @@ class CropSubject(io.ComfyNode):
             display_name="Crop Subject",
             category="motion/crop",
             description=(
-                "Cuts the square round the subject out of a picture or a clip, the same square in"
-                " all frames: for models that want a face to fill it."
+                "Cuts the square round a face, or what a mask marks, out of a picture or a clip, the"
+                " same square in all frames: for models that want a face to fill it."
             ),
             search_aliases=["face crop", "crop face", "head crop", "bounding box"],
             inputs=[
@@ -53,14 +53,7 @@ class CropSubject(io.ComfyNode):
                     step=8,
                     tooltip="Side of the crops in pixels. 0: the pixels as they are.",
                 ),
-                sockets.Model.Input(
-                    "finder",
-                    optional=True,
-                    tooltip=(
-                        "A model whose keypoints find the subject, such as puppets. Not needed with"
-                        " a mask."
-                    ),
-                ),
+                finding.finder(),
                 io.Mask.Input(
                     "subject",
                     optional=True,
@@ -69,6 +62,7 @@ class CropSubject(io.ComfyNode):
                         " in all frames."
                     ),
                 ),
+                finding.face(),
             ],
             outputs=[
                 io.Image.Output(
@@ -95,20 +89,16 @@ class CropSubject(io.ComfyNode):
         size: int,
         finder: host.HostedModel | None = None,
         subject: Tensor | None = None,
+        face: int = 0,
     ) -> io.NodeOutput:
         pictures = to_pictures(images)
         box = to_box(subject, pictures)
-        if box is None and finder is None:
-            raise InputError(
-                "Where the subject is, a finder or a mask must tell: connect a model such as"
-                " puppets, or paint over the subject."
-            )
-        if box is None and finder is not None:
-            box = clip_box(finder.ready(AT_ONCE), pictures)
+        if box is None:
+            box = clip_box(finding.chosen(finder, finding.ON), pictures, face)
         if box is None:
             raise InputError(
-                "The finder sees no subject it knows in the first picture; paint over it, and"
-                " connect the mask."
+                "There is no face in the pictures; paint over what is to be cut out, and connect the"
+                " mask."
             )
         height, width = pictures.shape[-2:]
         place = Place(square_box(box, margin), height, width)

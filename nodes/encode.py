@@ -9,7 +9,7 @@ from ..comfyui_motion.animate import frame_source
 from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
-from . import host, sockets, widgets
+from . import finding, host, sockets, widgets
 from .convert import to_box, to_pictures
 from .host import io
 
@@ -37,7 +37,7 @@ class EncodeSource(io.ComfyNode):
                     ),
                 ),
                 widgets.subject(),
-                widgets.finder(),
+                finding.finder(),
                 io.Image.Input(
                     "driving_images",
                     optional=True,
@@ -50,6 +50,8 @@ class EncodeSource(io.ComfyNode):
                 widgets.subject("driving_subject", "clip (the same place in all its frames)"),
                 widgets.reference_frame(optional=True),
                 widgets.fit(),
+                finding.find_face(),
+                finding.face(),
             ],
             outputs=[
                 sockets.Portrait.Output(
@@ -81,6 +83,8 @@ class EncodeSource(io.ComfyNode):
         driving_subject: Tensor | None = None,
         reference_frame: int = 0,
         fit: str = "stretch",
+        find_face: str = finding.AUTO,
+        face: int = 0,
     ) -> io.NodeOutput:
         source = to_pictures(source_image, "source_image")
         driving = None if driving_images is None else to_pictures(driving_images, "driving_images")
@@ -89,7 +93,8 @@ class EncodeSource(io.ComfyNode):
             fit=fit,
             subject=to_box(subject, source),
             driving_subject=driving_box(driving_subject, driving),
-            finder=finder and finder.ready(),
+            finder=finding.chosen(finder, find_face),
+            face=face,
         )
         with host.told(cls.hidden.unique_id):
             network = model.ready(1 if driving is None else frames_at_once(model.model))

@@ -124,18 +124,6 @@ def subject(name: str = "subject", picture: str = "picture") -> Any:
     )
 
 
-def finder() -> Any:
-    return sockets.Model.Input(
-        "finder",
-        optional=True,
-        tooltip=(
-            "A model that finds the subject in picture and clip by its own keypoints and frames"
-            " both so that eyes move eyes and the mouth the mouth. It also finds the best reference"
-            " frame for -1. Where a mask is connected, the mask decides."
-        ),
-    )
-
-
 def batch_size() -> Any:
     return host.advanced(
         io.Int.Input(

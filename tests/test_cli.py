@@ -12,7 +12,7 @@ import torch
 from comfyui_motion.cli import main
 from comfyui_motion.media.picture import write_picture
 from comfyui_motion.media.video import read_video, write_video
-from comfyui_motion.registry import build, save
+from comfyui_motion.registry import build
 
 
 @pytest.fixture
@@ -44,36 +44,6 @@ def test_a_picture_moves_as_a_clip_moves(media, capsys):
     assert "6 frames of 96x72 at 12 a second" in capsys.readouterr().out
 
 
-def test_a_finder_that_sees_no_subject_is_told_of_and_all_goes_on(media, caplog):
-    from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
-
-    shape = HourglassShape(8, 32, 2)
-    untrained = build(
-        "fomm",
-        keypoints=4,
-        jacobians=4,
-        detector=shape,
-        dense=shape,
-        body=BodyShape(8, 32, 2, 1),
-        size=64,
-    )
-    save(untrained, media / "finder.safetensors")
-    words = [
-        "animate",
-        media / "source.png",
-        media / "driving.mp4",
-        "-o",
-        media / "out.mp4",
-        "--stop",
-        2,
-        "--finder",
-        media / "finder.safetensors",
-    ]
-    assert run(*words) == 0
-    assert "a subject that the finder knows" in caplog.text
-    assert len(read_video(media / "out.mp4").frames()) == 2
-
-
 def test_frames_to_use_rate_and_model_size_can_be_chosen(media):
     target = media / "out.gif"
     chosen = ["--start", 1, "--stop", 4, "--fps", 10, "--mode", "absolute", "--batch", 2]
@@ -100,11 +70,6 @@ def test_frames_to_use_rate_and_model_size_can_be_chosen(media):
             "folder",
         ),
         (["source.png", "driving.mp4", "-o", "out.mp4", "--strength", "nan"], "strength"),
-        (
-            ["source.png", "driving.mp4", "-o", "out.mp4", "--finder", "flow"],
-            "keypoints of its own",
-        ),
-        (["source.png", "driving.mp4", "-o", "out.mp4", "--finder", "nobody"], "nobody"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence_and_leaves_nothing(

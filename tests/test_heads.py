@@ -80,7 +80,7 @@ def shown(model):
     """shown(pictures, clip): the model, told where the faces are."""
 
     def tell(pictures, clip=()):
-        model.faces = lambda: Finder(pictures, list(clip))
+        model.finder = lambda: Finder(pictures, list(clip))
         return model
 
     return tell

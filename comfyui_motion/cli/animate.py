@@ -17,8 +17,10 @@ from ..media.picture import read_picture, write_picture
 from ..media.video import read_video
 from ..memory import frames_at_once
 from ..model import MotionModel
-from ..options import Options
+from ..options import AUTO, Options
+from ..registry import face_finder
 from ..retarget import MODES
+from ..words import logger
 from .arguments import box, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, load_model
@@ -78,8 +80,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--finder",
-        metavar="MODEL",
-        help="find those boxes, and the best reference frame, by this model's keypoints: puppets",
+        choices=FINDERS,
+        default="auto",
+        type=finder_name,
+        help="face: find the face of picture and clip, for those boxes and the best reference frame;"
+        " auto: for models of faces (auto)",
     )
     command.add_argument(
         "--face",
@@ -121,16 +126,7 @@ def run(
     source = read_picture(options.source)
     clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
     model = load(options)
-    finder = (
-        load(
-            argparse.Namespace(
-                **{**vars(options), "model": options.finder, "dtype": None, "set": []}
-            )
-        )
-        if options.finder
-        else None
-    )
-    chosen = replace(chosen, finder=finder, batch_size=options.batch or frames_at_once(model))
+    chosen = replace(chosen, batch_size=options.batch or frames_at_once(model))
     samples = Preview() if options.preview else None
     with ExitStack() as stack, Bar("animating") as bar:
         open_writer = writers(options, clip, stack)
@@ -154,11 +150,22 @@ def run(
 
 
 def chosen_options(options: argparse.Namespace) -> Options:
-    """Of the command line's, those of the performance; the finder is not loaded yet."""
+    """Of the command line's, those of the performance."""
     names = ("mode", "size", "adapt_scale", "strength", "reference", "fit", "subject")
     names += ("driving_subject", "face", "neutral_source", "published", *PARTS)
     given = {name: getattr(options, name) for name in names}
-    return Options(batch_size=options.batch, **given)
+    return Options(batch_size=options.batch, finder=FINDERS[options.finder](), **given)
+
+
+FINDERS = {"auto": lambda: AUTO, "face": face_finder, "off": lambda: None}
+
+
+def finder_name(text: str) -> str:
+    """Earlier versions had a model of their own for it."""
+    if text == "puppets":
+        logger().warning("The finder puppets is no more; face finds faces in its place.")
+        return "face"
+    return text
 
 
 class Preview:

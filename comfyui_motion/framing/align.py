@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .canvas import Box
 from .find import Subject
-from .landmarks import layout_of
+from .landmarks import core, size
 
 MARGIN = 0.25  # of the head's longer side, all round: room for it to move in
 ASPECT = 4 / 3  # a face may be so much wider or narrower than the driver's
@@ -47,24 +47,15 @@ def align(source: Subject, driving: Subject, even: bool = False) -> Alignment:
 
     `even`: one scale for both axes.
     """
-    layout = layout_of(driving.points)
-    theirs, ours = (layout.choose(subject.points[None])[0] for subject in (driving, source))  # C 2
-    _, size = layout.measure(source.points[None])
-    weight = belief = _belief(source, driving, layout.core)
+    theirs, ours = (core(subject.points[None])[0] for subject in (driving, source))  # C 2
+    large = size(source.points[None])
+    weight = torch.ones(len(ours))
     scale, shift = torch.ones(2), torch.zeros(2)
     for _ in range(ROUNDS):
         scale, shift = _fitted(ours, theirs, weight, 1.0 if even else ASPECT)
-        off = (theirs * scale + shift - ours).norm(dim=-1) / (OUTLYING * size.flatten())
-        weight = belief / (1 + off.square())
+        off = (theirs * scale + shift - ours).norm(dim=-1) / (OUTLYING * large)
+        weight = 1 / (1 + off.square())
     return Alignment((float(scale[0]), float(scale[1])), (float(shift[0]), float(shift[1])))
-
-
-def _belief(source: Subject, driving: Subject, core: tuple[int, ...]) -> Tensor:
-    believed = [subject.keypoints.confidence for subject in (source, driving)]
-    weight = torch.ones(source.keypoints.count)
-    for confidence in believed:
-        weight = weight if confidence is None else weight * confidence[0].cpu().clamp(min=0.05)
-    return weight[list(core)] if core else weight
 
 
 def _fitted(ours: Tensor, theirs: Tensor, weight: Tensor, aspect: float) -> tuple[Tensor, Tensor]:
@@ -76,10 +67,7 @@ def _fitted(ours: Tensor, theirs: Tensor, weight: Tensor, aspect: float) -> tupl
     middle, centre = (weight * ours).sum(0), (weight * theirs).sum(0)
     product = (weight * (ours - middle) * (theirs - centre)).sum(0)  # 2
     square = (weight * (theirs - centre).square()).sum(0).clamp(min=1e-9)  # 2
-    # That one is the horizontal: eyes and ears are found where they are, while on faces unlike any
-    # drawn one the mouth is found too near the nose
-    lying = square[0] > 0.2 * square[1]
-    one = (product[0] / square[0] if lying else product.sum() / square.sum()).clamp(min=1e-3)
+    one = (product.sum() / square.sum()).clamp(min=1e-3)
     pull = TOWARDS_ROUND * square.mean()
     scale = ((product + pull * one) / (square + pull)).clamp(min=1e-3)
     wide = float(scale[0] / scale[1])

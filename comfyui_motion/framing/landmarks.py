@@ -1,159 +1,86 @@
-"""How a model's keypoints lie on their subject: which of them say where it is, how large it is, and
-what it may look like.
+"""What the 478 points of a face say of its head: where it is, how large, how it is posed.
 
-Of most models nothing is known but that its points lie on the subject. Models trained on puppets
-(`training.puppets`) have twenty points with names, and these lie as on a face. Points here are in
-pixels, N K 2; what is learned from them is in the same pixels.
+Points are in pixels, N 478 3, depth growing away from the viewer; sides are the subject's own.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from ..keypoints import Keypoints
-from ..retarget import normalised
 from .canvas import Box
 
-TURN = math.radians(50)  # heads are not tilted further
+POINTS = 478
+RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)  # outer and inner corner
+FOREHEAD, CHIN, CHEEKS = 10, 152, (234, 454)
+LIPS = (13, 14)  # the middle of the opening, above and below
+MOUTH = (61, 291)  # corners
+LIDS = ((159, 145), (386, 374))  # upper and lower, right and left
+BROWS = (105, 334)
+# points that meet when faces are laid over one another: eyes, brows, nose, mouth, chin
+CORE = (*RIGHT_EYE, *LEFT_EYE, 70, 107, 336, 300, 168, 4, *MOUTH, 0, 17, CHIN)
+OUTLINE = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+CROWN = 0.38  # of the face's height: how far hair and skull reach beyond the forehead
+EARS = 0.1  # of its width: how far ears reach beyond the cheeks
 
 
-@dataclass(frozen=True)
-class Layout:
-    """`rest` gives the points' usual places, centred on the core, which lies at distance 1 from its
-    centre in the root mean square.
-    """
-
-    # points that are seen whenever the subject is, and so give its place and size; empty: all of
-    # them
-    core: tuple[int, ...]
-    body: tuple[int, ...]  # points on the subject, which the box is drawn round; empty: all of them
-    rest: tuple[tuple[float, float], ...]  # empty: not known
-    mirror: tuple[int, ...]  # which point each becomes in a mirror; empty: not known
-    # of the square that frames the subject as the model saw it most in training, in distances of
-    # the core
-    side: float
-    above: float  # how far that square's centre lies over the core's, likewise
-    unlike: float  # distance from `rest` at which a layout is half believed, likewise
-    # points as numbers that tell how the subject is posed, whoever it is; 1 is a clear difference.
-    # N K 2 -> N P
-    pose: Callable[[Tensor], Tensor]
-
-    def choose(self, points: Tensor) -> Tensor:
-        """The core. N K 2 -> N C 2"""
-        return points[:, list(self.core)] if self.core else points
-
-    def measure(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Centre and size of the core. N K 2 -> N 1 2, N 1 1"""
-        core = self.choose(points)
-        centre = core.mean(dim=1, keepdim=True)
-        return (
-            centre,
-            (core - centre).square().sum(-1).mean(1).sqrt().clamp(min=1e-3)[:, None, None],
-        )
-
-    def square(self, points: Tensor) -> Tensor:
-        """The square that frames the points. N K 2 -> N 3: (x, y, side)"""
-        centre, size = (value[:, 0] for value in self.measure(points))
-        return torch.cat(
-            [centre[:, :1], centre[:, 1:] - self.above * size, self.side * size], dim=1
-        )
-
-    def apart(self, points: Tensor, others: Tensor) -> Tensor:
-        """How far two findings of one subject lie apart, in its size. N K 2 twice -> N"""
-        _, size = self.measure(points)
-        return (self.choose(points - others).square().sum(-1).mean(1).sqrt()) / size[:, 0, 0]
-
-    def unlikeness(self, points: Tensor) -> Tensor:
-        """How far the core lies from where it usually does, place, size and a tilt aside; 0 where
-        nothing is known. N K 2 -> N
-        """
-        if not self.rest:
-            return points.new_zeros(len(points))
-        centre, size = self.measure(points)
-        x, y = ((self.choose(points) - centre) / size).unbind(-1)  # N C
-        u, v = self.choose(points.new_tensor(self.rest)[None]).unbind(-1)  # 1 C
-        along, across = (u * x + v * y).mean(1), (u * y - v * x).mean(1)
-        angle = torch.atan2(across, along).clamp(-TURN, TURN)[:, None]
-        scale = (along[:, None] * angle.cos() + across[:, None] * angle.sin()).clamp(min=0) / (
-            u.square() + v.square()
-        ).mean()
-        du = x - scale * (angle.cos() * u - angle.sin() * v)
-        dv = y - scale * (angle.sin() * u + angle.cos() * v)
-        # 0, but for points that all lie on one spot
-        collapsed = 1 - (x.square() + y.square()).mean(1)
-        return ((du.square() + dv.square()).mean(1) + collapsed).clamp(min=0).sqrt()
-
-    def likeness(self, points: Tensor) -> Tensor:
-        """How far the points can be believed for lying as they do. N K 2 -> N in 0..1"""
-        return 1 / (1 + (self.unlikeness(points) / self.unlike).square())
-
-    def box(self, points: Tensor) -> Box:
-        """Round the body in all the pictures together. N K 2"""
-        body = points[:, list(self.body)] if self.body else points
-        (left, top), (right, bottom) = body.amin((0, 1)).tolist(), body.amax((0, 1)).tolist()
-        return left, top, right, bottom
+def core(points: Tensor) -> Tensor:
+    """N 478 2+ -> N C 2"""
+    return points[:, list(CORE), :2]
 
 
-def any_pose(points: Tensor) -> Tensor:
-    """Where the points lie, place and size aside. N K 2 -> N 2K"""
-    return normalised(Keypoints(points)).flatten(1)
+def size(points: Tensor) -> Tensor:
+    """Of the core: the root mean square distance from its middle. N 478 2+ -> N"""
+    some = core(points)
+    return (some - some.mean(1, keepdim=True)).square().sum(-1).mean(1).sqrt().clamp(min=1e-3)
 
 
-def face_pose(points: Tensor) -> Tensor:
-    """Turn, nod and tilt of the head; how far mouth and eyes are open, how the mouth is drawn. In
-    the face's own measure, so that proportions tell little. N 20 2 -> N 8
-    """
-    eyes = (points[:, 2:4] + points[:, 4:6]) / 2  # N 2 2, left and right
-    across = eyes[:, 1] - eyes[:, 0]
-    wide = across.norm(dim=-1).clamp(min=1e-3)
-    x = across / wide[:, None]
-    y = torch.stack([-x[:, 1], x[:, 0]], dim=-1)
-    seen = points - eyes.mean(1, keepdim=True)
-    # N 20, in distances of the eyes
-    u, v = (
-        (seen * x[:, None]).sum(-1) / wide[:, None],
-        (seen * y[:, None]).sum(-1) / wide[:, None],
+def head_box(points: Tensor) -> Box:
+    """Round the head, hair and ears included, in all the pictures together. N 478 2+"""
+    up = (points[:, FOREHEAD] - points[:, CHIN])[:, None, :2]
+    across = (points[:, CHEEKS[1]] - points[:, CHEEKS[0]])[:, None, :2]
+    face = points[:, list(OUTLINE), :2]
+    ends = points[:, [FOREHEAD, *CHEEKS], :2] + torch.cat(
+        [CROWN * up, -EARS * across, EARS * across], 1
     )
-    mouth = v[:, 8:12].mean(1).clamp(min=0.2)
+    temples = face[:, [6, -6]] + CROWN / 2 * up
+    low, high = torch.cat([face, ends, temples], 1).flatten(0, 1).aminmax(dim=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def pose(points: Tensor) -> Tensor:
+    """How a face is posed, whoever's it is; 1 is a clear difference. N 478 3 -> N 8
+
+    Yaw, pitch, roll; how far mouth and eyes are open, corners of the mouth, its width, brows.
+    """
+    across = points[:, LEFT_EYE[0]] - points[:, RIGHT_EYE[0]]
+    wide = across.norm(dim=-1).clamp(min=1e-3)
+    up = points[:, FOREHEAD] - points[:, CHIN]
+    tall = up.norm(dim=-1).clamp(min=1e-3)
+    down = -up / tall[:, None]
+
+    def apart(first: int, second: int) -> Tensor:
+        return (points[:, second] - points[:, first]).norm(dim=-1)
+
+    def lower(first: Tensor, second: Tensor) -> Tensor:
+        return ((second - first) * down).sum(-1)
+
+    corners = points[:, list(MOUTH)].mean(1)
+    brows = sum(
+        lower(points[:, brow], points[:, list(eye)].mean(1))
+        for brow, eye in zip(BROWS, (RIGHT_EYE, LEFT_EYE), strict=True)
+    )
     told = [
-        (u[:, 13], 0.12),  # the nose goes ahead when the head turns
-        (v[:, 13] / mouth, 0.2),  # and down when it nods
+        (torch.atan2(across[:, 2], across[:, 0].abs()), 0.17),
+        (torch.asin((up[:, 2] / tall).clamp(-1, 1)), 0.17),
         (torch.atan2(across[:, 1], across[:, 0]), 0.15),
-        ((v[:, 11] - v[:, 10]) / mouth, 0.2),
-        ((v[:, 4] - v[:, 2]) / mouth, 0.1),
-        ((v[:, 5] - v[:, 3]) / mouth, 0.1),
-        ((v[:, 8:10].mean(1) - v[:, 10:12].mean(1)) / mouth, 0.2),  # corners up: a smile
-        (u[:, 9] - u[:, 8], 0.35),
+        (apart(*LIPS) / wide, 0.1),
+        (sum(apart(*lids) for lids in LIDS) / wide, 0.08),
+        (lower(corners, points[:, list(LIPS)].mean(1)) / wide, 0.08),
+        (apart(*MOUTH) / wide, 0.12),
+        (brows / wide, 0.1),
     ]
     return torch.stack([value / clear for value, clear in told], dim=1)
-
-
-FACE = Layout(
-    # brows, lids, nose bridge, mouth, chin, nose tip
-    core=(0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13),
-    # those, forehead, ears, crown; neck and shoulders are left out
-    body=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16),
-    rest=(
-        (-0.68, -0.97), (0.68, -0.97), (-0.69, -0.69), (0.69, -0.69), (-0.69, -0.54),
-        (0.69, -0.54), (0.0, -1.57), (0.0, -0.6),
-        (-0.4, 0.75), (0.4, 0.75), (0.0, 0.71), (0.0, 0.92), (0.0, 1.67), (0.0, 0.24),
-        (-1.73, -0.3), (1.73, -0.3), (0.0, -2.85),
-        (0.0, 1.06), (-2.3, 2.61), (2.3, 2.61),
-    ),
-    mirror=(1, 0, 3, 2, 5, 4, 6, 7, 9, 8, 10, 11, 12, 13, 15, 14, 16, 17, 19, 18),
-    side=6.2,
-    above=0.2,
-    unlike=0.4,
-    pose=face_pose,
-)  # fmt: skip
-ANY = Layout(core=(), body=(), rest=(), mirror=(), side=5.0, above=0.0, unlike=1.0, pose=any_pose)
-
-
-def layout_of(points: Tensor) -> Layout:
-    """By how many points there are: twenty are a puppet's. ... K 2"""
-    return FACE if points.shape[-2] == len(FACE.rest) else ANY

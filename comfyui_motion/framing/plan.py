@@ -9,18 +9,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..keypoints import Keypoints
-from ..model import MotionModel
 from .align import framed_as
 from .canvas import Box
-from .find import (
-    Subject,
-    best_pose,
-    find_subject,
-    follow_subject,
-    in_pixels,
-    subject_at,
-)
+from .find import Finder, Subject, best_pose, find_subject
 
 BEST = -1  # the reference frame is to be found
 SMALLEST = 8  # pixels: boxes under this side hold nothing to move
@@ -46,7 +37,13 @@ class Framing:
     driving_subject: Box | None = None
 
     def find(
-        self, finder: MotionModel, source: Tensor, clip: Frames, reference: int, square: bool
+        self,
+        finder: Finder,
+        source: Tensor,
+        clip: Frames,
+        reference: int,
+        square: bool,
+        number: int = 0,
     ) -> tuple[Framing, int]:
         """With the boxes that are not given found, so that the same points meet, and the reference
         frame where the best is asked for.
@@ -55,33 +52,23 @@ class Framing:
         reference  the driving frame in which they meet; BEST: the one in which the driver is posed
                    most like the source
         square     the boxes are squares
+        number     which face of the source, see `find_subject`
 
-        Where there is no subject all stays as it is, and the log tells.
+        Where there is no face all stays as it is, and the log tells.
         """
         rest = clip.frame(max(reference, 0))
-        ours, theirs = (
-            find_subject(finder, source, self.subject),
-            find_subject(finder, rest, self.driving_subject),
-        )
+        ours = find_subject(finder, source, self.subject, number=number)
+        theirs = find_subject(finder, rest, self.driving_subject)
+        if reference == BEST and ours is not None:
+            reference, theirs = best_frame(finder, clip, rest, ours, theirs)
         if ours is None or theirs is None:
-            told = (
-                "neither the picture nor the clip shows"
-                if ours is theirs
-                else f"the {'picture' if ours is None else 'clip'} does not show"
-            )
-            log.warning(
-                "%s a subject that the finder knows: both are taken as they are. Give their boxes"
-                " by hand.",
-                told.capitalize(),
-            )
+            log.warning("%s", no_face(ours, theirs, reference))
             return self, reference
-        if reference == BEST:
-            reference, theirs = best_frame(finder, clip, ours, theirs)
         boxes = framed_as(ours, theirs, self.subject, self.driving_subject, square)
         if any(min(right - left, bottom - top) < SMALLEST for left, top, right, bottom in boxes):
             log.warning(
-                "The subjects of picture and clip do not lie alike: both are taken as they are."
-                " Give their boxes by hand."
+                "The faces of picture and clip do not lie alike: both are taken as they are. Give"
+                " their boxes by hand."
             )
             return self, reference
         return replace(self, subject=boxes[0], driving_subject=boxes[1]), reference
@@ -90,15 +77,26 @@ class Framing:
 WHOLE = Framing()
 
 
+def no_face(ours: Subject | None, theirs: Subject | None, reference: int) -> str:
+    """That there is none, and where."""
+    frame = "the clip" if reference == BEST else f"frame {reference} of the clip"
+    if ours is theirs:
+        told = f"Neither the picture nor {frame} shows"
+    else:
+        told = (
+            "The picture does not show" if ours is None else f"{frame.capitalize()} does not show"
+        )
+    return f"{told} a face: both are taken as they are. Give their boxes by hand."
+
+
 def best_frame(
-    finder: MotionModel, clip: Frames, ours: Subject, theirs: Subject
-) -> tuple[int, Subject]:
-    """The frame of the clip in which its subject, found in one of them, is posed most like ours,
-    and the subject as it is there.
+    finder: Finder, clip: Frames, first: Tensor, ours: Subject, theirs: Subject | None
+) -> tuple[int, Subject | None]:
+    """The frame of the clip in which its face is posed most like ours, and the face as it is there;
+    BEST and None where no frame shows one.
     """
-    poses = Keypoints.join(follow_subject(finder, batch, theirs) for batch in clip)
-    size = theirs.height, theirs.width
-    best = best_pose(poses, ours, *size)
-    belief = theirs.keypoints.confidence
-    assert belief is not None
-    return best, subject_at(in_pixels(poses[best], *size)[0], belief[0], theirs.confidence, *size)
+    seen = finder.follow(clip, None if theirs is None else theirs.points)
+    if not seen.found.any():
+        return BEST, None
+    best = best_pose(seen.points, seen.found, ours)
+    return best, Subject(seen.points[best], 1.0, *first.shape[-2:])

@@ -1,31 +1,56 @@
-"""Faces for whoever is shown faces: found in a picture, followed through a clip."""
+"""Faces for whoever is shown faces: found in a picture, followed through a clip.
+
+Pixels, 0 the picture's outer edge.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from .find import Face, find_in
 from .follow import Followed, follow_faces
 from .networks import FaceNetworks, SeesFaces
 
-__all__ = ["FaceFinder", "FaceNetworks"]
+__all__ = ["FaceFinder", "FaceNetworks", "FindsFaces"]
 
 
-@dataclass(frozen=True, eq=False)
-class FaceFinder:
-    """The networks that see faces, and what they are asked."""
+class FindsFaces:
+    """Makes a finder of what has the networks (see `SeesFaces`)."""
 
+    finds_faces: ClassVar[bool] = True
     networks: SeesFaces
 
+    @torch.no_grad()
     def faces(self, picture: Tensor) -> list[Face]:
         """The faces of a picture, from left to right. 1 3 H W in 0..1"""
-        return find_in(self.networks, picture)
+        return find_in(self.networks, self._brought(picture).float().nan_to_num(0))
 
     def follow(
-        self, clip: Iterable[Tensor], progress: Callable[[int], None] | None = None
+        self,
+        clip: Iterable[Tensor],
+        near: Tensor | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Followed:
-        """The largest face of a clip's first frame that shows one, in all its frames."""
-        return follow_faces(self.networks, clip, progress=progress)
+        """The largest face of a clip's first frame that shows one, in all its frames, steadied.
+
+        clip  batches of B 3 H W in 0..1
+        near  points (478 3) of the face that is meant, instead of the largest
+        """
+        brought = (self._brought(frames) for frames in clip)
+        return follow_faces(self.networks, brought, near=near, progress=progress)
+
+    def _brought(self, pictures: Tensor) -> Tensor:
+        return pictures.to(self.networks.detector.anchors.device)
+
+
+class FaceFinder(FindsFaces):
+    """The networks that see faces, and what they are asked."""
+
+    family = "face"
+
+    def __init__(self, networks: SeesFaces) -> None:
+        self.networks = networks

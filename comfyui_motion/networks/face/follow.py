@@ -92,12 +92,16 @@ def choose(faces: list[Face], number: int) -> Face | None:
 class Follower:
     """Takes a clip's frames in batches, in order, and follows one face through them."""
 
-    def __init__(self, networks: SeesFaces, number: int = 0) -> None:
-        """`number`: which face of the first frame that shows one, see `choose`."""
+    def __init__(self, networks: SeesFaces, number: int = 0, near: Tensor | None = None) -> None:
+        """`number`: which face of the first frame that shows one, see `choose`; `near`: the one
+        nearest to these points (478 3), instead.
+        """
         self.networks = networks
         self.number = number
         self.region: Region | None = None  # where it is looked for
-        self.last: Region | None = None  # where it was seen last in this shot
+        self.last = (
+            None if near is None else Region.of_points(near)
+        )  # where it was seen last in this shot
         self.count = 0  # frames seen
         self.missed = 0  # frames searched for it in vain
         self.before: Tensor | None = None  # the thumbnail of the last frame that showed something
@@ -250,6 +254,7 @@ def follow_faces(
     number: int = 0,
     rate: float = 25.0,
     progress: Callable[[int], None] | None = None,
+    near: Tensor | None = None,
 ) -> Followed:
     """One face through a whole clip, steadied; frames without it are named in the log.
 
@@ -257,10 +262,11 @@ def follow_faces(
     number    which face of the first frame that shows one, from left to right; 0: the largest
     rate      frames a second
     progress  called with the number of frames seen; what it raises ends the run
+    near      points (478 3) of the face that is meant, instead of a number
 
     Raises InputError where the clip has no frames, or fewer faces.
     """
-    follower, parts, done = Follower(networks, number), [], 0
+    follower, parts, done = Follower(networks, number, near), [], 0
     for batch in clip:
         for frames in batch.split(AT_ONCE):
             parts.append(follower.see(frames))

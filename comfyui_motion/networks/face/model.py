@@ -23,6 +23,7 @@ from ...model import Family, MotionModel, Placement, Portrait
 from . import light, paint, warp
 from .detector import FaceDetector
 from .find import Face, find_in
+from .finder import FindsFaces
 from .follow import choose, places
 from .keypoints import FaceKeypoints
 from .mask import SIDE as MASKED
@@ -50,7 +51,7 @@ class FacePortrait(Portrait):
     faces: tuple[SourceFace, ...] = ()
 
 
-class FaceModel(MotionModel):
+class FaceModel(FindsFaces, MotionModel):
     family = "face"
     any_size = True
     looks_ahead = True
@@ -64,6 +65,11 @@ class FaceModel(MotionModel):
         self.detector = FaceDetector()
         self.mesh = FaceMesh()
         self.person = PersonMask()
+
+    @property
+    def networks(self) -> FaceModel:
+        """What sees faces: itself."""
+        return self
 
     def _apply(self, function: Callable[..., Any], recurse: bool = True) -> nn.Module:
         """Devices change, the networks stay float32: half a pixel of a lid is a wink."""
