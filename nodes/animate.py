@@ -118,7 +118,7 @@ class Animate(io.ComfyNode):
             to_box(subject, source),
             to_box(driving_subject, driving),
             finding.chosen(finder, find_face),
-            face,
+            face=face,
         )
         with host.told(cls.hidden.unique_id):
             network = model.ready(options.batch_size or 1)

@@ -8,28 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from comfyui_motion import read_picture
-from comfyui_motion.catalogue import DATA
 from comfyui_motion.networks.face import topology
-from comfyui_motion.networks.face.finder import FindsFaces
-from comfyui_motion.networks.face.networks import FaceNetworks
+from comfyui_motion.registry import face_finder
 
 ROOT = Path(__file__).parents[2]
 
 
-class FaceFinder(FindsFaces, FaceNetworks):
-    family = "face"
-
-
 @pytest.fixture(scope="session")
-def finder() -> FaceFinder:
-    made = FaceFinder()
-    tensors = load_file(DATA / "face.safetensors")
-    made.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    return made.eval().requires_grad_(False)
+def finder():
+    """As every family has it."""
+    return face_finder()
 
 
 @pytest.fixture(scope="session")
