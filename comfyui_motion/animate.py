@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ def animate(
 
 def perform(
     model: MotionModel,
-    source: Tensor,
+    source: Frames,
     driving: Frames,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -70,8 +71,10 @@ def perform(
 ) -> Iterator[Step]:
     """`animate`, with field, occlusion and keypoints beside the frames.
 
-    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). X2Face takes
-                N of them, others the first
+    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). Several, or
+                an iterable of such batches: the frames of a clip, each moved as the driver differs
+                from its reference in the same frame, to the end of the shorter; where the subject
+                is, its first frame tells. X2Face takes several as one subject
     driving     B C H W, or an iterable of such batches, streamed; to look ahead (a reference other
                 than frame 0) an iterator is kept whole
     options     how; None: as they are. `changes` are options by name, in place of theirs
@@ -81,9 +84,14 @@ def perform(
     Raises InputError before anything is computed.
     """
     options = replace(options or Options(), **changes)
-    if model.level:
+    if model.level and isinstance(source, Tensor):
         return perform_heads(model, source, driving, options, progress, Step)
-    return _perform(model, source, driving, options, progress)
+    if isinstance(source, Tensor) and (len(source) == 1 or model.many_sources):
+        return _perform(model, source, driving, options, progress)
+    if model.many_sources:
+        source = torch.cat(list(source))
+        return _perform(model, source, driving, options, progress)
+    return _perform_on_clip(model, source, driving, options, progress)
 
 
 @torch.no_grad()
@@ -94,21 +102,8 @@ def _perform(
     options: Options,
     progress: Progress | None,
 ) -> Iterator[Step]:
-    relative = options.mode == "relative"
-    options = with_face(model, source, options)
-    frames = Batches(driving, options.batch_size or frames_at_once(model), again=model.looks_ahead)
-    model, script = rehearsal(model, source, frames, options)
-    options = replace(options, reference=(options.reference or 0) if relative else 0)
-    again = options.reference != 0 and script is None
-    frames = Batches(frames.driving, frames.batch_size, again=again)
-    portrait = frame_source(model, source, options, frames, script)
-    clip = Batches(frames.driving, frames.batch_size, portrait.driver, again=again)
-    rest_frame = portrait.at_rest if options.mode == "absolute" else None
-    rest, seen = None, 0
-    if portrait.reference and script is None:
-        rest_frame = clip.frame(portrait.reference)
-        batch, place = clip.batch_with(portrait.reference)  # networks round by the batch
-        rest = portrait.detect(batch, rest_frame)[place]
+    portrait, clip, rest_frame, rest, script = _begun(model, source, driving, options)
+    seen = 0
 
     def measured(batch: Tensor) -> tuple[Any, Any]:
         """The driver's keypoints, and those at rest."""
@@ -123,24 +118,13 @@ def _perform(
     def step(batch: Tensor) -> Step:
         nonlocal seen
         points, at_rest = measured(batch)
-        pose = retarget(
-            points,
-            at_rest,
-            portrait.portrait.keypoints,
-            options.mode,
-            options.adapt_scale,
-            options.strengths,
-            model,
-        )
-        field = model.motion(portrait.portrait, pose)
-        frames, occlusion = portrait.render(field, options.size)
-        over, posed = portrait.over_picture(field), portrait.points_over_picture(pose)
+        made = _step(portrait, points, at_rest, batch, options)
         seen += len(batch)
-        return Step(frames, occlusion, over, points, posed, batch)
+        return made
 
     done = 0
     for batch in clip:
-        for made in in_parts(step, batch, model.device):
+        for made in in_parts(step, batch, portrait.model.device):
             if len(made.driving) < len(batch):  # the next ones will not fit either
                 clip.batch_size = max(1, min(clip.batch_size, len(made.driving)))
             done += len(made.driving)
@@ -175,6 +159,85 @@ def rehearsal(
         lambda frames: fitted(model, frames, framing.fit, framing.driving_subject),
     )
     return model.rehearse(picture.to(model.device), shown, options.reference, placement)
+
+
+@torch.no_grad()
+def _perform_on_clip(
+    model: MotionModel,
+    source: Frames,
+    driving: Frames,
+    options: Options,
+    progress: Progress | None,
+) -> Iterator[Step]:
+    """A source that moves itself: every frame has a portrait of its own."""
+    pictures = (
+        picture
+        for batch in ([source] if isinstance(source, Tensor) else source)
+        for picture in batch.split(1)
+    )
+    first = next(pictures, None)
+    if first is None:
+        raise InputError("The source clip has no frames; give at least one.")
+    shared, clip, rest_frame, rest, script = _begun(model, first, driving, options)
+    model = shared.model
+    clip.batch_size = 1
+    totals = [clip.total, len(source) if isinstance(source, Tensor) else None]
+    total = min((total for total in totals if total is not None), default=None)
+    for done, (picture, frame) in enumerate(zip(chain([first], pictures), clip, strict=False), 1):
+        portrait = shared if done == 1 else FramedPortrait.of(model, picture, shared.framing)
+        rest_frame = frame if rest_frame is None else rest_frame
+        if script is not None:
+            points, rest = script.at(done - 1, 1), script.rest_of(done - 1, 1)
+        else:
+            points = portrait.detect(
+                frame, portrait.at_rest if options.mode == "absolute" else rest_frame
+            )
+            rest = points if rest is None else rest
+        yield _step(portrait, points, rest, frame, options)
+        if progress:
+            progress(done, total)
+
+
+def _begun(
+    model: MotionModel, source: Tensor, driving: Frames, options: Options
+) -> tuple[FramedPortrait, Batches, Tensor | None, Any, Any]:
+    """The source's portrait, the clip as the model takes it, its reference frame with the keypoints
+    there, where they are known before the first frame comes, and what a look ahead told.
+    """
+    relative = options.mode == "relative"
+    options = with_face(model, source, options)
+    frames = Batches(driving, options.batch_size or frames_at_once(model), again=model.looks_ahead)
+    model, script = rehearsal(model, source, frames, options)
+    options = replace(options, reference=(options.reference or 0) if relative else 0)
+    again = options.reference != 0 and script is None
+    frames = Batches(frames.driving, frames.batch_size, again=again)
+    portrait = frame_source(model, source, options, frames, script)
+    clip = Batches(frames.driving, frames.batch_size, portrait.driver, again=again)
+    if not portrait.reference or script is not None:
+        rest_frame = portrait.at_rest if options.mode == "absolute" else None
+        return portrait, clip, rest_frame, None, script
+    rest_frame = clip.frame(portrait.reference)
+    batch, place = clip.batch_with(portrait.reference)  # networks round by the batch
+    return portrait, clip, rest_frame, portrait.detect(batch, rest_frame)[place], script
+
+
+def _step(
+    portrait: FramedPortrait, points: Any, rest: Any, driving: Tensor, options: Options
+) -> Step:
+    model = portrait.model
+    pose = retarget(
+        points,
+        rest,
+        portrait.portrait.keypoints,
+        options.mode,
+        options.adapt_scale,
+        options.strengths,
+        model,
+    )
+    field = model.motion(portrait.portrait, pose)
+    frames, occlusion = portrait.render(field, options.size)
+    over, posed = portrait.over_picture(field), portrait.points_over_picture(pose)
+    return Step(frames, occlusion, over, points, posed, driving)
 
 
 def frame_source(

@@ -14,12 +14,12 @@ from typing import Any
 
 from torch import Tensor
 
-from .diagnosis import EXTENSIONS, diagnose, is_safetensors
+from .doors.diagnosis import EXTENSIONS, diagnose, is_safetensors
+from .doors.limits import limits
+from .doors.unpickle import read_pickle
+from .doors.weights import read_safetensors, too_many
+from .doors.words import listed
 from .errors import CheckpointError
-from .limits import limits
-from .unpickle import read_pickle
-from .weights import read_safetensors, too_many
-from .words import listed
 
 __all__ = ["EXTENSIONS", "Checkpoint", "clean", "diagnose", "read", "read_tensors", "sha256"]
 

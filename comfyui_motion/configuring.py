@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
 from .checkpoint import Checkpoint
-from .documents import read_json
+from .doors.documents import read_json
+from .doors.words import listed, shown
 from .errors import CheckpointError, InputError, boundary
 from .model import Family
-from .words import listed, shown
 
 FORMAT = "comfyui_motion"  # in a file's metadata: one of ours
 # what values can be, by name, far beyond all that was published; inner shapes' fields too

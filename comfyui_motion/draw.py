@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,9 @@ from torch import Tensor
 from .field import MotionField, identity_grid, resize
 from .keypoints import Keypoints
 from .shapes import check_shape
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
 
@@ -30,7 +34,7 @@ def palette(count: int) -> Tensor:
 
 def draw_keypoints(pictures: Tensor, keypoints: Keypoints, axes: bool = True) -> Tensor:
     """A dot on each point, one colour a point, and its local frame as two strokes where it has one.
-    B 3 H W
+    Points that make up lines are drawn as those: lattices as grids. B 3 H W
 
     One picture serves any number of frames. Points a model is unsure of are faint.
     """
@@ -46,54 +50,68 @@ def draw_keypoints(pictures: Tensor, keypoints: Keypoints, axes: bool = True) ->
 
 
 def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
-    import cv2
     import numpy as np
 
     canvas = np.ascontiguousarray(
         (picture.float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
     )
     height, width = canvas.shape[:2]
-    radius = max(0.75, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
-    crowded = radius < 1.5  # a lattice: rims and strokes would hide the picture
     half = np.array([width - 1, height - 1]) / 2
-    centres = (points.position[0].cpu().numpy() + 1) * half
-    colours = (palette(points.count).numpy() * 255).tolist()
-    frames = None if points.jacobian is None or not axes else points.jacobian[0].cpu().numpy()
-    sure = (
-        np.ones(points.count) if points.confidence is None else points.confidence[0].cpu().numpy()
+    centres = (points.position[0].cpu().numpy() + 1) * half  # K 2, in pixels
+    lines = points.lines()
+    if lines:
+        _draw_lines(canvas, centres, lines)
+    else:
+        radius = max(0.75, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
+        _draw_dots(canvas, centres, points, radius, axes)
+    return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
+
+
+def _fixed(positions: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+    """Pixels as OpenCV's fixed-point numbers, what lies far outside brought nearer."""
+    import numpy as np
+
+    span = np.array(canvas.shape[1::-1])
+    return (
+        (np.clip(np.nan_to_num(positions), -4 * span, 5 * span) * 2**SUBPIXEL).round().astype(int)
     )
 
-    def fixed(xy: np.ndarray) -> tuple[int, int]:
-        x, y = np.clip(np.nan_to_num(xy), -4 * width, 5 * width) * 2**SUBPIXEL
-        return round(float(x)), round(float(y))
 
-    for i, centre in enumerate(centres):
-        colour = [value * (0.35 + 0.65 * float(sure[i])) for value in colours[i]]
-        for axis in range(0 if frames is None or crowded else 2):
-            tip = centre + frames[i][:, axis] * radius * 3 if frames is not None else centre
-            cv2.line(
-                canvas,
-                fixed(centre),
-                fixed(tip),
-                colour,
-                max(1, round(radius / 3)),
-                cv2.LINE_AA,
-                SUBPIXEL,
-            )
+def _draw_lines(canvas: np.ndarray, centres: np.ndarray, lines: Sequence[Tensor]) -> None:
+    """Dark below and bright above, so that they are seen on any picture."""
+    import cv2
+
+    at = _fixed(centres, canvas).astype("int32")
+    runs = [at[line.numpy()][:, None] for line in lines]
+    width = max(1, round(min(canvas.shape[:2]) / 400))
+    cv2.polylines(canvas, runs, False, (0, 0, 0), width + 1, cv2.LINE_AA, SUBPIXEL)
+    for run, colour in zip(runs, (palette(len(runs)) * 255).tolist(), strict=True):
+        cv2.polylines(canvas, [run], False, colour, width, cv2.LINE_AA, SUBPIXEL)
+
+
+def _draw_dots(
+    canvas: np.ndarray, centres: np.ndarray, points: Keypoints, radius: float, axes: bool
+) -> None:
+    import cv2
+
+    colours = palette(points.count) * 255
+    if points.confidence is not None:
+        colours = colours * (0.35 + 0.65 * points.confidence[0].cpu()[:, None])
+    crowded = radius < 1.5  # rims and strokes would hide the picture
+    size = round(radius * 2**SUBPIXEL)
+    at = _fixed(centres, canvas).tolist()
+    tips = []
+    if points.jacobian is not None and axes and not crowded:
+        frames = points.jacobian[0].cpu().numpy() * radius * 3  # K 2 2
+        tips = [_fixed(centres + frames[..., axis], canvas).tolist() for axis in range(2)]
+    thick = max(1, round(radius / 3))
+    for i, (centre, colour) in enumerate(zip(at, colours.tolist(), strict=True)):
+        for ends in tips:
+            cv2.line(canvas, centre, ends[i], colour, thick, cv2.LINE_AA, SUBPIXEL)
         if not crowded:
-            cv2.circle(
-                canvas,
-                fixed(centre),
-                round((radius + 1) * 2**SUBPIXEL),
-                (0, 0, 0),
-                -1,
-                cv2.LINE_AA,
-                SUBPIXEL,
-            )
-        cv2.circle(
-            canvas, fixed(centre), round(radius * 2**SUBPIXEL), colour, -1, cv2.LINE_AA, SUBPIXEL
-        )
-    return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
+            rim = size + 2**SUBPIXEL
+            cv2.circle(canvas, centre, rim, (0, 0, 0), -1, cv2.LINE_AA, SUBPIXEL)
+        cv2.circle(canvas, centre, size, colour, -1, cv2.LINE_AA, SUBPIXEL)
 
 
 def draw_field(field: MotionField, height: int, width: int, reach: float | None = None) -> Tensor:

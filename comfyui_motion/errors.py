@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .words import A_SENTENCE, shown
+from .doors.words import A_SENTENCE, shown
 
 
 class MotionError(Exception):
@@ -24,6 +24,12 @@ class MotionError(Exception):
 
     Its message may hold what a file says of itself, so it is made fit to be shown (see `words`).
     """
+
+    # as they are imported, wherever the package lies: ComfyUI knows it by the whole path of a file
+    __module__ = "comfyui_motion"
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = MotionError.__module__
 
     def __init__(self, message: str = "") -> None:
         super().__init__(shown(message, A_SENTENCE))

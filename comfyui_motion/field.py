@@ -145,6 +145,14 @@ class Canvas(Protocol):
     def field(self, field: MotionField) -> MotionField: ...
 
 
+@dataclass(frozen=True)
+class PictureSize:
+    """Of the picture that a field moves, in pixels."""
+
+    height: int
+    width: int
+
+
 @dataclass(frozen=True, eq=False)
 class MotionField:
     """A backward map for each of B frames, with what it leaves hidden."""
@@ -161,6 +169,7 @@ class MotionField:
     # what brings the field over the whole picture, where it covers a canvas laid on a part of it
     # (framing.canvas.Fit); None: it covers the whole picture
     covers: Canvas | None = None
+    picture: PictureSize | None = None  # where the field is of a certain one
 
     def __post_init__(self) -> None:
         check_shape("grid", self.grid, "B H W 2")
@@ -237,6 +246,11 @@ class MotionField:
         """(height, width) of the grid."""
         return self.grid.shape[1], self.grid.shape[2]
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) of the picture it moves; of the grid where none is known."""
+        return self.size if self.picture is None else (self.picture.height, self.picture.width)
+
     def to(self, device: torch.device | str) -> Self:
         return self.map(lambda value: value.to(device))
 
@@ -251,7 +265,9 @@ class MotionField:
         part of it, or comes from a family whose fields read what it made of the source.
         """
         field = self.of_canvas()
-        return field if self.covers is None else self.covers.field(replace(field, covers=None))
+        if self.covers is not None:
+            field = self.covers.field(replace(field, covers=None))
+        return replace(field, picture=self.picture)
 
     def of_canvas(self) -> MotionField:
         """The field that reads the picture the model was given: this one, but in a family whose

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checkpoint import EXTENSIONS, Checkpoint, read
-from .errors import CheckpointError
+from .errors import CheckpointError, boundary
 from .model import Files
 
 LARGEST = 400_000_000  # bytes: a folder may hold whatever else its owner keeps
@@ -100,13 +100,14 @@ def rooms(folder: Path) -> Iterable[Path]:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        if file.name.lower().endswith(EXTENSIONS)
-        and file.is_file()
-        and file.stat().st_size <= LARGEST
-    ]
+    with boundary(CheckpointError, f"The folder {folder} cannot be looked into ({{reason}})."):
+        return [
+            file
+            for file in sorted(folder.iterdir())
+            if file.name.lower().endswith(EXTENSIONS)
+            and file.is_file()
+            and file.stat().st_size <= LARGEST
+        ]
 
 
 def stem(file: Path | str) -> str:

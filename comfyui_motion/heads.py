@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .doors.words import logger
 from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField, identity_grid
@@ -26,7 +27,6 @@ from .model import MotionModel
 from .options import ALL_FACES, Options
 from .posed import COUNT, PosedKeypoints
 from .retarget import best_reference, retarget
-from .words import logger
 
 ALIKE = 0.3  # of a square clip's side: a head that lies so near to its middle is shown as it is
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from .doors.documents import read_json
+from .doors.words import shown
+from .errors import InputError, boundary
 from .shapes import check_shape
 
 if TYPE_CHECKING:
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 FORMAT = "comfyui_motion.keypoints"
 JSON_VERSION = 1  # of points; keypoints placed from parts are of version 2 (posed)
+FARTHEST = 1e6  # half pictures: of what a document may say
+LATTICE = (
+    20  # points along a side from which many are a lattice, and how many lines are drawn of it
+)
 SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
 
 
@@ -123,25 +130,34 @@ class Keypoints:
         """
         return self
 
-    def to_json(self) -> str:
-        """A versioned document with all that the points say, as nested lists."""
+    def lines(self) -> list[Tensor]:
+        """What to join when the points are drawn: runs of their numbers. Dots where there is none.
+
+        Many points, as many as a square has, are a lattice: every few of its rows and columns.
+        """
+        side = isqrt(self.count)
+        if side < LATTICE or side * side != self.count:
+            return []
+        numbers = torch.arange(self.count).view(side, side)
+        chosen = torch.linspace(0, side - 1, LATTICE).round().long()
+        return [*numbers[chosen], *numbers.T[chosen]]
+
+    def to_json(self, decimals: int | None = None) -> str:
+        """A versioned document with all that the points say, as nested lists, their numbers rounded
+        where so many decimals are asked for.
+        """
         return json.dumps(
             {
                 "format": FORMAT,
                 "version": JSON_VERSION,
-                **{n: v.tolist() for n, v in self.points()},
+                **{n: _numbers(v, decimals) for n, v in self.points()},
             }
         )
 
     @staticmethod
     def from_json(text: str) -> Keypoints:
         """What `to_json` wrote. Raises InputError for anything else."""
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"This is not JSON ({error}): paste what Keypoints.to_json wrote."
-            ) from error
+        document = read_json(text, InputError, "This text", "paste what Keypoints.to_json wrote")
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise InputError(
                 'This JSON holds no keypoints: it must be an object whose "format" is'
@@ -149,28 +165,36 @@ class Keypoints:
             )
         if document.get("version") not in (JSON_VERSION, 2):
             raise InputError(
-                f"These keypoints are of version {document.get('version')}; this library reads"
-                f" versions {JSON_VERSION} and 2."
+                f"These keypoints are of version {shown(document.get('version'))}; this library"
+                f" reads versions {JSON_VERSION} and 2."
             )
-        try:
-            if document["version"] == 2:
-                from .posed import PosedKeypoints
+        if document["version"] == 2:
+            from .posed import PosedKeypoints
 
-                return PosedKeypoints.from_parts(document)
-            return Keypoints(
-                **{
-                    n: torch.tensor(document[n], dtype=torch.float32)
-                    for n in SHAPES
-                    if document.get(n) is not None
-                }
-            )
-        except InputError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                "The keypoints in this JSON are not even lists of numbers, shaped"
-                f" {SHAPES['position']} and so on: {error}"
-            ) from error
+            return PosedKeypoints.from_parts(document)
+        return Keypoints(
+            **{n: numbers_of(n, document[n]) for n in SHAPES if document.get(n) is not None}
+        )
+
+
+def numbers_of(name: str, lists: Any) -> Tensor:
+    """Nested lists out of a document, as a tensor. Raises InputError."""
+    shape = f", shaped {SHAPES[name]}" if name in SHAPES else ""
+    uneven = f"The {name} in this JSON is not even lists of numbers{shape} ({{reason}})."
+    with boundary(InputError, uneven):
+        if not isinstance(lists, list) or not lists:
+            raise ValueError("an empty list, or none")
+        numbers = torch.tensor(lists, dtype=torch.float32)
+    if not (numbers.abs() <= FARTHEST).all():  # not a number is not below anything either
+        raise InputError(
+            f"The {name} in this JSON holds numbers that are not finite, or larger than"
+            f" {FARTHEST:g}, where 1 is the picture's edge; correct them."
+        )
+    return numbers
+
+
+def _numbers(values: Tensor, decimals: int | None) -> Any:
+    return values.tolist() if decimals is None else rounded(values.tolist(), decimals)
 
 
 def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from .dials import Dials
-from .errors import InputError
+from .errors import InputError, boundary
 from .expression import added, angles
 from .geometry.rotation import degrees, matrix, nearest_rotation, power
-from .keypoints import FORMAT, Keypoints, gaussian_in_time, rounded
+from .keypoints import FORMAT, Keypoints, gaussian_in_time, numbers_of, rounded
 from .retarget import Strengths
 from .shapes import check_shape
 
@@ -190,19 +190,21 @@ class PosedKeypoints(Keypoints):
         apart = change[:, points].square().sum((1, 2))
         return aside / aside.mean().clamp(min=1) + apart / apart.mean().clamp(min=1e-6)
 
-    def to_json(self) -> str:
+    def to_json(self, decimals: int | None = None) -> str:
         """The parts as a versioned document, under 2 kB a frame; a shape that all frames share is
         written once.
         """
         parts = self.parts()
         if (self.canonical == self.canonical[:1]).all():
             parts["canonical"] = self.canonical[:1]
-        numbers = {name: rounded(part.tolist(), DECIMALS[name]) for name, part in parts.items()}
+        numbers = {
+            name: rounded(part.tolist(), decimals or DECIMALS[name]) for name, part in parts.items()
+        }
         return json.dumps({"format": FORMAT, "version": 2, **numbers}, separators=(",", ":"))
 
     @staticmethod
     def from_parts(document: Mapping[str, Any]) -> PosedKeypoints:
-        """What `to_json` wrote. Raises InputError, ValueError or TypeError for anything else."""
+        """What `to_json` wrote. Raises InputError for anything else."""
         lacking = [name for name in PARTS if name not in document and name != "shift"]
         if lacking:
             raise InputError(
@@ -210,13 +212,14 @@ class PosedKeypoints(Keypoints):
                 f" {', '.join(PARTS)}."
             )
         parts = {
-            name: torch.tensor(document[name], dtype=torch.float32)
+            name: numbers_of(name, document[name])
             for name in PARTS
             if document.get(name) is not None
         }
-        if len(parts["canonical"]) == 1:
-            parts["canonical"] = parts["canonical"].expand(len(parts["expression"]), -1, -1)
-        return PosedKeypoints.placed(**parts)
+        with boundary(InputError, "The parts of these keypoints do not fit together ({reason})."):
+            if len(parts["canonical"]) == 1:
+                parts["canonical"] = parts["canonical"].expand(len(parts["expression"]), -1, -1)
+            return PosedKeypoints.placed(**parts)
 
 
 def relative(

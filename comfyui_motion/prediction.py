@@ -8,7 +8,7 @@ nothing itself. What it predicts is a pose like any other, for `model.motion`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import CheckpointError, InputError
+from .doors.diagnosis import diagnose, is_safetensors
+from .doors.documents import read_json
+from .doors.weights import check_numbers, read_safetensors, write_safetensors
+from .doors.words import shown
+from .errors import CheckpointError, InputError, boundary
 from .keypoints import Keypoints
 
 FORMAT = "comfyui_motion.predictor"
 FRAMES = 32  # as published
+MADE_OF = ("points", "covariance", "hidden")
 
 
 class KeypointPredictor(nn.Module):
@@ -125,36 +130,45 @@ class KeypointPredictor(nn.Module):
         return losses
 
     def save(self, path: str | Path) -> None:
-        """As safetensors, with what builds it in the metadata."""
-        from safetensors.torch import save_file
-
-        made = {"points": self.points, "covariance": self.covariance, "hidden": self.hidden}
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
-        save_file(tensors, path, metadata={"format": FORMAT, "parameters": json.dumps(made)})
+        """As safetensors, with what builds it in the metadata. Whole or not at all."""
+        made = {name: getattr(self, name) for name in MADE_OF}
+        write_safetensors(
+            self.state_dict(), path, {"format": FORMAT, "parameters": json.dumps(made)}
+        )
 
     @staticmethod
     def load(path: str | Path) -> KeypointPredictor:
         """What `save` wrote. Raises CheckpointError."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                names = list(file.keys())  # file is no mapping
-                tensors = {name: file.get_tensor(name) for name in names}
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{Path(path).name} is no safetensors file, or there is none ({error}); give what"
-                " KeypointPredictor.save wrote."
-            ) from error
+        path = Path(path)
+        advice = "give what KeypointPredictor.save wrote"
+        complaint = diagnose(path)
+        if complaint or not is_safetensors(path):
+            raise CheckpointError(complaint or f"{path.name} is no safetensors file; {advice}.")
+        tensors, metadata = read_safetensors(path)
         if metadata.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{Path(path).name} holds no keypoint predictor; give what KeypointPredictor.save"
-                " wrote."
-            )
-        predictor = KeypointPredictor(**json.loads(metadata["parameters"]))
-        predictor.load_state_dict(tensors)
+            raise CheckpointError(f"{path.name} holds no keypoint predictor; {advice}.")
+        check_numbers(tensors, path.name)
+        shape = _shape(metadata.get("parameters", ""), tensors, path.name)
+        with boundary(CheckpointError, f"{path.name} is damaged ({{reason}}); {advice}."):
+            predictor = KeypointPredictor(*shape)
+            predictor.load_state_dict(tensors)
         return predictor.eval()
+
+
+def _shape(text: str, tensors: Mapping[str, Tensor], name: str) -> tuple[int, bool, int]:
+    """What builds the predictor, as its file says and its tensors agree. Raises CheckpointError."""
+    said = read_json(text, CheckpointError, f"What {name} says of itself", "save it again")
+    made = (said.get(key) for key in MADE_OF) if isinstance(said, dict) else ()
+    points, covariance, hidden = (*made, None, None, None)[:3]
+    head = tensors.get("head.weight")
+    numbers = type(points) is int and type(covariance) is bool and type(hidden) is int
+    fits = numbers and head is not None and (points * (6 if covariance else 2), hidden)
+    if head is None or fits != tuple(head.shape):
+        raise CheckpointError(
+            f"{name} says its points, covariance and hidden are {shown((points, covariance, hidden))}, and its"
+            " tensors are of another predictor; save it again."
+        )
+    return points, covariance, hidden
 
 
 def _window(clips: Sequence[Tensor], frames: int, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,13 +22,13 @@ from . import catalogue
 from .checkpoint import Checkpoint, read
 from .configuring import FORMAT, configure, parameters
 from .devices import device_of
+from .doors.weights import check_numbers, write_safetensors
+from .doors.words import A_REPORT, listed, logger, shown
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
 from .fileset import gather
 from .media.files import check_target
 from .model import Family, MotionModel
 from .speed.optimise import MODES, optimise
-from .weights import check_numbers, write_safetensors
-from .words import A_REPORT, listed, logger, shown
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = (
@@ -107,7 +108,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     their folder. Raises CheckpointError.
     """
     sets = [kind.files for kind in map(family, FAMILIES) if kind.files]
-    if path.is_dir():
+    if os.path.isdir(path):
         whole = next(filter(None, (gather(path, files) for files in sets)), None)
         return whole or read(path)
     checkpoint = read(path)

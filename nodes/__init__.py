@@ -12,6 +12,7 @@ from typing import Any
 
 STEPS = (
     "load",
+    "sample",
     "animate",
     "encode",
     "keypoints",

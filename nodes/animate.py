@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
 from torch import Tensor
 
-from ..comfyui_motion import Keypoints, MotionField, Options
+from ..comfyui_motion import InputError, Keypoints, MotionField, Options, Step
 from ..comfyui_motion.animate import perform
-from ..comfyui_motion.memory import frames_at_once
+from ..comfyui_motion.media.picture import to_rgb
+from ..comfyui_motion.media.video import VideoWriter
 from . import finding, host, sockets, widgets
-from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
+from .clips import Moving, Range, fps_of, moving, range_inputs
+from .convert import Gathered, evened, one_of, to_box, to_images, to_mask
+from .film import Film
 from .host import io
+
+GIVES = ["video and images", "video only"]
+KEPT_AS_VIDEO = (
+    "Animate Picture gives only its video: its setting *outputs* says video only. Set it to video and"
+    " images."
+)
 
 
 class Animate(io.ComfyNode):
@@ -32,17 +45,19 @@ class Animate(io.ComfyNode):
             ],
             inputs=[
                 sockets.Model.Input("model", tooltip="From Load Motion Model."),
-                io.Image.Input(
+                host.images_or_video(
                     "source_image",
                     tooltip=(
-                        "The still picture, of any size. Of a batch the first is used; X2Face takes"
-                        " several of one face."
+                        "What is to move: a still picture of any size. Or a clip, as a video or a"
+                        " batch of images: each of its frames moves by what the driving clip adds,"
+                        " to the end of the shorter. X2Face takes several pictures as one face."
                     ),
                 ),
-                io.Image.Input(
+                host.images_or_video(
                     "driving_images",
                     tooltip=(
-                        "The clip whose motion is carried over: its frames in order, of any size."
+                        "The clip whose motion is taken over: a video, or images in order; of any"
+                        " size."
                     ),
                 ),
                 widgets.mode(),
@@ -58,6 +73,34 @@ class Animate(io.ComfyNode):
                 finding.finder(),
                 finding.find_face(),
                 finding.face(),
+                *range_inputs(),
+                host.advanced(
+                    io.Float.Input(
+                        "frame_rate",
+                        default=0.0,
+                        min=0.0,
+                        max=240.0,
+                        step=0.001,
+                        optional=True,
+                        tooltip=(
+                            "Of the video that comes out, in frames a second. 0: the driving"
+                            " clip's own, or 25 where it is images."
+                        ),
+                    )
+                ),
+                host.advanced(
+                    io.Combo.Input(
+                        "outputs",
+                        options=GIVES,
+                        default=GIVES[0],
+                        optional=True,
+                        tooltip=(
+                            "video only: frames go into the video as they are made, so that a long"
+                            " clip takes no more memory than a short one. The other sockets then"
+                            " give nothing."
+                        ),
+                    )
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -79,6 +122,10 @@ class Animate(io.ComfyNode):
                     display_name="keypoints",
                     tooltip="The source's points, posed, one set per frame.",
                 ),
+                io.Video.Output(
+                    display_name="video",
+                    tooltip="The same as a video, with the driving clip's sound and frame rate.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -87,8 +134,8 @@ class Animate(io.ComfyNode):
     def execute(
         cls,
         model: host.HostedModel,
-        source_image: Tensor,
-        driving_images: Tensor,
+        source_image: Any,
+        driving_images: Any,
         mode: str,
         adapt_scale: bool,
         reference_frame: int,
@@ -102,41 +149,113 @@ class Animate(io.ComfyNode):
         finder: host.HostedModel | None = None,
         find_face: str = finding.AUTO,
         face: int = 0,
+        start_frame: int = 0,
+        frame_count: int = 0,
+        every_nth: int = 1,
+        frame_rate: float = 0.0,
+        outputs: str = GIVES[0],
     ) -> io.NodeOutput:
-        source, driving = (
-            to_pictures(source_image, "source_image"),
-            to_pictures(driving_images, "driving_images"),
+        source = moving(source_image, "source_image")
+        driving = moving(
+            driving_images, "driving_images", Range(start_frame, frame_count, every_nth)
         )
+        picture = first_of(source, "source_image")
         options = Options(
             mode,
             size,
-            batch_size or frames_at_once(model.ready()),
+            batch_size or model.at_once(picture),
             adapt_scale,
             strength,
             reference_frame,
             fit,
-            to_box(subject, source),
-            to_box(driving_subject, driving),
+            to_box(subject, picture),
+            to_box(driving_subject, first_of(driving, "driving_images")),
             finding.chosen(finder, find_face),
             face=face,
         )
-        with host.told(cls.hidden.unique_id):
+        rate = Fraction(frame_rate).limit_denominator(100_000) if frame_rate else fps_of(driving)
+        keep = one_of(GIVES, outputs, "outputs") == GIVES[0]
+        with host.told(cls.hidden.unique_id) as words:
             network = model.ready(options.batch_size or 1)
-            steps = perform(network, source, host.Watched(driving), options)
-            return io.NodeOutput(*_gathered(steps, len(driving), even_size))
+            pictures = source.whole() if source.total == 1 else source.frames
+            watched = host.Watched(driving.frames, driving.total)
+            steps = perform(network, pictures, watched, options)
+            work = _Work(source, driving, picture, rate, even_size, words)
+            made = work.gathered(steps) if keep else work.streamed(steps)
+        return io.NodeOutput(*made, ui=work.film.shown(words))
 
 
-def _gathered(steps, total: int, even: bool) -> tuple[Tensor, Tensor, MotionField, Keypoints]:
-    progress, device = host.Progress(total), host.result_device()
-    progress(0)
-    images, masks, fields, poses = Gathered(total, device), Gathered(total, device), [], []
-    for step in steps:
-        images.add(to_images(evened(step.frames, even)))
-        masks.add(to_mask(evened(step.occlusion, even)))
-        fields.append(step.field.to(device))
-        poses.append(step.pose.to(device))
-        progress(images.done, step.frames[0])
-    return images.whole, masks.whole, fields[0].join(fields), poses[0].join(poses)
+def first_of(clip: Moving, name: str) -> Tensor:
+    """1 C H W. Raises InputError."""
+    first = next(iter(clip), None)
+    if first is None:
+        raise InputError(f"{name} has no frames; give at least one.")
+    return first[:1]
+
+
+class _Work:
+    """One run: its frames on their way to the sockets, the film on the node, the progress bar."""
+
+    def __init__(
+        self,
+        source: Moving,
+        driving: Moving,
+        picture: Tensor,
+        rate: Fraction,
+        even: bool,
+        words: list[str],
+    ) -> None:
+        self.driving, self.rate, self.even, self.words = driving, rate, even, words
+        self.film = Film(rate, ("driver", "before", "after"))
+        totals = [clip.total for clip in (source, driving) if clip.total is not None]
+        self.total = min(totals) if source.total != 1 and totals else driving.total
+        self.progress = host.Progress(self.total or 1)
+        self.done = 0
+        self.still = to_rgb(picture) if source.total == 1 else None
+        self.sources = None if self.still is not None else _singly(source)
+        height, width = picture.shape[-2:]
+        if even and (height % 2 or width % 2):
+            small = f"{width - width % 2}x{height - height % 2}"
+            words.append(
+                f"The picture is {width}x{height}, the frames {small}: video needs even sizes."
+            )
+        self.progress(0)
+
+    def frames(self, steps: Iterable[Step]) -> Iterable[tuple[Step, Tensor]]:
+        """Each step with its frames as they leave, B 3 H W."""
+        for step in steps:
+            frames = evened(step.frames, self.even)
+            before = next(self.sources) if self.sources else self.still
+            self.film.add(step.driving.cpu(), evened(before, self.even), frames.cpu())
+            yield step, frames
+            self.done += len(frames)
+            self.progress(min(self.done, self.progress.total), step.frames[0])
+        self.progress(self.progress.total)
+
+    def gathered(self, steps: Iterable[Step]) -> tuple[Any, ...]:
+        device = host.result_device()
+        images, masks = Gathered(self.total, device), Gathered(self.total, device)
+        fields: list[MotionField] = []
+        poses: list[Keypoints] = []
+        for step, frames in self.frames(steps):
+            images.add(to_images(frames))
+            masks.add(to_mask(evened(step.occlusion, self.even)))
+            fields.append(step.field.to(device))
+            poses.append(step.pose.to(device))
+        video = host.film_from(images.whole, self.rate, self.driving.audio())
+        field, pose = fields[0].join(fields), poses[0].join(poses)
+        return images.whole, masks.whole, field, pose, video
+
+    def streamed(self, steps: Iterable[Step]) -> tuple[Any, ...]:
+        path, _ = host.temporary("video.mp4")
+        with VideoWriter(path, self.rate, audio_from=self.driving.file) as writer:
+            for _, frames in self.frames(steps):
+                writer.write(frames)
+        return *[host.blocked(KEPT_AS_VIDEO)] * 4, host.film_of(path)
+
+
+def _singly(clip: Moving) -> Any:
+    return (to_rgb(picture) for batch in clip for picture in batch.split(1))
 
 
 NODES = [Animate]

@@ -15,6 +15,8 @@ from torch import Tensor
 from ..comfyui_motion import InputError
 from ..comfyui_motion.framing.canvas import Box, box_of
 
+EVEN_TOO = "Loses the last column or row of an odd size, as the frames do, so that they lie on one another."
+
 
 def one_of(options: Iterable[str], value: str, name: str) -> str:
     """The value, if it is one of those a combo offers: the host does not check. Raises InputError."""
@@ -82,14 +84,24 @@ def resized(maps: Tensor, height: int, width: int) -> Tensor:
 
 
 class Gathered:
-    """Batches, written as they come into one tensor made once: a long clip is never held twice."""
+    """Batches, written as they come into one tensor: a long clip is never held twice. Of a total
+    that is only expected, or unknown, more or fewer may come.
+    """
 
-    def __init__(self, total: int, device: torch.device | str) -> None:
-        self.total, self.device, self.done = total, device, 0
-        self.whole = torch.empty(0)
+    def __init__(self, total: int | None, device: torch.device | str) -> None:
+        self.total, self.device, self.done = total or 64, device, 0
+        self._room = torch.empty(0)
+
+    @property
+    def whole(self) -> Tensor:
+        return self._room if self.done == len(self._room) else self._room[: self.done]
 
     def add(self, batch: Tensor) -> None:
         if not self.done:
-            self.whole = torch.empty(self.total, *batch.shape[1:], device=self.device)
-        self.whole[self.done : self.done + len(batch)] = batch
+            self._room = torch.empty(self.total, *batch.shape[1:], device=self.device)
+        if self.done + len(batch) > len(self._room):
+            more = max(len(batch), len(self._room) // 2)
+            spare = self._room.new_empty(more, *self._room.shape[1:])
+            self._room = torch.cat([self._room, spare])
+        self._room[self.done : self.done + len(batch)] = batch
         self.done += len(batch)

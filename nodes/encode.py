@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from ..comfyui_motion import InputError, Options
@@ -10,6 +12,7 @@ from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from . import finding, host, sockets, widgets
+from .clips import moving
 from .convert import to_box, to_pictures
 from .host import io
 
@@ -38,7 +41,7 @@ class EncodeSource(io.ComfyNode):
                 ),
                 widgets.subject(),
                 finding.finder(),
-                io.Image.Input(
+                host.images_or_video(
                     "driving_images",
                     optional=True,
                     tooltip=(
@@ -79,7 +82,7 @@ class EncodeSource(io.ComfyNode):
         source_image: Tensor,
         subject: Tensor | None = None,
         finder: host.HostedModel | None = None,
-        driving_images: Tensor | None = None,
+        driving_images: Any = None,
         driving_subject: Tensor | None = None,
         reference_frame: int = 0,
         fit: str = "stretch",
@@ -87,7 +90,9 @@ class EncodeSource(io.ComfyNode):
         face: int = 0,
     ) -> io.NodeOutput:
         source = to_pictures(source_image, "source_image")
-        driving = None if driving_images is None else to_pictures(driving_images, "driving_images")
+        driving = (
+            None if driving_images is None else moving(driving_images, "driving_images").whole()
+        )
         options = Options(
             reference=reference_frame,
             fit=fit,

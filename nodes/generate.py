@@ -9,8 +9,9 @@ from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.options import SIZES
 from . import host, sockets, widgets
-from .convert import Gathered, evened, one_of, to_images, to_mask
+from .convert import Gathered, evened, one_of, to_images, to_mask, to_pictures
 from .encode import framed
+from .film import film_of
 from .host import io
 
 
@@ -68,7 +69,7 @@ class Generate(io.ComfyNode):
         for frames, occlusion in work:
             images.add(to_images(evened(frames, even_size)))
             masks.add(to_mask(evened(occlusion, even_size)))
-        return io.NodeOutput(images.whole, masks.whole)
+        return io.NodeOutput(images.whole, masks.whole, ui=film_of(to_pictures(images.whole)))
 
 
 NODES = [Generate]

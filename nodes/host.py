@@ -6,11 +6,15 @@ Facts of the host that the code leans on are told where they are used; the least
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
@@ -20,13 +24,14 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..comfyui_motion import MotionModel
-from ..comfyui_motion.memory import bytes_needed, in_parts
+from ..comfyui_motion import MotionError, MotionModel
+from ..comfyui_motion.memory import bytes_needed, frames_at_once, in_parts
+from .remember import Memory, Remembering
 
 try:
-    from comfy_api.v0_0_2 import ComfyExtension, io
+    from comfy_api.v0_0_2 import ComfyExtension, InputImpl, Types, io
 except ImportError:  # a host that has dropped that number
-    from comfy_api.latest import ComfyExtension, io
+    from comfy_api.latest import ComfyExtension, InputImpl, Types, io
 
 __all__ = ["ComfyExtension", "io"]
 
@@ -37,6 +42,7 @@ if TYPE_CHECKING:  # where there is no host to read, what comes from it may be a
 
 T = TypeVar("T")
 FOLDER = "motion"
+SMOOTH = 512 * 512  # pixels up to which a processor takes as many frames as it is fastest with
 EXTENSIONS = {
     ".safetensors",
     ".pth",
@@ -67,6 +73,14 @@ def advanced(widget: Any) -> Any:
     return widget
 
 
+def images_or_video(name: str, tooltip: str, optional: bool = False) -> Any:
+    """A socket that takes IMAGE or VIDEO."""
+    if not hasattr(io, "MultiType"):
+        return io.Image.Input(name, tooltip=tooltip, optional=optional)
+    types = [io.Image, io.Video]
+    return io.MultiType.Input(name, types=types, tooltip=tooltip, optional=optional)
+
+
 def tell(node_id: str | None, text: str) -> None:
     """Words shown on the node itself, where the page can."""
     with suppress(ImportError, AttributeError):
@@ -76,15 +90,31 @@ def tell(node_id: str | None, text: str) -> None:
 
 
 @contextmanager
-def told(node_id: str | None) -> Iterator[None]:
-    """What the library warns of meanwhile, on the node too."""
+def told(node_id: str | None) -> Iterator[list[str]]:
+    """What the library warns of meanwhile, on the node too: at once, and gathered in the list that
+    this gives, for what stays there after the run.
+    """
+    words: list[str] = []
+
+    def hear(record: logging.LogRecord) -> None:
+        if record.getMessage() not in words:
+            words.append(record.getMessage())
+        tell(node_id, record.getMessage())
+
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: tell(node_id, record.getMessage())
+    handler.emit = hear
     log.addHandler(handler)
     try:
-        yield
+        yield words
     finally:
         log.removeHandler(handler)
+
+
+def blocked(reason: str) -> Any:
+    """What goes out of a socket that gives nothing: who hangs on it says why."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return ExecutionBlocker(reason)
 
 
 # Models
@@ -113,17 +143,16 @@ class HostedModel:
 
     model: MotionModel
     patcher: ModelPatcher
+    remembering: Any
 
     @staticmethod
     def of(model: MotionModel) -> HostedModel:
-        return HostedModel(
-            model,
-            ModelPatcher(
-                Holder(model),
-                load_device=mm.get_torch_device(),
-                offload_device=mm.unet_offload_device(),
-            ),
+        patcher = ModelPatcher(
+            Holder(model),
+            load_device=mm.get_torch_device(),
+            offload_device=mm.unet_offload_device(),
         )
+        return HostedModel(model, patcher, Remembering(model, Memory(), cancellable))
 
     def ready(self, frames: int = 1) -> MotionModel:
         """The model on the device it runs on, with room made for so many frames at once: what lies
@@ -131,9 +160,18 @@ class HostedModel:
         """
         room = bytes_needed(self.model, frames)
         mm.load_models_gpu([self.patcher], memory_required=room, force_full_load=True)
-        return self.model.to(
-            self.patcher.load_device
-        )  # --novram loads part by part, which plain layers cannot run with
+        # --novram loads part by part, which plain layers cannot run with
+        self.model.to(self.patcher.load_device)
+        return self.remembering
+
+    def at_once(self, pictures: Tensor) -> int:
+        """Frames to work on together at the size of these pictures, B C H W: on a processor few
+        enough that a user who cancels need not wait.
+        """
+        most = frames_at_once(self.model)
+        if self.patcher.load_device.type != "cpu":
+            return most
+        return max(1, min(most, most * SMOOTH // (pictures.shape[-2] * pictures.shape[-1])))
 
 
 def result_device() -> torch.device:
@@ -141,6 +179,23 @@ def result_device() -> torch.device:
 
 
 # Work
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """A user who cancels is heard before every layer that a network goes through meanwhile."""
+    mm.throw_exception_if_processing_interrupted()
+    here = threading.get_ident()
+
+    def listen(*_: Any) -> None:
+        if threading.get_ident() == here:
+            mm.throw_exception_if_processing_interrupted()
+
+    handle = nn.modules.module.register_module_forward_pre_hook(listen)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class Progress:
@@ -171,13 +226,14 @@ class Watched:
     before its first result.
     """
 
-    def __init__(self, frames: Tensor) -> None:
-        self.frames, self.len_hint = frames, len(frames)
+    def __init__(self, frames: Tensor | Iterable[Tensor], total: int | None = None) -> None:
+        self.frames, self.len_hint = frames, len(frames) if isinstance(frames, Tensor) else total
 
     def __iter__(self) -> Iterator[Tensor]:
-        for frame in self.frames.split(1):
-            mm.throw_exception_if_processing_interrupted()
-            yield frame
+        for batch in [self.frames] if isinstance(self.frames, Tensor) else self.frames:
+            for frame in batch.split(1):
+                mm.throw_exception_if_processing_interrupted()
+                yield frame
 
 
 def batches(
@@ -200,6 +256,93 @@ def batches(
             done += count
             progress(done, None if show is None else show(result))
             yield result
+
+
+# Pages
+
+
+def temporary(name: str) -> tuple[str, dict[str, str]]:
+    """Where to write a new file that the page may look at until the host is restarted, and what the
+    page is told of it. `name` is its beginning and its ending, as in "film.mp4".
+    """
+    stem, suffix = os.path.splitext(name)
+    folder = folder_paths.get_temp_directory()
+    os.makedirs(folder, exist_ok=True)
+    name = f"comfyui_motion_{stem}_{uuid.uuid4().hex[:12]}{suffix}"
+    return os.path.join(folder, name), {"filename": name, "subfolder": "", "type": "temp"}
+
+
+def add_route(method: str, path: str, answer: Callable[[Any], Any]) -> None:
+    """What the page may ask of us, under /comfyui_motion/. `answer` takes the body's JSON (or the
+    query, of a GET), runs on a thread of its own and gives bytes with their type, or what JSON can
+    say. What it raises on purpose is a sentence for the page. Without a server nothing happens.
+    """
+    with suppress(ImportError, AttributeError):
+        from aiohttp import web
+        from server import PromptServer
+
+        async def handle(request: Any) -> Any:
+            asked = dict(request.query) if method == "GET" else await request.json()
+            try:
+                made = await asyncio.get_running_loop().run_in_executor(None, answer, asked)
+            except MotionError as error:
+                return web.json_response({"error": str(error)}, status=400)
+            if isinstance(made, tuple):
+                return web.Response(body=made[0], content_type=made[1])
+            return web.json_response(made)
+
+        getattr(PromptServer.instance.routes, method.lower())(f"/comfyui_motion/{path}")(handle)
+
+
+# Films
+
+
+def film_of(path: str) -> Any:
+    """A VIDEO of a file."""
+    return InputImpl.VideoFromFile(path)
+
+
+def film_file(video: Any) -> tuple[str | None, float, float | None]:
+    """Where a VIDEO lies on disk, and from when to when it is meant, in seconds (None: to its end).
+
+    No path: its frames are in memory. A film in memory is written to a temporary file first.
+    """
+    if not isinstance(video, InputImpl.VideoFromFile):
+        return None, 0.0, None
+    kept = {name.rpartition("__")[2]: value for name, value in vars(video).items()}
+    begin, length = kept.get("start_time") or 0.0, kept.get("duration") or 0.0
+    source = kept.get("file")
+    if not isinstance(source, (str, os.PathLike)):
+        path, _ = temporary("video.mp4")
+        with open(path, "wb") as target:
+            target.write(source.getbuffer())
+        source = path
+    return os.fspath(source), begin, begin + length if length else None
+
+
+def sound_of(path: str, begin: Fraction, end: Fraction | None) -> dict[str, Any] | None:
+    """A film's sound from one moment to another, in seconds, as an AUDIO; None where it has none."""
+    import av
+
+    with av.open(path) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None:
+            return None
+        resampler = av.AudioResampler(format="fltp", rate=stream.rate)
+        frames = [made for frame in container.decode(stream) for made in resampler.resample(frame)]
+        rate = stream.rate
+    if not frames:
+        return None
+    waveform = torch.cat([torch.from_numpy(frame.to_ndarray()) for frame in frames], dim=1)
+    stop = None if end is None else round(end * rate)
+    return {"waveform": waveform[None, :, round(begin * rate) : stop], "sample_rate": rate}
+
+
+def film_from(images: Tensor, fps: Fraction, audio: Any = None) -> Any:
+    """A VIDEO of IMAGE frames, which are not copied."""
+    return InputImpl.VideoFromComponents(
+        Types.VideoComponents(images=images, frame_rate=fps, audio=audio)
+    )
 
 
 # Files

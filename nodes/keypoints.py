@@ -15,6 +15,7 @@ from ..comfyui_motion import (
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets, widgets
+from .clips import moving
 from .convert import to_pictures
 from .encode import framed
 from .host import io
@@ -51,7 +52,7 @@ class ExtractKeypoints(io.ComfyNode):
                         " come from."
                     ),
                 ),
-                io.Image.Input(
+                host.images_or_video(
                     "images", tooltip="Pictures of any size: the driving clip, or the still source."
                 ),
                 io.Image.Input(
@@ -84,11 +85,11 @@ class ExtractKeypoints(io.ComfyNode):
     def execute(
         cls,
         model: host.HostedModel,
-        images: Tensor,
+        images: Any,
         reference_image: Tensor | None = None,
         portrait: FramedPortrait | None = None,
     ) -> io.NodeOutput:
-        frames = to_pictures(images)
+        frames = moving(images, "images").whole()
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
         given = reference_image
@@ -97,7 +98,7 @@ class ExtractKeypoints(io.ComfyNode):
             source = None
             reference = fitted(network, frames[:1] if given is None else given)
         else:
-            source = framed(network, images, portrait)
+            source = framed(network, frames.movedim(1, -1), portrait)
             reference = source.reference_of(frames, given)
 
         def detect(part: slice) -> Any:
@@ -238,7 +239,22 @@ class KeypointsToJSON(io.ComfyNode):
 
     @classmethod
     def execute(cls, keypoints: Any) -> io.NodeOutput:
-        return io.NodeOutput(real(keypoints).to_json())
+        return io.NodeOutput(as_text(real(keypoints)))
+
+
+MOST_TEXT = 2_000_000  # characters: what a text box bears
+DECIMALS = 5  # of numbers in -1..1: a hundredth of a pixel in a picture of 2000
+
+
+def as_text(keypoints: Keypoints) -> str:
+    """Rounded, for hands. Raises InputError for what no one would edit by hand."""
+    numbers = sum(value.numel() for _, value in keypoints.points())
+    if numbers * (DECIMALS + 5) > MOST_TEXT:
+        raise InputError(
+            f"These are {len(keypoints)} x {keypoints.count} points, {numbers} numbers: too many"
+            " for a text. Keep them in a file with Save Keypoints, or take fewer frames."
+        )
+    return keypoints.to_json(DECIMALS)
 
 
 class KeypointsFromJSON(io.ComfyNode):

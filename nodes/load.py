@@ -194,8 +194,7 @@ class LoadModel(io.ComfyNode):
     def execute(cls, model_name: str, precision: str = "float32", **options: Any) -> io.NodeOutput:
         model = open_model(model_name, precision, chosen(options))
         told = report(model)
-        host.tell(cls.hidden.unique_id, told)
-        return io.NodeOutput(host.HostedModel.of(model), told, ui={"text": (told,)})
+        return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told]})
 
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..comfyui_motion import MotionField
 from . import host, sockets
-from .convert import Gathered, to_mask
+from .convert import EVEN_TOO, Gathered, evened, to_mask
 from .host import io
 from .masks import shaped
 
@@ -28,14 +28,14 @@ class OcclusionMask(io.ComfyNode):
                     default=0,
                     min=0,
                     max=16384,
-                    tooltip="Of the mask, in pixels. 0: the field's own.",
+                    tooltip="Of the mask, in pixels. 0: as wide as the frames.",
                 ),
                 io.Int.Input(
                     "height",
                     default=0,
                     min=0,
                     max=16384,
-                    tooltip="Of the mask, in pixels. 0: the field's own.",
+                    tooltip="Of the mask, in pixels. 0: as high as the frames.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -72,6 +72,9 @@ class OcclusionMask(io.ComfyNode):
                     optional=True,
                     tooltip="1 = visible in the source, 0 = occluded.",
                 ),
+                host.advanced(
+                    io.Boolean.Input("even_size", default=True, optional=True, tooltip=EVEN_TOO)
+                ),
             ],
             outputs=[
                 io.Mask.Output(
@@ -90,16 +93,18 @@ class OcclusionMask(io.ComfyNode):
         grow: int = 0,
         feather: float = 0.0,
         invert: bool = False,
+        even_size: bool = True,
     ) -> io.NodeOutput:
         field = field.of_source()
-        size = height or field.size[0], width or field.size[1]
+        size = height or field.picture_size[0], width or field.picture_size[1]
+        even = even_size and not (width or height)
         mask = Gathered(len(field), host.result_device())
         for maps in host.batches(
             lambda part: shaped(field[part].occlusion_mask(*size), threshold, grow, feather),
             len(field),
             16,
         ):
-            mask.add(to_mask(1 - maps if invert else maps))
+            mask.add(to_mask(evened(1 - maps if invert else maps, even)))
         return io.NodeOutput(mask.whole)
 
 

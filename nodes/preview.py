@@ -13,6 +13,7 @@ from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
 from ..comfyui_motion.media.picture import to_rgb
 from . import host, sockets, widgets
 from .convert import Gathered, resized, to_images, to_pictures
+from .film import film_of
 from .host import io
 from .keypoints import real
 
@@ -56,7 +57,7 @@ class PreviewKeypoints(io.ComfyNode):
     ) -> io.NodeOutput:
         points = real(keypoints)
         under = backdrop(images, len(points), height, (512, 512))
-        return io.NodeOutput(
+        return played(
             drawn(lambda part: draw_keypoints(under(part), points[part], frames), len(points))
         )
 
@@ -111,7 +112,7 @@ class PreviewField(io.ComfyNode):
             shown = draw_field(field[part], *pictures.shape[-2:], reach=reach).cpu()
             return shown if images is None else torch.lerp(pictures, shown, opacity)
 
-        return io.NodeOutput(drawn(draw, len(field)))
+        return played(drawn(draw, len(field)))
 
 
 class PreviewParts(io.ComfyNode):
@@ -145,9 +146,12 @@ class PreviewParts(io.ComfyNode):
     ) -> io.NodeOutput:
         under = backdrop(images, len(parts), height, parts.shape[-2:])
         opacity = 1.0 if images is None else opacity
-        return io.NodeOutput(
-            drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts))
-        )
+        return played(drawn(lambda part: draw_parts(parts[part], under(part), opacity), len(parts)))
+
+
+def played(images: Tensor) -> io.NodeOutput:
+    """Drawings B H W 3, which also play on the node."""
+    return io.NodeOutput(images, ui=film_of(to_pictures(images)))
 
 
 def backdrop(

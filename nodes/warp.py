@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from ..comfyui_motion import InputError, MotionField
 from . import host, sockets
-from .convert import Gathered, one_of, to_images, to_maps, to_mask, to_pictures
+from .convert import EVEN_TOO, Gathered, evened, one_of, to_images, to_maps, to_mask, to_pictures
+from .film import film_of
 from .host import io
 
 EDGES = {"repeat": "border", "black": "zeros"}
@@ -36,6 +39,7 @@ class WarpImage(io.ComfyNode):
                 io.Combo.Input(
                     "edge", options=list(EDGES), default="repeat", optional=True, tooltip=EDGE
                 ),
+                even_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -45,9 +49,11 @@ class WarpImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, field: MotionField, image: Tensor, edge: str = "repeat") -> io.NodeOutput:
-        moved = warped(field, to_pictures(image, "image"), edge)
-        return io.NodeOutput(to_images(moved))
+    def execute(
+        cls, field: MotionField, image: Tensor, edge: str = "repeat", even_size: bool = True
+    ) -> io.NodeOutput:
+        moved = evened(warped(field, to_pictures(image, "image"), edge), even_size)
+        return io.NodeOutput(to_images(moved), ui=film_of(moved))
 
 
 class WarpMask(io.ComfyNode):
@@ -73,6 +79,7 @@ class WarpMask(io.ComfyNode):
                 io.Combo.Input(
                     "edge", options=list(EDGES), default="black", optional=True, tooltip=EDGE
                 ),
+                even_input(),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="The mask in motion, one per field.")
@@ -80,8 +87,17 @@ class WarpMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, field: MotionField, mask: Tensor, edge: str = "black") -> io.NodeOutput:
-        return io.NodeOutput(to_mask(warped(field, to_maps(mask), edge)))
+    def execute(
+        cls, field: MotionField, mask: Tensor, edge: str = "black", even_size: bool = True
+    ) -> io.NodeOutput:
+        moved = evened(warped(field, to_maps(mask), edge), even_size)
+        return io.NodeOutput(to_mask(moved), ui=film_of(moved))
+
+
+def even_input() -> Any:
+    return host.advanced(
+        io.Boolean.Input("even_size", default=True, optional=True, tooltip=EVEN_TOO)
+    )
 
 
 def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:

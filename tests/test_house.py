@@ -195,6 +195,7 @@ def test_training_builds_on_the_public_names():
         private = (
             within(imports(path), "comfyui_motion")
             - within(imports(path), "comfyui_motion.training", "comfyui_motion.data")
+            - within(imports(path), "comfyui_motion.doors", "comfyui_motion.errors")
             - public
         )
         assert not private, (path, private)

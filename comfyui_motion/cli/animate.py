@@ -124,7 +124,7 @@ def run(
         check_target(Path(options.preview))
     chosen = chosen_options(options)
     source = read_picture(options.source)
-    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps)
     model = load(options)
     chosen = replace(chosen, batch_size=options.batch or frames_at_once(model))
     samples = Preview() if options.preview else None
@@ -141,7 +141,7 @@ def run(
                 samples.add(step)
     print(
         f"{options.output}: {writer.count} frames of"
-        f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(options.fps or clip.fps):g} a"
+        f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(clip.fps):g} a"
         " second"
     )
     if samples:

@@ -55,7 +55,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Parts of the source in place of the target's, at the target's own size or the network's."""
     source = read_picture(options.source)
-    clip = read_video(options.driving, options.start, options.stop, fps=options.fps or 25)
+    clip = read_video(options.driving, options.start, options.stop, fps=options.fps)
     mask = (
         options.mask
         if options.mask in ("target", "source")

@@ -24,7 +24,7 @@ def writers(
         return stack.enter_context(
             VideoWriter(
                 path,
-                options.fps or clip.fps,
+                clip.fps,
                 audio_from=clip if sound and clip.has_audio and not options.no_audio else None,
                 codec=options.codec,
                 crf=options.crf,

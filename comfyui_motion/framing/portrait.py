@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..driving import no_such_frame
-from ..field import MotionField
+from ..field import MotionField, PictureSize
 from ..keypoints import Keypoints
 from ..media.picture import to_rgb
 from ..model import MotionModel, Placement, Portrait
@@ -124,6 +124,7 @@ class FramedPortrait:
         """The model's own field, with what brings it over the whole picture: `from_wire` has it back
         as it was, everyone else asks for its `of_source`.
         """
+        field = replace(field, picture=PictureSize(*self.picture.shape[-2:]))
         if self.fit.whole:
             return field.straightened()
         scale = max(field.size) / max(self.fit.height, self.fit.width)

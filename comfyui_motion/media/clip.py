@@ -1,60 +1,59 @@
 """Clips: the frames of a film, an animated picture, a folder or a numbered sequence, decoded as
 they are asked for.
 
-Frames count from 0. A film of variable frame rate keeps its average rate. Rotation (phones),
-transparency and colour range are resolved; frames are RGB with the file's own gamma.
+A file's frames come with times, and a clip's are even: frame n, counted from 0, is what is on the
+screen at n / fps, so it stays beside its sound. The rate is the file's own (of a variable one the
+median), or the one asked for. Rotation (phones), oblong pixels, transparency, colour profile, curve
+and range are resolved; frames are RGB, gamma-encoded as sRGB.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..doors.limits import limits
 from ..errors import InputError, MediaError
-from .decode import Named, decode_film, open_film
+from .animation import animated, decode_animation
+from .decode import decode_film, film_facts
+from .deep import Deep
 from .files import existing_file
-from .picture import (
-    WHITE,
-    opened,
-    pixels_of,
-    read_picture,
-    to_rgb,
-)
+from .kinds import is_picture
+from .naming import sequence_paths
+from .picture import WHITE, read_pixels, to_rgb
+from .remarks import Remarks
+from .times import Shown, as_rate, evenly, in_order
 
-Decode = Callable[[int, int | None], Iterator[Named]]  # frames start to stop
+Decode = Callable[[int], Iterator[Shown]]  # from that frame on at least, at the clip's own rate
+STILL = Fraction(25)  # the rate of what has none of its own
 
-PICTURES = {
-    ".png",
-    ".apng",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".gif",
-    ".avif",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".tga",
-    ".jp2",
-    ".ppm",
-    ".pgm",
-}
-MAX_RATE_DENOMINATOR = 100_000
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is at a path, before it is brought to one rate."""
+
+    decode: Decode
+    rate: Fraction
+    count: int | None  # frames at that rate, as the file says
+    has_audio: bool = False
+    audio_begin: Fraction = Fraction(0)  # the first frame by the sound's clock, in seconds
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip on disk. Iterating gives batches, from the first frame each time, in constant memory."""
+    """A clip on disk. Iterating gives batches, from the first frame each time, in constant memory.
+
+    What could not be read and was held, or patched by the decoder, is told in the log at its end.
+    """
 
     path: Path  # as given: a file, a folder, a pattern
     fps: Fraction  # frames per second
@@ -62,15 +61,23 @@ class Clip:
     height: int
     len_hint: int | None  # how many frames to expect, as the file says; None if it does not
     has_audio: bool
-    start: int  # the first frame, in the file's count
+    start: int  # the first frame, in the file's count at its own rate
     stop: int | None  # the frame after the last, None = to the end
-    decode: Decode = field(repr=False)
+    retimed: bool = False  # every frame of the file once, whenever it shows there
+    source: Source = field(repr=False, kw_only=True)
+    remarks: Remarks = field(repr=False, kw_only=True)
+
+    @property
+    def begin(self) -> Fraction:
+        """When the first frame shows, by the clock of the file's sound, in seconds."""
+        return self.source.audio_begin + self.start / self.source.rate
 
     def batches(self, size: int = 8) -> Iterator[Tensor]:
         """At most `size` frames at a time. B 3 H W, float32 in 0..1"""
         if size < 1:
             raise InputError(f"a batch holds at least one frame, not {size}.")
         frames = self._frames()
+        size = max(1, min(size, int(limits().pixels) // (self.width * self.height)))
         while batch := list(islice(frames, size)):
             yield _stack(batch)
 
@@ -82,18 +89,30 @@ class Clip:
         return _stack(list(self._frames()))
 
     def _frames(self) -> Iterator[Tensor]:
-        count = 0
-        for name, frame in self.decode(self.start, self.stop):
-            height, width = frame.shape[-2:]
-            if (height, width) != (self.height, self.width):
-                raise MediaError(
-                    f"{name} is {width}x{height}, where the clip is {self.width}x{self.height}: all"
-                    " frames need one size."
-                )
+        shown, count = self.source.decode(self.start), 0
+        for frame in (
+            in_order(shown, self.start, self.stop)
+            if self.retimed
+            else evenly(shown, self.source.rate, self.fps, self.start, self.stop)
+        ):
+            yield self._fitted(frame, count)
             count += 1
-            yield frame
         if not count:
             raise MediaError(f"{self.path} has no frame {self.start}: it is shorter than that.")
+        self.remarks.tell()
+
+    def _fitted(self, frame: Tensor, count: int) -> Tensor:
+        """A frame of another size than the clip's, whole, in the middle of black."""
+        height, width = frame.shape[-2:]
+        if (height, width) == (self.height, self.width):
+            return frame
+        self.remarks.fitted.add(self.start + round(count / self.fps * self.source.rate))
+        frame = frame.float() / (1 if frame.is_floating_point() else 255)
+        scale = min(self.height / height, self.width / width)
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        small = F.interpolate(frame[None], size=size, mode="bilinear", antialias=True)[0]
+        down, across = self.height - size[0], self.width - size[1]
+        return F.pad(small, (across // 2, across - across // 2, down // 2, down - down // 2))
 
 
 def read_video(
@@ -101,149 +120,111 @@ def read_video(
     start: int = 0,
     stop: int | None = None,
     *,
-    fps: Fraction | float = 25,
+    fps: Fraction | float | None = None,
+    retime: bool = False,
     background: Sequence[float] = WHITE,
 ) -> Clip:
     """Open frames `start` to `stop` (not included) of a clip. Only the first frame is decoded here.
 
     `path` is a film (mp4, mov, webm, mkv, avi ...), a picture, still or animated (gif, webp, png),
     a folder of pictures in natural order, a numbered pattern (`frames/%04d.png`) or a glob
-    (`frames/*.png`). `fps` is the rate of what has none of its own: folders, sequences and still
-    pictures. `background` (red, green, blue in 0..1) shows where frames are transparent. MediaError
-    if there is nothing there, nothing to see in it, or it is damaged.
+    (`frames/*.png`); a file is what its content says, whatever it is called. `fps` is the rate to
+    read it at, by holding and dropping frames, never faster or slower; None: its own, 25 for
+    folders and sequences, which have none. `start` and `stop` count frames at its own rate.
+    `retime`: every frame of the file once, to be played at `fps`: slow or fast motion, without the
+    sound. `background` (red, green, blue in 0..1) shows where frames are transparent. MediaError
+    if there is nothing there, nothing to see in it, or nothing of it can be read.
     """
     if start < 0 or stop is not None and stop <= start:
         raise InputError(
             f"a clip runs from start to stop, counted from 0 and stop the later: {start} to {stop}"
             " holds no frame."
         )
-    decode, rate, count, has_audio = _source(path, as_rate(fps), background)
-    first = next(decode(0, 1), None)
+    remarks = Remarks(Path(path))
+    wanted = None if fps is None else as_rate(fps)
+    source = _source(path, wanted or STILL, background, remarks)
+    first = next(source.decode(0), None)
     if first is None:
         raise MediaError(f"{path} holds no frames.")
-    height, width = first[1].shape[-2:]
-    hint = count if count is None else max(0, min(count, stop or count) - start)
-    return Clip(Path(path), rate, width, height, hint, has_audio, start, stop, decode)
+    height, width = first.frame().shape[-2:]
+    rate = wanted or source.rate
+    sound = source.has_audio and not retime
+    if source.has_audio and retime:
+        remarks.later(f"{Path(path).name}: its sound is left out, for the picture is retimed.")
+    hint = _expected(source, start, stop, source.rate if retime else rate)
+    return Clip(
+        Path(path),
+        rate,
+        width,
+        height,
+        hint,
+        sound,
+        start,
+        stop,
+        retime,
+        source=source,
+        remarks=remarks,
+    )
 
 
-def as_rate(fps: Fraction | float) -> Fraction:
-    """Frames per second as an exact fraction: 29.97 and 23.976 are the broadcasters' 30000/1001 and
-    24000/1001.
-    """
-    if not fps > 0:
-        raise InputError(f"a frame rate is above 0, not {fps}.")
-    if isinstance(fps, float):
-        for whole in (24, 30, 48, 60, 120):
-            if abs(fps - whole / 1.001) < 0.005:
-                return Fraction(whole * 1000, 1001)
-    return Fraction(fps).limit_denominator(MAX_RATE_DENOMINATOR)
+def _expected(source: Source, start: int, stop: int | None, rate: Fraction) -> int | None:
+    if source.count is None:
+        return None
+    own = max(0, min(source.count, stop or source.count) - start)
+    return max(min(own, 1), round(own / source.rate * rate))
 
 
 def _source(
-    path: str | os.PathLike, fps: Fraction, background: Sequence[float]
-) -> tuple[Decode, Fraction, int | None, bool]:
-    """How to decode what is at the path, its rate, how many frames it says it has, and whether it
-    has sound.
-    """
-    paths = _picture_paths(path)
-    if paths is None and Path(path).suffix.lower() in PICTURES:
-        with opened(path) as image:
-            if getattr(image, "is_animated", False):
-                return (
-                    partial(_decode_animation, path, background),
-                    _animation_rate(image),
-                    image.n_frames,
-                    False,
-                )
-        paths = [Path(path)]
-    if paths is not None:
-        return partial(_decode_pictures, paths, background), fps, len(paths), False
-    path = existing_file(path, "a clip")
-    with open_film(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate or fps
-        seconds = (
-            stream.duration * stream.time_base
-            if stream.duration
-            else (container.duration or 0) / 1e6
-        )
-        count = stream.frames or round(seconds * rate) or None
-        return (
-            partial(decode_film, path, background),
-            Fraction(rate),
-            count,
-            bool(container.streams.audio),
-        )
-
-
-# Folders and sequences
-
-
-def _picture_paths(path: str | os.PathLike) -> list[Path] | None:
-    """The pictures that a folder, a numbered pattern or a glob stands for, in order; None if the
-    path is one file.
-    """
-    path = Path(path)
-    if path.exists() and not path.is_dir():
-        return None
-    if path.is_dir():
-        paths = [
-            entry
-            for entry in path.iterdir()
-            if entry.suffix.lower() in PICTURES and not entry.name.startswith(".")
-        ]
-    elif number := re.search(r"%0?\d*d", path.name):
-        before, after = map(re.escape, (path.name[: number.start()], path.name[number.end() :]))
-        named = re.compile(f"{before}\\d+{after}")
-        paths = [entry for entry in path.parent.glob("*") if named.fullmatch(entry.name)]
-    elif re.search(r"[*?\[]", path.name):
-        paths = [entry for entry in path.parent.glob(path.name) if entry.is_file()]
-    else:
-        return None
-    if not paths:
-        raise MediaError(
-            f"{path} stands for no pictures: a clip was expected there, as a folder of frames or a"
-            " sequence."
-        )
-    return sorted(paths, key=natural)
-
-
-def natural(path: Path) -> list[tuple[int, str]]:
-    """A sorting key: frame2 before frame10."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part.lower())
-        for part in re.split(r"(\d+)", path.name)
-    ]
+    path: str | os.PathLike, fps: Fraction, background: Sequence[float], remarks: Remarks
+) -> Source:
+    """What is at the path, by what it holds."""
+    paths = sequence_paths(path)
+    if paths is None:
+        file = existing_file(path, "a clip")
+        if not is_picture(file):
+            facts = film_facts(file, remarks, fps)
+            film = partial(decode_film, file, background, remarks, facts)
+            return Source(film, facts.rate, facts.count, facts.has_audio, facts.begin)
+        moving = animated(file)
+        if moving:
+            frames = partial(decode_animation, file, background, remarks, moving)
+            return Source(frames, moving.rate, moving.count)
+        paths = [file]
+    return Source(partial(_decode_pictures, paths, background, fps, remarks), fps, len(paths))
 
 
 def _decode_pictures(
-    paths: list[Path], background: Sequence[float], start: int, stop: int | None
-) -> Iterator[Named]:
-    for path in paths[start:stop]:
-        yield str(path), read_picture(path, background)[0]
+    paths: list[Path],
+    background: Sequence[float],
+    fps: Fraction,
+    remarks: Remarks,
+    start: int,
+) -> Iterator[Shown]:
+    """Pictures one after the other. One that cannot be read is passed over, and remarked on."""
+    step, whole, deep = float(1 / fps), 0, Deep(remarks.later)
+    broken: dict[int, MediaError] = {}
+    for number, path in enumerate(paths):
+        if number < start:
+            continue
+        try:
+            frame = to_rgb(read_pixels(path, deep), background)[0]
+        except MediaError as error:
+            broken[number] = error
+            continue
+        remarks.held |= broken.keys()
+        broken, whole = {}, whole + 1
+        yield Shown(number * step, step, partial(_same, frame))
+    if broken and not whole:
+        raise next(iter(broken.values()))
+    if broken:
+        remarks.later(
+            f"{len(broken)} pictures at the end cannot be read, and the clip ends before them:"
+            f" {next(iter(broken.values()))}"
+        )
 
 
-# Animated pictures
-
-
-def _decode_animation(
-    path: str | os.PathLike, background: Sequence[float], start: int, stop: int | None
-) -> Iterator[Named]:
-    with opened(path) as image:
-        for number in range(image.n_frames)[start:stop]:
-            image.seek(number)
-            yield f"Frame {number} of {path}", to_rgb(pixels_of(image), background)[0]
-
-
-def _animation_rate(image: Any) -> Fraction:
-    """The average: each frame of an animated picture has its own duration."""
-    total = Fraction(0)
-    for number in range(image.n_frames):
-        image.seek(number)
-        image.load()  # some formats tell a frame's duration only then
-        total += Fraction(
-            image.info.get("duration") or 100
-        )  # no duration plays as 100 ms, as browsers have it
-    return (1000 * image.n_frames / total).limit_denominator(MAX_RATE_DENOMINATOR)
+def _same(frame: Tensor) -> Tensor:
+    return frame
 
 
 def _stack(frames: list[Tensor]) -> Tensor:

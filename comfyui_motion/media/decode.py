@@ -1,11 +1,17 @@
-"""From films to frames: what FFmpeg decodes, turned upright, in RGB by the film's own matrix and
-range, on a background.
+"""From films to frames: what FFmpeg decodes, turned upright, as wide as it is shown, in sRGB by
+the film's own matrix, range and curve, on a background; each with its time.
+
+What is broken in the middle does not end a film: what the decoder patches is shown, what it cannot
+read is left out, and both are remarked on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,113 +19,282 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import MediaError
+from ..errors import MediaError, MotionError, boundary, reason_of
+from .opening import check_size, most_pixels
 from .picture import to_rgb, turned
+from .remarks import Remarks
+from .times import Shown, even_rate
+from .tone import Tone
 
 if TYPE_CHECKING:
     import numpy as np
 
-Named = tuple[
-    str, Tensor
-]  # what to call a frame in a sentence, and the frame: 3 H W, uint8 or float in 0..1
+# FFmpeg's names of the files that are read, whatever a file is called: films and sound that hold
+# all they need, no lists of other files (concat, hls, image2 ...)
+DEMUXERS = (
+    "mov matroska webm avi mpegts mpeg mpegvideo flv asf ogg mxf yuv4mpegpipe dv gif apng ivf h264"
+    " hevc m4v obu nut wav w64 mp3 flac aac aiff ac3 eac3 caf"
+).split()
 
 # FFmpeg's numbers: a frame's colour space → the converter's matrix
 BT709, BT601, VIDEO_RANGE = 1, 5, 1
 MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9}
+LOOKED_AT = 600  # packets, to find the rate
+LONGEST = 3600.0  # seconds between two frames: a clock that jumps further has been set anew
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a film says before anything is decoded."""
+
+    rate: Fraction  # its own: declared, or the median's
+    begin: Fraction  # the first frame's moment by the file's clock, in seconds
+    count: int | None  # frames at that rate
+    has_audio: bool
+    length: float | None = None  # seconds
+    cut: bool = False  # its index leads beyond its end, and that was said
 
 
 @contextmanager
 def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
     """The opened container and its moving picture. What fails on opening is one MediaError."""
-    import av
-    from av.error import FFmpegError
-    from av.stream import Disposition
-
-    try:
-        # absolute, since FFmpeg would take "take:2.mp4" for a protocol
-        container = av.open(str(path.absolute()), metadata_errors="replace")
-    except (FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{path} is no clip, or one that is damaged or unfinished ({_reason(error)})."
-        ) from error
-    with container:
-        moving = [
-            stream
-            for stream in container.streams.video
-            if not stream.disposition & Disposition.attached_pic
-        ]  # album covers
-        if not moving:
+    with open_container(path, "no clip") as container:
+        stream = moving_picture(container)
+        if stream is None:
             found = "only sound" if container.streams.audio else "nothing that moves"
             raise MediaError(f"{path} holds {found}: a clip with pictures was expected.")
-        moving[0].thread_type = "AUTO"
-        yield container, moving[0]
+        if stream.codec_context is None:
+            raise MediaError(
+                f"{path} is a film whose coding this FFmpeg has no decoder for; save it as H.264"
+                " with the program it comes from."
+            )
+        check_size(path, stream.codec_context.width or 0, stream.codec_context.height or 0)
+        # a frame may yet be larger than the file says
+        stream.codec_context.options = {"max_pixels": str(int(most_pixels(path)))}
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def open_container(path: Path, otherwise: str) -> Any:
+    """What FFmpeg makes of a file: as one of DEMUXERS, out of that file alone. `otherwise` is what
+    a file is that cannot be opened: "no clip". Raises MediaError.
+    """
+    import av
+
+    options = {
+        "format_whitelist": ",".join(DEMUXERS),
+        "protocol_whitelist": "file",
+        "max_pixels": str(int(most_pixels(path))),
+    }
+    said = (
+        f"{path} is {otherwise}, or one that is damaged or unfinished ({{reason}}); a download that"
+        " was cut off lacks the index at its end: get it again."
+    )
+    with boundary(MediaError, said):
+        # absolute, since FFmpeg would take "take:2.mp4" for a protocol
+        return av.open(str(path.absolute()), metadata_errors="replace", options=options)
+
+
+def moving_picture(container: Any) -> Any:
+    """The stream that moves: not an album's cover. None where there is none."""
+    from av.stream import Disposition
+
+    for stream in container.streams:
+        if stream.type == "video" and not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
+def film_facts(path: Path, remarks: Remarks, fallback: Fraction) -> Facts:
+    """Looks at the index and the first packets, and decodes nothing."""
+    with (
+        open_film(path) as (container, stream),
+        boundary(MediaError, f"{path} says of itself what cannot be ({{reason}})."),
+    ):
+        whole, there = _indexed(path, container, stream)
+        if there < whole:
+            remarks.say(
+                f"{path.name} is cut off: its index tells of {whole} frames, and the file holds"
+                f" {there}; those are used."
+            )
+        packets = (p for p in _packets(container, stream) if p.pts is not None and not p.is_discard)
+        moments = sorted(p.pts * stream.time_base for p in islice(packets, LOOKED_AT))
+        declared = stream.average_rate or stream.guessed_rate
+        rough = max(0.0015, 1.01 * float(stream.time_base))
+        rate = even_rate([float(moment) for moment in moments], declared, rough) or fallback
+        length = stream.duration * stream.time_base if stream.duration else None
+        if length is None and container.duration:
+            length = Fraction(container.duration, 1_000_000)
+        count = round(length * rate) if length else stream.frames
+        if there < whole:
+            count = min(count or there, there)
+        begin = Fraction(moments[0]) if moments else Fraction(0)
+        return Facts(
+            rate,
+            begin,
+            count or None,
+            bool(container.streams.audio),
+            float(length) if length else None,
+            there < whole,
+        )
+
+
+def _indexed(path: Path, container: Any, stream: Any) -> tuple[int, int]:
+    """How many frames the index of an mp4 or mov has, and how many of them the file reaches."""
+    index = getattr(stream, "index_entries", ())  # PyAV tells since version 17
+    if "mp4" not in container.format.name or not len(index):
+        return 0, 0
+    size, last = path.stat().st_size, index[len(index) - 1]
+    if last.pos + last.size <= size:
+        return len(index), len(index)
+    return len(index), sum(entry.pos + entry.size <= size for entry in index)
 
 
 def decode_film(
-    path: Path, background: Sequence[float], start: int, stop: int | None
-) -> Iterator[Named]:
+    path: Path, background: Sequence[float], remarks: Remarks, facts: Facts, start: int
+) -> Iterator[Shown]:
+    """Every frame that can be read, in order, from the first: those before `start` too, for others
+    build on them. MediaError if none can.
+    """
+    with open_film(path) as (container, stream):
+        read, losses = FrameReader(background, stream), Losses(remarks, facts)
+        step = float(1 / facts.rate)
+        moment, offset = -step, -float(facts.begin)
+        for frame in _frames(container, stream, losses):
+            base = frame.time_base or stream.time_base
+            found = moment + step if frame.pts is None else float(frame.pts * base) + offset
+            if not moment - 1 < found < moment + LONGEST:
+                offset += moment + step - found
+                found = moment + step
+            losses.shown(found, frame.is_corrupt)
+            moment = max(found, moment)
+            yield Shown(moment, _lasting(frame, base, moment, facts), partial(read, frame))
+        losses.ended(path, moment)
+
+
+def _lasting(frame: Any, base: Fraction, moment: float, facts: Facts) -> float:
+    """How long a frame stays if it is the last: not beyond the end that the film tells of."""
+    step = float(1 / facts.rate)
+    said = float(getattr(frame, "duration", None) or 0) * float(base)  # PyAV tells since version 13
+    lasts = said if 0 < said < LONGEST else step
+    return lasts if facts.length is None else min(lasts, max(facts.length - moment, step))
+
+
+class Losses:
+    """Which packets became no picture."""
+
+    def __init__(self, remarks: Remarks, facts: Facts) -> None:
+        self.remarks, self.facts = remarks, facts
+        self.waiting: set[float] = set()  # moments of packets that no frame has passed yet
+        self.reason = ""
+        self.last = -float("inf")
+
+    def sent(self, packet: Any, base: Fraction) -> None:
+        if packet.pts is not None and packet.size and not packet.is_discard:
+            self.waiting.add(float(packet.pts * base - self.facts.begin))
+
+    def shown(self, moment: float, patched: bool) -> None:
+        step = float(1 / self.facts.rate)
+        passed = {other for other in self.waiting if other <= moment + 1e-6}
+        self.waiting -= passed
+        if moment - self.last > 1.5 * step:  # else they were halves of what is shown
+            self.remarks.held |= {
+                round(other / step) for other in passed if other < moment - 0.5 * step
+            }
+        if patched:
+            self.remarks.repaired.add(round(moment / step))
+        self.last = moment
+
+    def ended(self, path: Path, moment: float) -> None:
+        if self.last == -float("inf"):
+            reason = f" ({self.reason})" if self.reason else ""
+            raise MediaError(f"{path} is damaged: none of its pictures can be read{reason}.")
+        step = float(1 / self.facts.rate)
+        lost = [other for other in self.waiting if other > moment + 0.5 * step]
+        if lost and not self.facts.cut:
+            self.remarks.later(
+                f"{path.name}: nothing after frame {round(moment / step)} can be read, of"
+                f" {len(lost)} more; the clip ends with it."
+            )
+
+
+def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
+    """All that can be decoded. What cannot is passed over."""
+    decoder = _decoder(stream)
+    for packet in _packets(container, stream, flush=True):
+        losses.sent(packet, stream.time_base)
+        try:
+            yield from decoder.decode(packet if packet.size else None)
+        except (MemoryError, MotionError):
+            raise
+        except Exception as error:  # what a damaged film makes a decoder raise cannot be foreseen
+            losses.reason = reason_of(error)
+
+
+def _packets(container: Any, stream: Any, flush: bool = False) -> Iterator[Any]:
+    """As far as the file can be read; with an empty one for the decoder at the end."""
     from av.error import FFmpegError
 
-    whole = 0  # how many frames came out whole
-    with open_film(path) as (container, stream):
-        read = _frame_reader(background)
+    packets = container.demux(stream)
+    while True:
         try:
-            for frame in islice(_coded_frames(container, stream), stop):
-                if whole >= start:
-                    if frame.is_corrupt:
-                        raise ValueError("parts of the picture are missing")
-                    yield f"Frame {whole} of {path}", read(frame)
-                whole += 1
-            if (stop is None or whole < stop) and _ends_early(path, container, stream):
-                raise ValueError("the file ends before its last frame, as after a broken download")
-        except (FFmpegError, ValueError) as error:
-            advice = f"; what comes before can be read with stop={whole}" if whole else ""
-            raise MediaError(
-                f"{path} is damaged at frame {whole} ({_reason(error)}){advice}."
-            ) from error
+            packet = next(packets, None)
+        except (FFmpegError, ValueError):
+            packet = None
+        if packet is None:
+            return
+        if packet.size or flush:
+            yield packet
 
 
-def _ends_early(path: Path, container: Any, stream: Any) -> bool:
-    """Whether the index of an mp4 or mov leads beyond the end of the file, which the decoder passes
-    over in silence.
-    """
-    index = getattr(stream, "index_entries", ())  # PyAV tells since version 17
-    if "mp4" not in container.format.name or not len(index):
-        return False
-    last = index[len(index) - 1]
-    return last.pos + last.size > path.stat().st_size
-
-
-def _coded_frames(container: Any, stream: Any) -> Iterator[Any]:
+def _decoder(stream: Any) -> Any:
     import av
 
     if stream.metadata.get("alpha_mode") != "1":
-        yield from container.decode(stream)
-        return
+        return stream.codec_context
     # WebM keeps transparency beside the picture, where only this decoder looks
-    decoder: Any = av.CodecContext.create(
-        f"libvpx{'-vp9' if stream.codec_context.name == 'vp9' else ''}", "r"
-    )
-    for packet in container.demux(stream):
-        yield from decoder.decode(packet if packet.size else None)
+    name = f"libvpx{'-vp9' if stream.codec_context.name == 'vp9' else ''}"
+    return av.CodecContext.create(name, "r")
 
 
-def _frame_reader(background: Sequence[float]) -> Callable[[Any], Tensor]:
-    """Decoded frames of one film → 3 H W, uint8, or float32 where the film is transparent."""
-    from av.video.reformatter import VideoReformatter
+class FrameReader:
+    """Decoded frames of one film → 3 H W, uint8, or float32 where the film is transparent or its
+    colours are not those of screens.
+    """
 
-    reformatter = VideoReformatter()  # one for all: it keeps its tables
+    def __init__(self, background: Sequence[float], stream: Any) -> None:
+        from av.video.reformatter import VideoReformatter
 
-    def read(frame: Any) -> Tensor:
+        self.reformat = VideoReformatter().reformat  # one for all: it keeps its tables
+        self.background = background
+        self.tone = Tone.of(stream.codec_context)
+        self.aspect = pixel_aspect(stream)
+
+    def __call__(self, frame: Any) -> Tensor:
         transparent = any(component.is_alpha for component in frame.format.components)
-        to = "rgba" if transparent else "rgb24"
-        pixels = reformatter.reformat(
-            frame, format=to, **({} if frame.format.is_rgb else _colours(frame))
-        ).to_ndarray()
-        frame_pixels = torch.from_numpy(_upright(pixels, frame)).permute(2, 0, 1)
-        return to_rgb(frame_pixels[None], background)[0] if transparent else frame_pixels
+        to = "rgba" if transparent else "rgb48le" if self.tone else "rgb24"
+        colours = {} if frame.format.is_rgb else _colours(frame)
+        pixels = self.reformat(frame, **self._shape(frame), format=to, **colours).to_ndarray()
+        picture = torch.from_numpy(_upright(pixels, frame)).permute(2, 0, 1)
+        if transparent:
+            return to_rgb(picture[None], self.background)[0]
+        return self.tone(picture) if self.tone else picture
 
-    return read
+    def _shape(self, frame: Any) -> dict[str, int]:
+        """As wide as it is shown: oblong pixels made square, the longer side of them."""
+        if self.aspect == 1:
+            return {}
+        if self.aspect > 1:
+            return {"width": max(1, round(frame.width * self.aspect)), "height": frame.height}
+        return {"width": frame.width, "height": max(1, round(frame.height / self.aspect))}
+
+
+def pixel_aspect(stream: Any) -> Fraction:
+    """How wide a pixel is shown, in heights. What no screen has counts as square."""
+    for said in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
+        if said and Fraction(1, 4) <= said <= 4:
+            return Fraction(said)
+    return Fraction(1)
 
 
 def _colours(frame: Any) -> dict[str, int]:
@@ -150,7 +325,3 @@ def _upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
     transposed = abs(b) > abs(a)
     across, down = (c, b) if transposed else (a, d)
     return np.ascontiguousarray(turned(pixels, transposed, across < 0, down < 0))
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).rstrip(".")

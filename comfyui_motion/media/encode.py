@@ -1,12 +1,8 @@
-"""From frames to files: one function a kind of file, each giving a function that takes frames one
-at a time.
-"""
+"""From frames to films: `film` gives a function that takes frames one at a time."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,14 +10,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..doors.words import logger
 from ..errors import InputError, MediaError
 from .clip import Clip
-from .files import check_parent, partial_path, written_whole
-from .picture import save_pixels
+from .files import REASONS, cannot_write, kept_unfinished, written_whole
 from .sound import SOUND, Sound
+from .times import tick_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+log = logger()
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,13 @@ class Format:
     options: dict[str, str] = field(default_factory=dict)  # the encoder's; {crf} is filled in
     even: bool = False  # chroma is stored at half size
     deep: bool = False  # more than 8 bits go in
+    worst: int = 0  # the highest crf; 0: it has none
+    fastest: Fraction | None = None  # frames a second that browsers play as they are told
 
 
-H264 = Format("libx264", "yuv420p", {"crf": "{crf}", "preset": "medium"}, even=True)
+H264 = Format("libx264", "yuv420p", {"crf": "{crf}", "preset": "medium"}, even=True, worst=51)
 VP9_OPTIONS = {"crf": "{crf}", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-VP9 = Format("libvpx-vp9", "yuv420p", VP9_OPTIONS, even=True)
+VP9 = Format("libvpx-vp9", "yuv420p", VP9_OPTIONS, even=True, worst=63)
 PRORES_4444 = Format("prores_ks", "yuv444p10le", {"profile": "4", "vendor": "apl0"}, deep=True)
 PRORES_422 = Format(
     "prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, even=True, deep=True
@@ -51,8 +52,8 @@ FORMATS: dict[str, dict[str, Format]] = {
     ".mov": {"h264": H264, **PRORES},
     ".mkv": {"h264": H264, "vp9": VP9, **PRORES},
     ".webm": {"vp9": VP9},
-    ".gif": {"gif": Format("gif", "pal8")},
-    ".webp": {"webp": Format("libwebp_anim", "bgra", {"quality": "90"})},
+    ".gif": {"gif": Format("gif", "pal8", fastest=Fraction(50))},
+    ".webp": {"webp": Format("libwebp_anim", "bgra", {"quality": "90"}, fastest=Fraction(90))},
 }
 MUXER_OPTIONS = {
     **dict.fromkeys(
@@ -62,7 +63,8 @@ MUXER_OPTIONS = {
 }
 
 
-def film_format(path: Path, codec: str | None) -> Format:
+def film_format(path: Path, codec: str | None, crf: int) -> Format:
+    """How films of that name are made. Raises InputError for another extension, codec or crf."""
     known = FORMATS.get(path.suffix.lower())
     if known is None:
         raise InputError(
@@ -71,63 +73,112 @@ def film_format(path: Path, codec: str | None) -> Format:
         )
     if codec is not None and codec not in known:
         raise InputError(f"{path.suffix} takes the codecs {', '.join(known)}, not {codec}.")
-    return known[codec or next(iter(known))]
+    format = known[codec or next(iter(known))]
+    if format.worst and not 0 <= crf <= format.worst:
+        raise InputError(
+            f"crf is 0 (no loss) to {format.worst} (the smallest file) in {path.name}, not {crf}."
+        )
+    return format
 
 
 @contextmanager
 def film(
-    path: Path, format: Format, fps: Fraction, crf: int, audio_from: Clip | str | os.PathLike | None
+    path: Path,
+    format: Format,
+    fps: Fraction,
+    crf: int,
+    audio_from: Clip | str | os.PathLike | None,
+    keep: bool = False,
 ) -> Iterator[Any]:
-    """Give a function that takes one frame, H W 3."""
-    from av.error import FFmpegError
+    """Give a function that takes one frame, H W 3.
 
+    `keep`: where the work fails, what is finished stays beside the target, playable.
+    """
     with written_whole(path) as partial, ExitStack() as stack:
         sound = None
         if audio_from is not None and path.suffix.lower() in SOUND:
             sound = stack.enter_context(closing(Sound(audio_from, path.suffix.lower())))
-        encoder = stack.enter_context(closing(_Film(partial, format, fps, crf, sound)))
+        encoder = stack.enter_context(closing(_Film(path, partial, format, fps, crf, sound)))
         try:
             yield encoder.encode
-            encoder.finish()
-        except FFmpegError as error:
-            raise MediaError(f"{path} cannot be encoded: {str(error).rstrip('.')}.") from error
+        except Exception:
+            if keep and encoder.count:
+                _keep(encoder, partial, path)
+            raise
+        encoder.finish()
         if not encoder.count:
             raise MediaError(f"{path} was not written: no frames came.")
+
+
+def _keep(encoder: _Film, partial: Path, path: Path) -> None:
+    with suppress(MediaError):  # a full disk keeps nothing
+        encoder.finish()
+        kept = kept_unfinished(partial, path)
+        log.warning("The %d frames that were finished are kept in %s.", encoder.count, kept)
+
+
+@contextmanager
+def _encoding(path: Path) -> Iterator[None]:
+    """What an encoder or the system says in the block, as one MediaError."""
+    from av.error import FFmpegError
+
+    try:
+        yield
+    except (FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, MediaError | InputError):
+            raise
+        if isinstance(error, MemoryError):  # FFmpeg's own is both
+            raise MemoryError(str(error)) from error
+        if getattr(error, "errno", None) in REASONS or not isinstance(error, FFmpegError):
+            raise cannot_write(path, error) from error
+        raise MediaError(f"{path} cannot be encoded: {str(error).rstrip('.')}.") from error
 
 
 class _Film:
     """One film being made. The first frame opens it: it decides the size."""
 
     def __init__(
-        self, path: Path, format: Format, fps: Fraction, crf: int, sound: Sound | None
+        self,
+        path: Path,
+        partial: Path,
+        format: Format,
+        fps: Fraction,
+        crf: int,
+        sound: Sound | None,
     ) -> None:
-        self.path, self.format, self.fps, self.crf, self.sound = path, format, fps, crf, sound
-        self.count = 0
+        self.path, self.partial, self.format, self.crf = path, partial, format, crf
+        self.given, self.sound = fps, sound
+        self.fps = min(fps, format.fastest) if format.fastest else fps
+        self.count = 0  # frames that came
+        self.next = 0  # the first tick that is still free
         self.container: Any = None
 
     def encode(self, pixels: np.ndarray) -> None:
-        if self.container is None:
-            self._open(*pixels.shape[:2])
-        for frame in self.convert(self._frame(pixels)):
-            self._mux(frame)
-        self.count += 1
-        if (
-            self.sound
-        ):  # as far as the picture goes: both end together, and a player finds them side by side
-            self.sound.mux_until(self.count / self.fps)
+        with _encoding(self.path):
+            if self.container is None:
+                self._open(*pixels.shape[:2])
+            tick = tick_of(self.count / float(self.given), self.fps)
+            if tick >= self.next:  # else it would show too briefly for what plays such files
+                for frame in self.convert(self._frame(pixels, tick)):
+                    self._mux(frame)
+                self.next = tick + 1
+            self.count += 1
+            if self.sound:  # as far as the picture goes: a player finds them side by side
+                self.sound.mux_until(self.count / self.given)
 
     def finish(self) -> None:
         if self.container is not None:
-            for frame in self.convert(None):
-                self._mux(frame)
-            self._mux(None)
-            self.container.close()
+            with _encoding(self.path):
+                for frame in self.convert(None):
+                    self._mux(frame)
+                self._mux(None)
+                self.container.close()
 
     def close(self) -> None:
         from av.error import FFmpegError
 
         if self.container is not None:
-            with suppress(FFmpegError, ValueError):
+            with suppress(FFmpegError, ValueError, OSError):
                 # nothing to do when finished; when not, the file must be closed before it is
                 # deleted
                 self.container.close()
@@ -137,7 +188,9 @@ class _Film:
         from av.video.reformatter import VideoReformatter
 
         self.container = av.open(
-            str(self.path.absolute()), "w", options=MUXER_OPTIONS.get(self.path.suffix.lower(), {})
+            str(self.partial.absolute()),
+            "w",
+            options=MUXER_OPTIONS.get(self.path.suffix.lower(), {}),
         )
         options = {name: value.format(crf=self.crf) for name, value in self.format.options.items()}
         self.stream: Any = self.container.add_stream(
@@ -163,11 +216,11 @@ class _Film:
             else self._reformatted
         )
 
-    def _frame(self, pixels: np.ndarray) -> Any:
+    def _frame(self, pixels: np.ndarray, tick: int) -> Any:
         from av import VideoFrame
 
         frame = VideoFrame.from_ndarray(pixels, format="rgb48le" if self.format.deep else "rgb24")
-        frame.pts, frame.time_base = self.count, 1 / self.fps
+        frame.pts, frame.time_base = tick, 1 / self.fps
         return frame
 
     def _reformatted(self, frame: Any) -> list[Any]:
@@ -226,73 +279,3 @@ def _palettes(width: int, height: int, time_base: Fraction) -> Any:
                 return
 
     return convert
-
-
-# PNG sequences
-
-
-def sequence_pattern(path: str | os.PathLike, codec: str | None) -> Path | None:
-    """`folder/%05d.png` for what asks for a sequence of pictures, None for a film."""
-    name, path = str(path), Path(path)
-    if re.search(r"%0?\d*d", path.name):
-        if path.suffix.lower() != ".png":
-            raise InputError(f"a sequence is written as PNG: {path.name} should end in .png.")
-        return path
-    return (
-        path / "%05d.png"
-        if codec == "png" or path.is_dir() or name.endswith(("/", os.sep))
-        else None
-    )
-
-
-@contextmanager
-def sequence(pattern: Path, overwrite: bool) -> Iterator[Any]:
-    """Give a function that takes one frame, H W 3.
-
-    The pictures gather in a folder beside the target until all are there.
-    """
-    folder = pattern.parent.absolute()
-    if folder.exists() and not folder.is_dir():
-        raise MediaError(f"{folder} is a file, and a folder for a sequence was expected.")
-    if (
-        not overwrite
-        and folder.is_dir()
-        and any(not entry.name.startswith(".") for entry in folder.iterdir())
-    ):
-        raise InputError(
-            f"the folder {folder} is not empty: choose another, or let it overwrite (--overwrite,"
-            f" overwrite=True), which replaces its {pattern.name} and no more."
-        )
-    check_parent(folder)
-    partial, count = partial_path(folder), 0
-
-    def save(pixels: np.ndarray) -> None:
-        nonlocal count
-        save_pixels(pixels, partial / (pattern.name % count))
-        count += 1
-
-    shutil.rmtree(partial, ignore_errors=True)  # an earlier run that was killed
-    partial.mkdir()
-    try:
-        yield save
-        if not count:
-            raise MediaError(f"{pattern} was not written: no frames came.")
-        _settle(partial, pattern, count)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _settle(partial: Path, pattern: Path, count: int) -> None:
-    """The finished pictures to their place; an older, longer sequence of the same naming does not
-    stick out behind the new one.
-    """
-    folder = pattern.parent
-    if not folder.exists():
-        os.replace(partial, folder)
-        return
-    for number in range(count):
-        os.replace(partial / (pattern.name % number), folder / (pattern.name % number))
-    number = count
-    while (stale := folder / (pattern.name % number)).exists():
-        stale.unlink()
-        number += 1

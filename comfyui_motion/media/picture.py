@@ -1,30 +1,35 @@
-"""Still pictures, from and to files: every kind Pillow opens becomes 1 3 H W, float32 in 0..1.
+"""Still pictures, from and to files: each becomes 1 3 H W, float32 in 0..1, in sRGB.
 
-Values are the file's own (gamma-encoded, as networks and screens expect). Alpha is straight, not
-premultiplied.
+What a file is, its content says, not its name. Colours of another profile (Display P3, Adobe RGB,
+CMYK ...) are converted by it. Values are gamma-encoded, as networks and screens expect. Alpha is
+straight, not premultiplied.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError, MediaError, MotionError
-from .files import existing_file, written_whole
+from ..doors.words import logger
+from ..errors import InputError
+from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
+from .files import write_whole
+from .opening import check_size, decoding, is_colour_tiff, opened
+from .profiles import adobe_rgb, in_srgb
 
 if TYPE_CHECKING:
     import numpy as np
 
+log = logger()
 WHITE = (1.0, 1.0, 1.0)
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
+ROWS = 512  # composited at a time
 # EXIF orientation → how the stored pixels become upright: transposed, then mirrored left-right,
 # then top-bottom
 UPRIGHT = {
@@ -72,14 +77,20 @@ def to_rgb(picture: Tensor, background: Sequence[float] = WHITE) -> Tensor:
         raise InputError(
             f"a background is three numbers in 0..1 (red, green, blue), not {tuple(background)}."
         )
+    if picture.shape[1] in (1, 3):
+        return _unit(picture).expand(-1, 3, -1, -1).contiguous()
+    composited = [_composited(rows, background) for rows in picture.split(ROWS, dim=2)]
+    return torch.cat(composited, dim=2) if len(composited) > 1 else composited[0]
+
+
+def _composited(picture: Tensor, background: Sequence[float]) -> Tensor:
+    """Colour over the background by its alpha. B C H W, C = 2 or 4 -> B 3 H W"""
     picture = _unit(picture)
-    if picture.shape[1] in (2, 4):
-        color, alpha = picture[:, :-1], picture[:, -1:]
-        behind = torch.tensor(tuple(background), dtype=picture.dtype, device=picture.device).view(
-            1, 3, 1, 1
-        )
-        picture = color * alpha + behind * (1 - alpha)
-    return picture.expand(-1, 3, -1, -1).contiguous()
+    color, alpha = picture[:, :-1], picture[:, -1:]
+    behind = torch.tensor(tuple(background), dtype=picture.dtype, device=picture.device).view(
+        1, 3, 1, 1
+    )
+    return (color * alpha + behind * (1 - alpha)).expand(-1, 3, -1, -1)
 
 
 def write_picture(picture: Tensor, path: str | os.PathLike, bits: int = 8) -> None:
@@ -101,9 +112,21 @@ def write_picture(picture: Tensor, path: str | os.PathLike, bits: int = 8) -> No
         )
     if bits not in (8, 16) or bits == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"{bits} bits in {path.name}: pictures have 8 bits, PNG and TIFF 8 or 16.")
+    check_numbers(picture, "the picture to write")
     pixels = to_pixels(picture, bits).cpu().numpy()[0]
-    with written_whole(path) as partial:
-        save_pixels(pixels, partial)
+    write_whole(path, lambda partial: save_pixels(pixels, partial))
+
+
+def check_numbers(picture: Tensor, name: str) -> None:
+    """Refuse what holds NaN or infinity. Raises InputError, which names the first such picture."""
+    finite = picture.isfinite()
+    if not finite.all():
+        number = int(finite.flatten(1).all(1).logical_not().nonzero()[0])
+        which = f"{name}, number {number} of its batch," if len(picture) > 1 else name
+        raise InputError(
+            f"{which} holds values that are no numbers (NaN or infinite); pictures are 0..1: what"
+            " made it may have run out of range in half precision."
+        )
 
 
 def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:
@@ -116,75 +139,58 @@ def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:
 
 
 def save_pixels(pixels: np.ndarray, path: Path) -> None:
-    """H W C of uint8 or uint16 into a file, not atomically."""
-    try:
-        if pixels.dtype == "uint16":
-            _save_deep(pixels, path)
-        else:
-            from PIL import Image
+    """H W C of uint8 or uint16 into a file, not atomically. Raises what the system raises."""
+    if pixels.dtype == "uint16":
+        _save_deep(pixels, path)
+        return
+    from PIL import Image
 
-            lossy: dict[str, Any] = (
-                {"quality": 95, "subsampling": 0}
-                if path.suffix.lower() in (".jpg", ".jpeg")
-                else {}
-            )
-            Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, **lossy)
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path} cannot be written: {error}.") from error
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    lossy: dict[str, Any] = {"quality": 95, "subsampling": 0} if jpeg else {}
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, **lossy)
 
 
 def _save_deep(pixels: np.ndarray, path: Path) -> None:
     import cv2
 
     order = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.shape[-1]]
-    whole, data = cv2.imencode(
-        path.suffix, pixels if order is None else cv2.cvtColor(pixels, order)
-    )
-    if not whole:
-        raise MediaError(f"{path} cannot be written with 16 bits.")
+    pixels = pixels if order is None else cv2.cvtColor(pixels, order)
+    _, data = cv2.imencode(path.suffix, pixels)
     path.write_bytes(data.tobytes())  # not cv2.imwrite, which knows only ASCII paths on Windows
 
 
-@contextmanager
-def opened(path: str | os.PathLike) -> Iterator[Any]:
-    """The file as a Pillow image, the first frame in view; whatever fails in the block is one
-    MediaError.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    path = existing_file(path, "a picture")
-    try:
-        with Image.open(path) as image:
-            yield image
-    except MotionError:
-        raise
-    except UnidentifiedImageError as error:
-        raise MediaError(f"{path} is not a picture of any kind that Pillow opens.") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise MediaError(
-            f"{path} is a damaged or unfinished picture: {str(error).rstrip('.')}."
-        ) from error
-
-
 def pixels_of(image: Any) -> Tensor:
-    """A Pillow image, upright. 1 C H W, C = 1, 3 or 4; uint8, uint16 or float32"""
+    """A Pillow image, upright, in sRGB. 1 C H W, C = 1, 3 or 4; uint8, or what Deep makes of more"""
     import numpy as np
     from PIL import ImageOps
 
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        gray = np.array(image, dtype=np.float32)[None, None]
-        return torch.from_numpy(gray if image.mode == "F" else gray / 65535)
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    path = getattr(image, "filename", "")
+    if path:
+        check_size(path, *image.size)  # a frame may be larger than the first
+    with decoding(path or "This"):
+        image.load()
+        profile = image.info.get("icc_profile")
+        upright = ImageOps.exif_transpose(image)
+        return torch.from_numpy(np.array(in_srgb(upright, profile))).permute(2, 0, 1)[None]
+
+
+def read_pixels(path: str | os.PathLike, deep: Deep | None = None) -> Tensor:
+    """The picture, upright, in sRGB. 1 C H W, C = 1 to 4; uint8, uint16 or float32 in 0..1
+
+    `deep` is shared by the pictures of a sequence, so that all are read alike.
+    """
+    path, deep = Path(path), deep or Deep(log.warning)
+    if is_colour_tiff(path):
+        profile, exif, stored = None, {}, coded_pixels(path)
+    else:
+        with opened(path) as image:
+            if not is_deep(image):
+                return pixels_of(image)
+            profile, exif = image.info.get("icc_profile"), image.getexif()
+            with decoding(path):
+                stored = gray_of(image) if image.mode in GRAY else coded_pixels(path)
+    upright = turned(stored, *UPRIGHT.get(exif.get(0x0112, 1), (False, False, False)))
+    return deep(upright, path, profile or adobe_rgb(exif))
 
 
 def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) -> np.ndarray:
@@ -193,38 +199,9 @@ def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) 
     return pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
 
 
-def read_pixels(path: str | os.PathLike) -> Tensor:
-    """The stored pixels, upright. 1 C H W"""
-    with opened(path) as image:
-        if _is_deep(image):
-            return _read_deep(Path(path), image.getexif().get(0x0112, 1))
-        return pixels_of(image)
-
-
-def _is_deep(image: Any) -> bool:
-    """Whether Pillow would reduce this colour picture from 16 bits to 8."""
-    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in image.tile)
-
-
-def _read_deep(path: Path, orientation: int) -> Tensor:
-    import cv2
-    import numpy as np
-
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise MediaError(f"{path} is a damaged or unfinished picture.")
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    elif pixels.shape[-1] > 2:
-        pixels = cv2.cvtColor(
-            pixels, cv2.COLOR_BGR2RGB if pixels.shape[-1] == 3 else cv2.COLOR_BGRA2RGBA
-        )
-    upright = turned(pixels, *UPRIGHT.get(orientation, (False, False, False)))
-    return torch.from_numpy(np.ascontiguousarray(upright)).permute(2, 0, 1)[None]
-
-
 def _unit(picture: Tensor) -> Tensor:
     """Integers to 0..1 float32; floats cut off at 0 and 1."""
     if picture.is_floating_point():
         return picture.clamp(0, 1)
-    return picture.float() / (255 if picture.dtype == torch.uint8 else 65535)
+    made = torch.empty(picture.shape, device=picture.device)  # once: large pictures are dear
+    return made.copy_(picture).div_(255 if picture.dtype == torch.uint8 else 65535)

@@ -21,14 +21,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from .clip import Clip, as_rate, read_video
-from .encode import (
-    film,
-    film_format,
-    sequence,
-    sequence_pattern,
-)
+from .encode import film, film_format
+from .naming import sequence_pattern
 from .overlap import Sink, prefetch
 from .picture import to_pixels
+from .sequence import sequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +43,7 @@ def write_video(
     crf: int = 17,
     bits: int = 8,
     overwrite: bool = False,
+    keep: bool = False,
 ) -> int:
     """Write B 3 H W frames, or batches of them as they come; how many were written.
 
@@ -53,7 +51,14 @@ def write_video(
     """
     batches = frames.split(16) if isinstance(frames, Tensor) else frames
     with VideoWriter(
-        path, fps, audio_from=audio_from, codec=codec, crf=crf, bits=bits, overwrite=overwrite
+        path,
+        fps,
+        audio_from=audio_from,
+        codec=codec,
+        crf=crf,
+        bits=bits,
+        overwrite=overwrite,
+        keep=keep,
     ) as writer:
         for batch in batches:
             writer.write(batch)
@@ -71,8 +76,11 @@ class VideoWriter:
     length, copied where the container takes it and re-encoded where not; nothing happens where
     there is none, or no room for it. `crf`: quality of H.264 and VP9, lower is better. `bits`: 8 or
     16, of PNG sequences. `overwrite`: let a sequence into a folder that holds files. Frames of the
-    same naming are replaced, all else stays. H.264, VP9 and ProRes 422 need even sizes: the last
-    row or column is repeated where the frames' are odd.
+    same naming are replaced, all else stays. `keep`: if the block fails (not if it is stopped by
+    Ctrl-C), what is finished stays beside the target, as `out.unfinished.mp4`. H.264, VP9 and
+    ProRes 422 need even sizes: the last row or column is repeated where the frames' are odd. A GIF
+    shows a frame for 1/50 s at least, since browsers play what is briefer slowly; faster clips lose
+    frames in it, not time.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class VideoWriter:
         crf: int = 17,
         bits: int = 8,
         overwrite: bool = False,
+        keep: bool = False,
     ) -> None:
         self.path, self.fps, self.count = Path(path), as_rate(fps), 0
         self._size: tuple[int, ...] | None = None
@@ -98,11 +107,11 @@ class VideoWriter:
             )
         if pattern:
             self._even, self._bits = False, bits
-            self._target = sequence(pattern, overwrite)
+            self._target = sequence(pattern, overwrite, keep)
         else:
-            format = film_format(self.path, codec)
+            format = film_format(self.path, codec, crf)
             self._even, self._bits = format.even, 16 if format.deep else 8
-            self._target = film(self.path, format, self.fps, crf, audio_from)
+            self._target = film(self.path, format, self.fps, crf, audio_from, keep)
 
     def write(self, frames: Tensor) -> None:
         """B 3 H W, floats in 0..1, any device. Raises what an earlier batch met in the encoder."""
@@ -122,7 +131,8 @@ class VideoWriter:
                 f"all frames of a clip have one size, here H W = {self._size}, and now"
                 f" {tuple(frames.shape[-2:])} came."
             )
-        self._sink.put(_Pixels(to_pixels(_padded(frames) if self._even else frames, self._bits)))
+        pixels = to_pixels(_padded(frames) if self._even else frames, self._bits)
+        self._sink.put(_Pixels(pixels, frames.isfinite().flatten(1).all(1), self.count))
         self.count += len(frames)
 
     def __enter__(self) -> VideoWriter:
@@ -147,8 +157,8 @@ class _Pixels:
     computing here.
     """
 
-    def __init__(self, pixels: Tensor) -> None:
-        self._pixels = pixels
+    def __init__(self, pixels: Tensor, finite: Tensor, number: int) -> None:
+        self._pixels, self._finite, self._number = pixels, finite, number
         self._ready = (
             torch.cuda.current_stream(pixels.device).record_event() if pixels.is_cuda else None
         )
@@ -156,6 +166,12 @@ class _Pixels:
     def numpy(self) -> np.ndarray:
         if self._ready:
             self._ready.synchronize()
+        if not self._finite.all():
+            number = self._number + int(self._finite.logical_not().nonzero()[0])
+            raise InputError(
+                f"frame {number} to write holds values that are no numbers (NaN or infinite): what"
+                " made it ran out of range; in half precision, try float32 or bfloat16."
+            )
         return self._pixels.cpu().numpy()
 
 

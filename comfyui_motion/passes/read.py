@@ -17,9 +17,9 @@ from torch import Tensor
 from ..errors import InputError, MediaError
 from ..field import MotionField
 from ..fields.stmap import from_stmap
-from ..media.clip import natural
 from ..media.exr import read_exr
 from ..media.files import existing_file
+from ..media.naming import natural
 from ..media.picture import read_pixels
 from .write import FORMAT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import (
+    InputError,
     Keypoints,
     MotionModel,
     contact_sheet,
@@ -17,6 +19,8 @@ from .. import (
     write_picture,
 )
 from ..data.pairs import Pairs, PairSource
+from ..doors.documents import read_text
+from ..errors import boundary
 from .objective import Attempt
 from .plot import plot_losses
 from .recipe import Recipe, Stage
@@ -65,14 +69,27 @@ class Record:
                 self.board.add_scalar(name, value, row["step"])
 
     def _rows(self) -> list[dict[str, str]]:
+        """What is written so far. A line that is none, as a power cut leaves it, is left out."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
+        text = read_text(self.path, InputError, "delete it, and the log begins anew")
+        rows = csv.DictReader(text.replace("\0", "").splitlines())
+        with boundary(InputError, f"{self.path} is no log ({{reason}}); delete it."):
             return [
-                {name: row.get(name) or "" for name in self.columns}
-                for row in csv.DictReader(file)
-                if (row["step"] or "").isdigit()
+                {name: row.get(name) or "" for name in self.columns} for row in rows if _counts(row)
             ]
+
+
+def _counts(row: dict[str, Any]) -> bool:
+    """Whether the line has a step, and numbers where numbers belong."""
+    try:
+        return int(row.get("step") or "") >= 0 and all(
+            math.isfinite(float(value))
+            for name, value in row.items()
+            if value and name not in ("step", "stage")
+        )
+    except (TypeError, ValueError):
+        return False
 
 
 def _board(folder: Path) -> Any:
@@ -80,8 +97,6 @@ def _board(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        from .. import InputError
-
         raise InputError(
             "the recipe asks for TensorBoard, which is not installed; pip install tensorboard, or"
             " leave it out."

@@ -15,7 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import InputError, MotionModel
+from .. import CheckpointError, InputError, MotionModel
+from ..doors.diagnosis import diagnose
+from ..doors.documents import read_json
+from ..doors.unpickle import read_pickle
+from ..doors.weights import check_numbers
+from ..errors import boundary
 from .adversary import Discriminator
 from .recipe import Recipe, Stage, written
 
@@ -81,9 +86,10 @@ class Run:
                 [{"params": list(self.discriminator.parameters())}], stage, self.device
             )
         if self.waiting.get("stage") == first:
-            self.optimiser.load_state_dict(self.waiting["optimiser"])
+            damaged = self.waiting["damaged"]
+            _take_up(self.optimiser, self.waiting["optimiser"], damaged)
             if self.adversarial:
-                self.critic.load_state_dict(self.waiting["critic"])
+                _take_up(self.critic, self.waiting["critic"], damaged)
         self.waiting = {}
 
     def set_rate(self, rate: float) -> None:
@@ -192,31 +198,83 @@ def write_state(run: Run, recipe: Recipe, folder: Path) -> None:
 
 def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
     """Take up a run. Raises InputError where the state is another recipe's, or damaged."""
-    try:
-        content = torch.load(folder / "state.pt", map_location=run.device, weights_only=True)
-    except Exception as error:  # what a damaged file makes the unpickler raise cannot be foreseen
-        raise InputError(
-            f"{folder / 'state.pt'} cannot be read ({str(error).splitlines()[0]}); delete it to"
-            " start afresh."
-        ) from error
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{folder / 'state.pt'} is no state of this trainer; train in another folder, or"
-            " afresh."
-        )
-    before, now = json.loads(content["recipe"]), json.loads(json.dumps(written(recipe)))
+    path = folder / "state.pt"
+    advice = "train in another folder, or afresh (--fresh)"
+    with boundary(InputError, f"{path} cannot be read ({{reason}}); {advice}."):
+        complaint = diagnose(path)
+        if complaint:
+            raise InputError(f"{complaint} To go on, {advice}.")
+        try:
+            content = read_pickle(path, mapped=False)
+        except CheckpointError as error:
+            raise InputError(f"{error} To go on, {advice}.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is no state of this trainer; {advice}.")
+    _check_recipe(content, recipe, folder)
+    damaged = f"{path} is damaged ({{reason}}); {advice}."
+    with boundary(InputError, damaged):
+        _check_counts(content, recipe)
+        run.step, run.sums, run.counted = content["step"], content["sums"], content["counted"]
+        for module, name in _modules(run):
+            check_numbers(content[name], path.name)
+            module.load_state_dict(content[name])
+    run.waiting = {name: content.get(name) for name in ("stage", "optimiser", "critic")}
+    run.waiting["damaged"] = damaged
+
+
+def _modules(run: Run) -> list[tuple[nn.Module, str]]:
+    found: list[tuple[nn.Module, str]] = [(run.model, "model"), (run.average, "average")]
+    return found + ([(run.discriminator, "discriminator")] if run.discriminator else [])
+
+
+def _check_recipe(content: dict[str, Any], recipe: Recipe, folder: Path) -> None:
+    """The state's recipe is the one that goes on."""
+    before = read_json(
+        str(content.get("recipe")), InputError, f"The recipe in {folder}", "train afresh"
+    )
+    now = json.loads(json.dumps(written(recipe)))
+    before = before if isinstance(before, dict) else {}
     changed = [name for name in now if name not in MAY_CHANGE and before.get(name) != now[name]]
     if changed:
         raise InputError(
             f"{folder} holds a run of another recipe: {changed[0]} differ; train in another folder,"
             " or afresh."
         )
-    run.step, run.sums, run.counted = content["step"], content["sums"], content["counted"]
-    run.model.load_state_dict(content["model"])
-    run.average.load_state_dict(content["average"])
-    if run.discriminator is not None:
-        run.discriminator.load_state_dict(content["discriminator"])
-    run.waiting = {name: content[name] for name in ("stage", "optimiser", "critic")}
+
+
+def _check_counts(content: dict[str, Any], recipe: Recipe) -> None:
+    """Numbers that a run can have reached."""
+    sums, counts = content["sums"], [content[name] for name in ("step", "stage", "counted")]
+    known = {name for stage in recipe.stages for name in stage.losses} | {"total", "discriminator"}
+    if not all(
+        type(count) is int and count >= low for count, low in zip(counts, (0, -1, 0), strict=True)
+    ):
+        raise ValueError("a count that is none")
+    if content["step"] > recipe.steps or bool(sums) > bool(content["counted"]):
+        raise ValueError("it counts more steps than the recipe has")
+    if set(sums) - known or not all(type(value) is float for value in sums.values()):
+        raise ValueError("sums of losses that the recipe does not have")
+
+
+def _take_up(optimiser: torch.optim.Optimizer, state: Any, damaged: str) -> None:
+    """Give an optimiser its state, if it is one of these weights with these settings."""
+    with boundary(InputError, damaged):
+        fresh = [_settings(group) for group in optimiser.param_groups]
+        optimiser.load_state_dict(state)
+        if [_settings(group) for group in optimiser.param_groups] != fresh:
+            raise ValueError("its optimiser has other settings")
+        for parameter, values in optimiser.state.items():
+            for name, value in values.items():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, torch.Tensor) or value.shape != shape:
+                    raise ValueError("its optimiser is of other weights")
+                if not value.isfinite().all():
+                    raise ValueError("its optimiser holds numbers that are not finite")
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """What the recipe decides of a group; its rate and its weights change."""
+    return {name: value for name, value in group.items() if name not in ("lr", "params")}
 
 
 class Interrupts:

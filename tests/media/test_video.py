@@ -322,7 +322,7 @@ def test_what_the_encoder_meets_comes_out_of_the_writer(tmp_path, monkeypatch):
         "to_pixels",
         lambda frames, bits: torch.zeros(len(frames), 8, 8, 3, dtype=torch.uint8),
     )
-    monkeypatch.setattr("comfyui_motion.media.encode.save_pixels", full)
+    monkeypatch.setattr("comfyui_motion.media.sequence.save_pixels", full)
     with (
         pytest.raises(MediaError, match="the disk is full"),
         VideoWriter(f"{tmp_path}/frames/", 25) as writer,

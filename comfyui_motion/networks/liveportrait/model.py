@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...doors.words import logger
 from ...errors import InputError
 from ...field import MotionField, resize
 from ...keypoints import Keypoints
 from ...model import MotionModel, Portrait
 from ...posed import PosedKeypoints
-from ...words import logger
 from .appearance import Appearance
 from .motion import Motion
 from .paint import Paint

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, fields, replace
 
-from .errors import InputError
+from ..errors import InputError
 
 ENVIRONMENT = "COMFYUI_MOTION_LIMITS"
 
@@ -19,7 +19,9 @@ ENVIRONMENT = "COMFYUI_MOTION_LIMITS"
 class Limits:
     """The largest of each that is read without being asked for by name."""
 
-    pixels: float = 50e6  # of a picture or frame; more where the file is as large as that needs
+    pixels: float = (
+        34e6  # of a picture or frame (8K); more where the file is as large as that needs
+    )
     frames: float = 100_000  # of an animated picture, or of keypoints
     tensors: float = 20_000  # of a checkpoint
     unpacked: float = 256e6  # bytes of a packed archive; more where the file is as large

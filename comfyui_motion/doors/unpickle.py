@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .errors import CheckpointError, boundary
+from ..errors import CheckpointError, boundary
 from .limits import how_to_raise, limits
 from .pickles import IGNORED, Survey
 
@@ -30,9 +30,9 @@ class Ignored:
     def __setstate__(self, state: Any) -> None: ...
 
 
-def read_pickle(path: Path) -> Any:
-    """What torch.save wrote: tensors in containers, on the processor, still on disk where the
-    format allows it. Raises CheckpointError.
+def read_pickle(path: Path, mapped: bool = True) -> Any:
+    """What torch.save wrote: tensors in containers, on the processor, if `mapped` still on disk
+    where the format allows it. Raises CheckpointError.
     """
     check_torch(path.name)
     with path.open("rb") as file:
@@ -51,7 +51,7 @@ def read_pickle(path: Path) -> Any:
     ):
         # torch's remarks on old formats are nothing the user can act on
         warnings.simplefilter("ignore")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=stored)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and stored)
 
 
 def check_torch(name: str) -> None:

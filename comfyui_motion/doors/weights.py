@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import CheckpointError, boundary
+from ..media.files import written_whole
 from .diagnosis import header_length
-from .errors import CheckpointError, boundary
 from .limits import how_to_raise, limits
-from .media.files import written_whole
 from .words import shown
 
 HEADER_OF_A_TENSOR = 500  # bytes: published files have under 150

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import MotionError, boundary
+from ..errors import MotionError, boundary
 from .limits import how_to_raise, limits
 
 

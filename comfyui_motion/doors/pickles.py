@@ -12,7 +12,7 @@ import pickletools
 from dataclasses import dataclass
 from typing import IO, Any
 
-from .errors import CheckpointError, UnsafeCheckpoint
+from ..errors import CheckpointError, UnsafeCheckpoint
 from .limits import how_to_raise, limits
 from .words import shown
 

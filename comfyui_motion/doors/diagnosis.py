@@ -7,7 +7,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from .errors import CheckpointError, boundary
+from ..errors import CheckpointError, boundary
 from .words import shown
 
 EXTENSIONS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar")

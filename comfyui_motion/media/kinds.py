@@ -1,0 +1,89 @@
+"""What a file is, by its first bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Pillow's names of what is opened here; no other of its formats, for some start programs
+KINDS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
+PICTURE_STARTS = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"GIF87a",
+    b"GIF89a",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\0\x0cjP  \r\n\x87\n",
+    b"\xff\x4f\xff\x51",
+    b"P1",
+    b"P2",
+    b"P3",
+    b"P4",
+    b"P5",
+    b"P6",
+)
+AVIF = (b"avif", b"avis")
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+FILM_STARTS = (b"\x1a\x45\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"OggS")
+
+
+def head_of(path: Path, size: int = 64) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def kinds_of(path: Path) -> tuple[str, ...]:
+    """The formats that a file may be opened as."""
+    return (*KINDS, "TGA") if path.suffix.lower() == ".tga" else KINDS  # TGA has no mark
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the content is a picture's, still or animated."""
+    head = head_of(path)
+    return (
+        head.startswith(PICTURE_STARTS)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and bool(_brands(head) & {*AVIF, *HEIC}))
+        or path.suffix.lower() == ".tga"
+    )
+
+
+def is_film(path: Path) -> bool:
+    head = head_of(path)
+    return head.startswith(FILM_STARTS) or (
+        (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or (head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"))
+    )
+
+
+def is_tiff(path: Path) -> bool:
+    return head_of(path).startswith((b"II*\0", b"MM\0*"))
+
+
+def is_heic(path: Path) -> bool:
+    head = head_of(path)
+    return head[4:8] == b"ftyp" and bool(_brands(head) & {*HEIC}) and not _brands(head) & {*AVIF}
+
+
+def _brands(head: bytes) -> set[bytes]:
+    size = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))}
+
+
+def no_picture(path: Path) -> str:
+    """What to say of a file that is no picture of those kinds."""
+    if is_heic(path):
+        return (
+            f"{path} is a HEIC picture, as iPhones take them, which is not opened here; save it as"
+            " JPEG or PNG (on the phone: Settings, Camera, Formats, Most Compatible)."
+        )
+    if is_film(path):
+        return (
+            f"{path} is a film, and a picture was expected; the picture comes first, then the clip:"
+            " were the two swapped?"
+        )
+    return (
+        f"{path} is not a picture of any kind that is opened here: PNG, JPEG, GIF, WebP, AVIF, BMP,"
+        " TIFF, TGA, JPEG 2000 or PPM."
+    )

@@ -1,0 +1,133 @@
+"""What names of sequences mean: `frames/%05d.png`, folders, globs; in the order people count."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError, MediaError
+
+# %d, %5d, %05d; but "50%done.mp4" is a name
+NUMBER = re.compile(r"%0?\d+d|%d(?![A-Za-z])")
+PICTURES = {
+    ".png",
+    ".apng",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".gif",
+    ".avif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".tga",
+    ".jp2",
+    ".ppm",
+    ".pgm",
+}
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Names that differ in one number: before, its least width, after."""
+
+    before: str
+    width: int
+    after: str
+
+    @staticmethod
+    def of(name: str) -> Numbered:
+        found = next(NUMBER.finditer(name))
+        width = int(found[0][1:-1] or 1)
+        return Numbered(name[: found.start()], width, name[found.end() :])
+
+    def __call__(self, number: int) -> str:
+        return f"{self.before}{number:0{self.width}d}{self.after}"
+
+    def names(self, name: str) -> bool:
+        """Whether it is one of them."""
+        middle = name[len(self.before) : len(name) - len(self.after)]
+        return (
+            len(name) >= len(self.before) + len(self.after)
+            and name.startswith(self.before)
+            and name.endswith(self.after)
+            and middle.isdecimal()
+            and middle.isascii()
+            and self(int(middle)) == name
+        )
+
+    def meets(self, other: Numbered) -> bool:
+        """Whether a name can be of both."""
+        return (self.before, self.after) == (other.before, other.after)
+
+
+def sequence_pattern(path: str | os.PathLike, codec: str | None = None) -> Path | None:
+    """`folder/%05d.png` for what asks for a sequence of pictures, None for a film."""
+    name, path = str(path), Path(path)
+    if NUMBER.search(path.name) and not path.is_file():
+        if path.suffix.lower() != ".png":
+            raise InputError(f"a sequence is written as PNG: {path.name} should end in .png.")
+        return path
+    return (
+        path / "%05d.png"
+        if codec == "png" or path.is_dir() or name.endswith(("/", os.sep))
+        else None
+    )
+
+
+def sequence_paths(path: str | os.PathLike) -> list[Path] | None:
+    """The pictures that a folder, a numbered pattern or a glob stands for, in order; None if the
+    path is one file. Raises MediaError where there are none.
+    """
+    path = Path(path)
+    try:
+        paths = _standing_for(path)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read ({error.strerror}).") from error
+    if paths is None:
+        return None
+    if not paths:
+        raise MediaError(_nothing(path))
+    return sorted(paths, key=natural)
+
+
+def _standing_for(path: Path) -> list[Path] | None:
+    if path.is_dir():
+        entries = path.iterdir()
+        return [e for e in entries if e.suffix.lower() in PICTURES and not e.name.startswith(".")]
+    if path.exists():
+        return None
+    if number := NUMBER.search(path.name):
+        before, after = map(re.escape, (path.name[: number.start()], path.name[number.end() :]))
+        named = re.compile(f"{before}[0-9]+{after}")
+        return [entry for entry in path.parent.glob("*") if named.fullmatch(entry.name)]
+    if re.search(r"[*?\[]", path.name):
+        return [entry for entry in path.parent.glob(path.name) if entry.is_file()]
+    return None
+
+
+def _nothing(path: Path) -> str:
+    """What to say of a folder or a pattern with no pictures in it."""
+    if path.is_dir():
+        files = sorted(e.name for e in path.iterdir() if e.is_file() and e.name[0] != ".")
+        if files:
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            return (
+                f"{path} is a folder without pictures; a folder of frames stands for a clip, and"
+                f" this one holds {files[0]}{more}: if that is the clip, name the file itself,"
+                f" {path / files[0]}."
+            )
+    return (
+        f"{path} stands for no pictures: a clip was expected there, as a folder of frames or a"
+        " sequence."
+    )
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """A sorting key: frame2 before frame10."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part.lower())
+        for part in re.split(r"(\d+)", path.name)
+    ]

@@ -1,0 +1,109 @@
+"""Opening pictures with Pillow: of the kinds that are opened here, by their content, and of a size
+that their file accounts for.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..doors.limits import how_to_raise, limits
+from ..errors import MediaError, boundary
+from .files import existing_file
+from .kinds import is_tiff, kinds_of, no_picture
+
+PIXELS_A_BYTE = 32  # photographs have one or two, drawings up to some dozens
+LARGEST = 170e6  # pixels, about Pillow's own bound
+
+
+@contextmanager
+def opened(path: str | os.PathLike) -> Iterator[Any]:
+    """The file as a Pillow image, the first frame in view, of a kind and a size that are opened
+    here. Raises MediaError.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    path = existing_file(path, "a picture")
+    Image.init()  # all formats, of which those that this Pillow was built with are asked
+    most = limits().pixels
+    with _pillow_allows(most), decoding(path):
+        try:
+            image = Image.open(
+                path, formats=[kind for kind in kinds_of(path) if kind in Image.OPEN]
+            )
+        except UnidentifiedImageError:
+            raise MediaError(no_picture(path)) from None
+        except Image.DecompressionBombError as error:
+            raise _too_large(path, 2 * float(Image.MAX_IMAGE_PIXELS or most)) from error
+    with image:
+        check_size(path, *image.size)
+        yield image
+
+
+def is_colour_tiff(path: Path) -> bool:
+    """Whether it is a TIFF of a kind that Pillow does not know: colours as floats."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not is_tiff(existing_file(path, "a picture")):
+        return False
+    try:
+        Image.open(path, formats=["TIFF"]).close()
+        return False
+    except UnidentifiedImageError:
+        check_size(path, *_tiff_size(path))
+        return True
+    except Exception:  # opening it again tells what it is
+        return False
+
+
+def _tiff_size(path: Path) -> tuple[int, int]:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with decoding(path), path.open("rb") as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        return int(tags[256]), int(tags[257])
+
+
+def decoding(path: str | os.PathLike) -> AbstractContextManager[None]:
+    """Whatever the decoder raises in the block, of this picture, is one MediaError."""
+    return boundary(MediaError, f"{path} is a damaged or unfinished picture: {{reason}}.")
+
+
+def check_size(path: str | os.PathLike, width: int, height: int) -> None:
+    """Refuse a picture that unpacks to far more than its file holds. Raises MediaError."""
+    if width * height > most_pixels(path):
+        raise _too_large(path, width * height)
+
+
+def most_pixels(path: str | os.PathLike) -> float:
+    """Of one picture or frame of that file."""
+    return max(limits().pixels, min(PIXELS_A_BYTE * os.path.getsize(path), LARGEST))
+
+
+def _too_large(path: str | os.PathLike, pixels: float) -> MediaError:
+    return MediaError(
+        f"{path} has {os.path.getsize(path)} bytes and unpacks to {pixels / 1e6:.0f} million pixels"
+        f" or more: {how_to_raise('pixels', pixels)}."
+    )
+
+
+@contextmanager
+def _pillow_allows(pixels: float) -> Iterator[None]:
+    """Pillow's own bound, which is one for the whole program, gives way where ours was raised."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if before is not None and pixels > 2 * before:
+            Image.MAX_IMAGE_PIXELS = int(pixels)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
