@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..animate import Step, perform
+from ..doors.words import logger
 from ..draw import Samples, draw_field
 from ..media.files import check_target
 from ..media.picture import read_picture, write_picture
@@ -20,7 +21,6 @@ from ..model import MotionModel
 from ..options import AUTO, Options
 from ..registry import face_finder
 from ..retarget import MODES
-from ..words import logger
 from .arguments import box, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, load_model
