@@ -25,6 +25,7 @@ from .keypoints import Keypoints
 from .media.picture import to_rgb
 from .memory import frames_at_once, in_parts
 from .model import MotionModel, Placement
+from .moving_heads import perform_moving_heads
 from .options import Options
 from .retarget import best_reference, retarget
 
@@ -84,8 +85,10 @@ def perform(
     Raises InputError before anything is computed.
     """
     options = replace(options or Options(), **changes)
-    if model.level and isinstance(source, Tensor):
-        return perform_heads(model, source, driving, options, progress, Step)
+    if model.level:
+        alone = isinstance(source, Tensor) and len(source) == 1
+        work = perform_heads if alone else perform_moving_heads
+        return work(model, source, driving, options, progress, Step)
     if isinstance(source, Tensor) and (len(source) == 1 or model.many_sources):
         return _perform(model, source, driving, options, progress)
     if model.many_sources:

@@ -58,7 +58,7 @@ def find_heads(model: MotionModel, picture: Tensor, options: Options) -> list[Le
 def chosen(model: MotionModel, picture: Tensor, options: Options) -> list[Place]:
     """Where they are."""
     height, width = picture.shape[-2:]
-    faces = faces_in(model, picture, options.subject)
+    faces = picked(faces_in(options.finder_for(model), picture, options.subject), options)
     if not faces and options.subject is not None:
         return [Place(square_box(options.subject), height, width)]
     if not faces:
@@ -66,27 +66,30 @@ def chosen(model: MotionModel, picture: Tensor, options: Options) -> list[Place]
             "The source picture shows no face that the finder knows; give a box round head and"
             " shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see them."
         )
-    if options.face > len(faces):
+    return [source_place(face.points, height, width) for face in faces]
+
+
+def picked(faces: list[Any], options: Options) -> list[Any]:
+    """Of some faces those that are to move. Raises InputError where there are fewer."""
+    if faces and options.face > len(faces):
         raise InputError(
             f"The source picture shows {len(faces)} face{'s' * (len(faces) > 1)}, and face"
             f" {options.face}, counted from the left, was asked for; give 1 to {len(faces)}, or 0"
             " for the largest."
         )
-    if options.face == ALL_FACES:
-        picked = faces
-    elif options.face:
-        picked = [faces[options.face - 1]]
-    else:
-        picked = [max(faces, key=lambda face: face.size)]
-    return [source_place(face.points, height, width) for face in picked]
+    if options.face == ALL_FACES or not faces:
+        return faces
+    if options.face:
+        return [faces[options.face - 1]]
+    return [max(faces, key=lambda face: face.size)]
 
 
-def faces_in(model: MotionModel, picture: Tensor, within: Box | None) -> list[Any]:
-    """The faces whose middle lies in the box, from left to right."""
-    if model.finder is None:
+def faces_in(finder: Any, picture: Tensor, within: Box | None) -> list[Any]:
+    """The faces whose middle lies in the box, from left to right; none where nobody looks."""
+    if finder is None:
         return []
     left, top, right, bottom = within or (0, 0, picture.shape[-1], picture.shape[-2])
-    faces = model.finder().faces(picture)
+    faces = finder.faces(picture)
     middles = [face.points[:, :2].mean(0).tolist() for face in faces]
     return [
         face
@@ -99,7 +102,8 @@ def watch(
     model: MotionModel, clip: Batches, options: Options, source: PosedKeypoints
 ) -> Performance:
     """The whole driving clip: where its face is, what it does, and the frame to measure from."""
-    place, found = driver_place(model, clip, options.driving_subject)
+    finder = options.finder_for(model)
+    place, found = driver_place(finder, clip, options.driving_subject)
     points = [model.detect(shown_at(batch, place, model.size)) for batch in clip]
     if not points:
         raise InputError("The driving clip has no frames; give at least one.")
@@ -126,7 +130,7 @@ def frame_head(
 
 
 def driver_place(
-    model: MotionModel, clip: Batches, given: Box | None
+    finder: Any, clip: Batches, given: Box | None
 ) -> tuple[Place | None, Tensor | None]:
     """One box for the whole clip, and in which frames there is a face. None, None: all are shown
     whole.
@@ -134,7 +138,7 @@ def driver_place(
     height, width = next(iter(clip)).shape[-2:] if clip.total != 0 else (1, 1)
     if given is not None:
         return Place(square_box(given), height, width), None
-    followed = model.finder().follow(clip) if model.finder is not None else None
+    followed = None if finder is None else finder.follow(clip)
     if followed is None or not followed.found.any():
         if height != width:
             raise InputError(
@@ -215,9 +219,14 @@ def posed(
     base = own.neutral() if options.neutral_source else own
     pose = retarget(points, rest, base, options.mode, strength=options.strengths)
     pose = model.stitch(own, pose, "published" if options.published else "settled")
+    return resting_where(pose, own, found)
+
+
+def resting_where(pose: PosedKeypoints, own: PosedKeypoints, found: Tensor) -> PosedKeypoints:
+    """The pose, but at rest in the frames that are not found."""
     if bool(found.all()):
         return pose
-    still = own.expanded(len(points))
+    still = own.expanded(len(pose))
     if pose.shift is not None:
         still = still.but(shift=torch.zeros_like(pose.shift))
     seen = found.to(pose.position.device)

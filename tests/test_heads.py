@@ -13,6 +13,7 @@ from comfyui_motion.framing.crop import Place
 from comfyui_motion.framing.head import eye_ratios, lip_ratio, source_place
 from comfyui_motion.framing.level import LevelPortrait
 from comfyui_motion.framing.plan import WHOLE
+from comfyui_motion.moving_heads import random_walk
 from comfyui_motion.networks.face.topology import canonical
 
 SMALL = {
@@ -52,11 +53,16 @@ class Finder:
 
     pictures: list  # points of the source's faces
     clip: list  # points of the driver's face in every frame, or None
+    moving: list | None = None  # of the source's, where that is a clip
 
     def faces(self, picture):
         return [SimpleNamespace(points=p, size=float(p[:, 0].max())) for p in self.pictures]
 
-    def follow(self, clip):
+    def follow(self, clip, near=None):
+        if self.moving is not None and next(iter(clip)).shape[-1] != 100:
+            return SimpleNamespace(
+                points=torch.stack(self.moving), found=torch.ones(len(self.moving)) > 0
+            )
         blank = torch.zeros(478, 3)
         points = torch.stack([blank if p is None else p for p in self.clip])
         found = torch.tensor([p is not None for p in self.clip])
@@ -79,8 +85,8 @@ def model():
 def shown(model):
     """shown(pictures, clip): the model, told where the faces are."""
 
-    def tell(pictures, clip=()):
-        model.finder = lambda: Finder(pictures, list(clip))
+    def tell(pictures, clip=(), moving=None):
+        model.finder = lambda: Finder(pictures, list(clip), moving)
         return model
 
     return tell
@@ -264,3 +270,32 @@ def test_a_face_is_shown_level_and_from_above_the_brows_to_below_the_chin():
     points = face_points(200, 200, 100)
     assert upright.box[1] < points[:468, 1].min() and upright.box[3] > points[:468, 1].max()
     assert isinstance(upright, Place)
+
+
+def test_a_clip_as_the_source_moves_by_itself_and_by_what_the_driver_adds(shown):
+    source, driving = noise(120, 150, 4), noise(80, 100, 5)
+    walk = [face_points(60 + 4 * i, 60, 40, 0.1 * i) for i in range(4)]
+    model = shown(walk[:1], DRIVER[:5], moving=walk)
+    still, _ = run(model, source, driving, strength=0.0)
+    assert still.shape == source.shape and (still - source).abs().max() < STEP
+    moved, steps = run(model, source, driving, reference=0)
+    assert (moved[1:] - source[1:]).abs().amax((1, 2, 3)).min() > 5 * STEP
+    again = torch.cat(
+        [
+            s.frames
+            for s in motion.perform(model, source.split(3), driving, size="source", reference=0)
+        ]
+    )
+    assert torch.equal(again, moved)
+    assert len(steps) == 4  # to the end of the shorter
+    with pytest.raises(motion.InputError, match="one at a time"):
+        run(model, source, driving, face=-1)
+
+
+def test_a_random_walk_is_smoothed_and_what_stands_still_stays():
+    still = torch.ones(9, 2)
+    assert_close(random_walk(still), still)
+    steps = torch.tensor([0.0, 0, 0, 0, 1, 1, 1, 1])
+    smooth = random_walk(steps, process=1.0, observation=1.0)
+    assert (smooth.diff() >= 0).all() and smooth[3] > 0.1 and smooth[4] < 0.9
+    assert_close(smooth, 1 - smooth.flip(0))
