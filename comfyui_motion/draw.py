@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .field import MotionField, identity_grid, resize
+from .field import MotionField, resize
+from .geometry.pixels import identity_grid
 from .keypoints import Keypoints
 from .shapes import check_shape
 
@@ -121,19 +122,16 @@ def draw_field(field: MotionField, height: int, width: int, reach: float | None 
     `reach` is the displacement of full saturation, in half-pictures; None: the largest of the
     batch.
     """
+    from kornia.color import hsv_to_rgb
+
     moved = (field.grid - identity_grid(*field.size, field.grid)).permute(0, 3, 1, 2)  # B 2 H W
     far = moved.square().sum(1).sqrt()
     full = max(reach if reach is not None else float(far.max()), 1e-3)
     hue = torch.atan2(moved[:, 1], moved[:, 0]) / (2 * torch.pi) % 1
-    channels = [_hsv_channel(hue, (far / full).clamp(0, 1), shift) for shift in (5, 3, 1)]
+    saturation = (far / full).clamp(0, 1)
+    hsv = torch.stack([hue * 2 * torch.pi, saturation, torch.ones_like(hue)], dim=1)
     shown = 1 - 0.65 * field.occlusion_mask(height, width)
-    return resize(torch.stack(channels, dim=1), height, width).clamp(0, 1) * shown
-
-
-def _hsv_channel(hue: Tensor, saturation: Tensor, shift: int) -> Tensor:
-    """One of red (5), green (3), blue (1) of a colour of full value."""
-    k = (shift + hue * 6) % 6
-    return 1 - saturation * torch.minimum(k, 4 - k).clamp(0, 1)
+    return resize(hsv_to_rgb(hsv), height, width).clamp(0, 1) * shown
 
 
 def draw_parts(parts: Tensor, pictures: Tensor | None = None, opacity: float = 0.6) -> Tensor:

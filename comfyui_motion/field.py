@@ -11,9 +11,10 @@ pictures of any size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import InputError
+from .geometry.pixels import from_pixels, identity_grid, to_pixels
 from .shapes import check_shape
 
 if TYPE_CHECKING:
@@ -29,29 +31,6 @@ if TYPE_CHECKING:
 
 DEEP = 16  # pictures of so many channels are read channels together
 STILL = 2**-21  # the least motion that float32 coordinates can tell from none
-
-
-@lru_cache(maxsize=64)
-def _identity(height: int, width: int, device: torch.device, align_corners: bool) -> Tensor:
-    with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
-        x, y = (torch.arange(n, dtype=torch.float32, device=device) for n in (width, height))
-        if align_corners:
-            x, y = (2 * v / max(n - 1, 1) - 1 for v, n in ((x, width), (y, height)))
-        else:
-            x, y = ((2 * v + 1) / n - 1 for v, n in ((x, width), (y, height)))
-        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # H W 2
-
-
-def identity_grid(
-    height: int, width: int, like: Tensor | None = None, align_corners: bool = True
-) -> Tensor:
-    """The grid that reads every pixel from where it is.
-
-    H W 2, float32, on the device of `like`; shared, never to be written into.
-    """
-    return _identity(
-        height, width, torch.device("cpu") if like is None else like.device, align_corners
-    )
 
 
 def resize(maps: Tensor, height: int, width: int, *, align_corners: bool = False) -> Tensor:
@@ -79,12 +58,29 @@ def _resized(grid: Tensor, height: int, width: int, align_corners: bool) -> Tens
     return resize(grid.movedim(-1, 1), height, width, align_corners=align_corners).movedim(1, -1)
 
 
+Reader = Callable[[Tensor, Tensor, bool, str], Tensor]
+_reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
+
+
+@contextmanager
+def reading_by(reader: Reader) -> Iterator[None]:
+    """Meanwhile `sample` is this function of the same arguments: for measuring against others."""
+    token = _reader.set(reader)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
 def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:
     """Read `picture` where `grid` says, bilinearly, in float32. B C h w, B H W 2 -> B C H W in the
     picture's dtype
 
     A batch of one picture serves any number of grids, without copies of it.
     """
+    reader = _reader.get()
+    if reader is not None:
+        return reader(picture, grid, align_corners, padding)
     needs_gradient = torch.is_grad_enabled() and (picture.requires_grad or grid.requires_grad)
     if (
         picture.device.type == "cpu"
@@ -94,19 +90,22 @@ def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "z
     ):
         return _gather(picture, grid, align_corners)
     picture = picture.expand(grid.shape[0], -1, -1, -1)
-    read = F.grid_sample(
-        picture.float(),
-        grid.float(),
-        mode="bilinear",
-        padding_mode=padding,
-        align_corners=align_corners,
-    )
-    return read.to(picture.dtype)
+    return remapped(picture.float(), grid.float(), align_corners, padding).to(picture.dtype)
+
+
+def remapped(
+    picture: Tensor, grid: Tensor, align_corners: bool, padding: str, mode: str = "bilinear"
+) -> Tensor:
+    """kornia's remap, which reads a picture where a normalised grid says. B C h w, B H W 2 -> B C H W"""
+    from kornia.geometry.transform import remap  # when first needed: it takes a second to import
+
+    x, y = grid.unbind(-1)
+    return remap(picture, x, y, mode, padding, align_corners, normalized_coordinates=True)
 
 
 def _gather(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """The same for pictures of many channels on a CPU: each pixel a weighted sum of four rows of a
-    table, so that channels are read together.
+    table, so that channels are read together. SPEED
 
     Around the picture lie a row and a column of zeros before it and two after, for corners outside.
     -> B C H W, channels_last
@@ -190,9 +189,7 @@ class MotionField:
         B H W 2, as `to_pixels` gives them.
         """
         check_shape("pixels", pixels, "B H W 2")
-        return MotionField(
-            2 * pixels / _spans(pixels.shape[1], pixels.shape[2], pixels) - 1, occlusion
-        )
+        return MotionField(from_pixels(pixels, pixels.shape[1], pixels.shape[2]), occlusion)
 
     def __len__(self) -> int:
         return self.grid.shape[0]
@@ -322,7 +319,7 @@ class MotionField:
         """
         grid = resize_grid(self.grid, height, width, align_corners=self.align_corners)
         if self.align_corners:
-            return (grid + 1) / 2 * _spans(height, width, grid)
+            return to_pixels(grid, height, width)
         return ((grid + 1) * grid.new_tensor([width, height]) - 1) / 2
 
     def to_stmap(self, height: int, width: int) -> Tensor:
@@ -364,10 +361,3 @@ def _unmoved(moved: Tensor, picture: Tensor, grid: Tensor) -> Tensor:
     grid = grid.to(picture.device)
     still = ((grid - identity_grid(*grid.shape[1:3], grid)).abs() < STILL).all(-1)[:, None]
     return torch.where(still, picture, moved) if still.any() else moved
-
-
-def _spans(height: int, width: int, like: Tensor) -> Tensor:
-    """From the centre of the first pixel to that of the last, (x, y); 1 where there is a single
-    pixel.
-    """
-    return like.new_tensor([max(width - 1, 1), max(height - 1, 1)])

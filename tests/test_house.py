@@ -196,6 +196,7 @@ def test_training_builds_on_the_public_names():
             within(imports(path), "comfyui_motion")
             - within(imports(path), "comfyui_motion.training", "comfyui_motion.data")
             - within(imports(path), "comfyui_motion.doors", "comfyui_motion.errors")
+            - within(imports(path), "comfyui_motion.geometry")
             - public
         )
         assert not private, (path, private)

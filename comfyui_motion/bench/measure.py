@@ -13,11 +13,9 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +23,7 @@ from torch import Tensor
 
 from ..devices import device_of
 from ..errors import InputError
+from ..field import reading_by
 from ..memory import frames_at_once
 from ..model import MotionModel
 from ..registry import FAMILIES, build
@@ -92,35 +91,20 @@ def peak(dtype: torch.dtype, device: torch.device) -> float:
     return 2 * size**3 / min(clock(lambda: a @ a, device) for _ in range(10)) / 1e9
 
 
-@contextmanager
-def copies_of_the_source() -> Iterator[None]:
-    """Sampling as the published programs do it: a source given once for many grids becomes so many
-    pictures first.
+def copies_of_the_source(
+    picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "zeros"
+) -> Tensor:
+    """`field.sample` as the published programs do it: a source given once for many grids becomes so
+    many pictures first.
     """
-    sampler = F.grid_sample
-
-    def copied(picture: Tensor, grid: Tensor, *args: Any, **options: Any) -> Tensor:
-        count = grid.shape[1] // picture.shape[2] if picture.shape[1] == 3 else 1
-        if count < 2 or grid.shape[1] % picture.shape[2]:
-            return sampler(picture.contiguous(), grid, *args, **options)
-        grids = grid.unflatten(1, (count, -1)).flatten(0, 1)
-        read = sampler(picture.repeat_interleave(count, 0), grids, *args, **options)
-        return read.unflatten(0, (-1, count)).transpose(1, 2).flatten(2, 3)
-
-    with (
-        patch.object(F, "grid_sample", copied),
-        patch("comfyui_motion.field.DEEP", 1 << 30),
-        _fresh_grids(),
-    ):
-        yield
-
-
-@contextmanager
-def _fresh_grids() -> Iterator[None]:
-    from .. import field
-
-    with patch.object(field, "_identity", field._identity.__wrapped__):
-        yield
+    picture = picture.expand(len(grid), -1, -1, -1)
+    count = grid.shape[1] // picture.shape[2] if picture.shape[1] == 3 else 1
+    options: dict[str, Any] = {"padding_mode": padding, "align_corners": align_corners}
+    if count < 2 or grid.shape[1] % picture.shape[2]:
+        return F.grid_sample(picture.contiguous(), grid, **options)
+    grids = grid.unflatten(1, (count, -1)).flatten(0, 1)
+    read = F.grid_sample(picture.repeat_interleave(count, 0), grids, **options)
+    return read.unflatten(0, (-1, count)).transpose(1, 2).flatten(2, 3)
 
 
 class PlainLoop:
@@ -131,7 +115,7 @@ class PlainLoop:
 
     def __call__(self, source: Tensor, driving: Tensor) -> Tensor:
         pictures = []
-        with copies_of_the_source():
+        with reading_by(copies_of_the_source):
             for frame in driving.split(1):
                 points = self.model.detect(frame)
                 portrait = self.model.encode(source)

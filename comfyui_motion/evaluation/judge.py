@@ -17,6 +17,7 @@ from .. import (
     MotionField,
     MotionModel,
 )
+from ..geometry.pixels import to_pixels
 from . import metrics
 from .metrics import Tally
 
@@ -92,7 +93,7 @@ def judge(task: Task, made: Made) -> dict[str, Tally]:
         found["akd"], found["mkr"] = metrics.akd(ours, theirs), metrics.mkr(ours, theirs)
     elif task.mode == "reconstruction" and isinstance(made.points, Keypoints):
         found["akd"] = metrics.akd(
-            own_points(task, made), in_pixels(made.points.position, task.size)
+            own_points(task, made), to_pixels(made.points.position, task.size, task.size)
         )
     if task.embedder:
         target = made.driving if task.mode == "reconstruction" else made.source
@@ -117,8 +118,8 @@ def judge_truth(task: Task, made: Made, truth: ClipTruth, start: int) -> dict[st
     visible = F.interpolate(
         truth.visible[part].to(device).float(), size=(size, size), mode="bilinear"
     )
-    there = in_pixels(grids.permute(0, 2, 3, 1), size)
-    at_rest = in_pixels(MotionField.identity(1, size, size, like=grids).grid, size)
+    there = to_pixels(grids.permute(0, 2, 3, 1), size, size)
+    at_rest = to_pixels(MotionField.identity(1, size, size, like=grids).grid, size, size)
     found = {
         "flow": metrics.flow_error(made.field.to_pixels(size, size), there, visible),
         "moved": metrics.flow_error(at_rest, there, visible),
@@ -138,12 +139,7 @@ def own_points(task: Task, made: Made) -> Tensor:
     points = task.model.detect(
         squares(made.frames, task.side), reference=squares(made.source, task.side)
     )
-    return in_pixels(points.position, task.size)
-
-
-def in_pixels(position: Tensor, size: int) -> Tensor:
-    """-1..1, corner-aligned, to pixels of a square."""
-    return (position + 1) / 2 * (size - 1)
+    return to_pixels(points.position, task.size, task.size)
 
 
 def _checked(values: Any, pictures: Tensor, what: str, dimensions: int) -> Tensor:

@@ -16,7 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..field import MotionField, identity_grid, sample
+from ..field import MotionField, remapped, sample
+from ..geometry.pixels import (
+    from_edges,
+    from_pixels,
+    identity_grid,
+    pixels_per_unit,
+    smoothstep,
+)
 from ..keypoints import Keypoints
 
 MODES = ("stretch", "letterbox", "crop")
@@ -120,12 +127,8 @@ class Fit:
         """
         if self.whole:
             return enlarged(maps, self.height, self.width)
-        return F.grid_sample(
-            maps,
-            self._grid(maps).expand(len(maps), -1, -1, -1),
-            padding_mode="border",
-            align_corners=False,
-        )
+        grid = self._grid(maps).expand(len(maps), -1, -1, -1)
+        return remapped(maps, grid, align_corners=False, padding="border")
 
     def _grid(self, like: Tensor) -> Tensor:
         """Where on the canvas each pixel of the picture lies; -1 and 1 are the canvas's outer
@@ -140,20 +143,20 @@ class Fit:
     def within_box(self, like: Tensor) -> Tensor:
         """1 on the box, falling smoothly to 0 beyond it. 1 1 height width"""
         beyond = (self._grid(like).abs() - 1).clamp(min=0).amax(-1)[:, None] / (2 * MARGIN)
-        left = (1 - beyond).clamp(min=0)
-        return left * left * (3 - 2 * left)
+        return smoothstep(1 - beyond)
 
     def points(self, points: Keypoints) -> Keypoints:
         """The canvas's keypoints as the picture's."""
         cells = points.position.new_tensor([self.columns, self.rows])
         box = points.position.new_tensor([self.box_width, self.box_height])
-        spans = points.position.new_tensor([max(self.width - 1, 1), max(self.height - 1, 1)])
+        spans = 2 * pixels_per_unit(self.height, self.width, points.position)
         corner = points.position.new_tensor([self.left, self.top])
         pixels = corner + ((points.position + 1) / 2 * (cells - 1) + 0.5) / cells * box - 0.5
         scale = (cells - 1) / cells * box / spans
         turned = {"jacobian": scale[:, None] / scale, "covariance": scale[:, None] * scale}
         moved = {name: value * turned[name] for name, value in points.points() if name in turned}
-        return replace(points, position=2 * pixels / spans - 1, **moved)
+        position = from_pixels(pixels, self.height, self.width)
+        return replace(points, position=position, **moved)
 
     def field(self, field: MotionField) -> MotionField:
         """The canvas's motion in the picture's own pixels, corner-aligned:
@@ -174,7 +177,7 @@ class Fit:
                 (self.rows - 1) / 2 * self.box_height / self.rows,
             ]
         )
-        spans = shift.new_tensor([max(self.width - 1, 1) / 2, max(self.height - 1, 1) / 2])
+        spans = pixels_per_unit(self.height, self.width, shift)
         shift = self.from_canvas(shift * (pixels / spans)[:, None, None])
         occlusion = tuple(self.from_canvas(level) for level in field.occlusion[-1:])
         if not self.whole:
@@ -193,8 +196,8 @@ class Fit:
         x = self.left + x / self.columns * self.box_width  # pixels of the picture, 0 its outer edge
         y = self.top + y / self.rows * self.box_height
         place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # rows columns 2
-        spans = place.new_tensor([max(self.width - 1, 1), max(self.height - 1, 1)])
-        place = ((place - 0.5) / spans * 2 - 1).expand(len(whole), -1, -1, -1)
+        spans = 2 * pixels_per_unit(self.height, self.width, place)
+        place = from_edges(place, self.height, self.width).expand(len(whole), -1, -1, -1)
         shift = (whole.grid - identity_grid(*whole.size, whole.grid)).permute(0, 3, 1, 2)
         box = place.new_tensor([self.box_width, self.box_height])
         cells = place.new_tensor([self.columns, self.rows])
@@ -247,14 +250,9 @@ def in_grid(box: Box, height: int, width: int) -> Box:
     """A box in pixels as coordinates of the picture, -1 the centre of its first pixel, +1 of its
     last. Cut to the picture as `check_box` does.
     """
-    left, top, right, bottom = check_box(box, height, width)
-    across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
-    return (
-        (left - 0.5) * across - 1,
-        (top - 0.5) * down - 1,
-        (right - 0.5) * across - 1,
-        (bottom - 0.5) * down - 1,
-    )
+    corners = torch.tensor(check_box(box, height, width), dtype=torch.float64).view(2, 2)
+    (left, top), (right, bottom) = from_edges(corners, height, width).tolist()
+    return left, top, right, bottom
 
 
 def check_box(box: Box, height: int, width: int) -> Box:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..geometry.pixels import smoothstep
 from ..shapes import check_shape
 from .canvas import Box
 
@@ -136,8 +137,7 @@ def _ramp(low: float, high: float, length: int, feather: float) -> Tensor:
         return inside
     far = torch.full_like(centre, torch.inf)
     depth = torch.minimum(after if low > 0 else far, before if high < length else far)
-    share = (depth / feather).clamp(0, 1)
-    return inside * share * share * (3 - 2 * share)
+    return inside * smoothstep(depth / feather)
 
 
 def resized(pictures: Tensor, height: int, width: int) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..geometry.pixels import from_edges
 from ..keypoints import Keypoints
 from ..media.picture import to_rgb
 from .canvas import Box, check_box
@@ -158,5 +159,4 @@ def from_pixels(
     points: Tensor, height: int, width: int, confidence: Tensor | None = None
 ) -> Keypoints:
     """Points in pixels, 0 the picture's outer edge, as keypoints. N K 2"""
-    spans = points.new_tensor([max(width - 1, 1), max(height - 1, 1)])
-    return Keypoints((points - 0.5) / spans * 2 - 1, confidence=confidence)
+    return Keypoints(from_edges(points, height, width), confidence=confidence)

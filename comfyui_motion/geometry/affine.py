@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..field import identity_grid
+from .pixels import identity_grid
 
 # determinants closer to zero than this count as this: a region of a single pixel then gives finite
 # numbers
@@ -71,14 +71,18 @@ def principal_frame(covariance: Tensor) -> Tensor:
     return axes * values.sqrt()[..., None, :]
 
 
-def inverse(matrices: Tensor) -> Tensor:
-    """Of 2x2 matrices; where one is singular the result is large, not infinite. ... 2 2"""
+def inverse(matrices: Tensor, least: float = TINY) -> Tensor:
+    """Of 2x2 matrices, in closed form: nothing waits for the device. ... 2 2
+
+    Determinants nearer to zero than `least` count as that: where a matrix is singular the result is
+    large, not infinite.
+    """
     a, b, c, d = entries(matrices)
     determinant = a * d - b * c
-    tiny = torch.where(determinant < 0, -TINY, TINY)
+    tiny = torch.where(determinant < 0, -least, least)
     return (
         stack(d, -b, -c, a)
-        / torch.where(determinant.abs() < TINY, tiny, determinant)[..., None, None]
+        / torch.where(determinant.abs() < least, tiny, determinant)[..., None, None]
     )
 
 
@@ -115,9 +119,10 @@ def affine_motion(
 
 def homography_motion(matrix: Tensor, height: int, width: int) -> Tensor:
     """z -> the homography applied to it. B 3 3 -> B H W 2"""
-    grid = identity_grid(height, width, matrix)
-    moved = torch.einsum("bij,hwj->bhwi", matrix[:, :, :2], grid) + matrix[:, None, None, :, 2]
-    return moved[..., :2] / moved[..., 2:]
+    from kornia.geometry.linalg import transform_points
+
+    grid = identity_grid(height, width, matrix).flatten(0, 1)[None]  # 1 N 2
+    return transform_points(matrix, grid.expand(len(matrix), -1, -1)).unflatten(1, (height, width))
 
 
 def homography(numbers: Tensor) -> Tensor:

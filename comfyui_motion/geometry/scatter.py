@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..field import identity_grid
+from .pixels import identity_grid
 
 
 def splat(moved: Tensor, finer: int = 2, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:

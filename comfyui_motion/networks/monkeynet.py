@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..field import MotionField, identity_grid, sample
+from ..geometry.affine import inverse
 from ..keypoints import Keypoints
 from ..model import (
     Family,
@@ -36,7 +37,6 @@ from .layers.blocks import (
     Res,
     count_blocks,
     hourglass_shape,
-    inverse,
     spatial_softmax,
 )
 

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from .. import Keypoints, MotionField
 from ..data.pairs import Truth
+from ..geometry.affine import inverse
 from .warps import Transform
 
 LEVELS = 4  # of pyramids: full size, 1/2, 1/4, 1/8
 SMALLEST = 4  # the least side of a level
+SINGULAR = 1e-9  # determinants nearer to zero count as this
 ENOUGH = 64  # rows and columns at which who moves a pixel is asked
 
 
@@ -85,18 +87,12 @@ def equivariance_frames(
     11). With `half_turns` a frame and its negative are one, as MRAA's principal axes are.
     """
     assert driving.jacobian is not None and warped.jacobian is not None
-    product = inverse(driving.jacobian) @ (transform.jacobian(warped.position) @ warped.jacobian)
+    product = inverse(driving.jacobian, SINGULAR) @ (
+        transform.jacobian(warped.position) @ warped.jacobian
+    )
     if half_turns:
         product = product * torch.where(product[..., :1, :1] < 0, -1.0, 1.0)
     return (torch.eye(2, device=product.device) - product).abs().mean()
-
-
-def inverse(matrices: Tensor) -> Tensor:
-    """Of 2x2 matrices, in closed form: nothing waits for the device. ... 2 2"""
-    a, b, c, d = (matrices[..., i, j] for i in range(2) for j in range(2))
-    determinant = a * d - b * c
-    safe = torch.where(determinant.abs() < 1e-9, torch.full_like(determinant, 1e-9), determinant)
-    return torch.stack([d, -b, -c, a], dim=-1).unflatten(-1, (2, 2)) / safe[..., None, None]
 
 
 # TPSMM's own
@@ -166,9 +162,10 @@ def frames_l1(source: Keypoints, driving: Keypoints, truth: Truth) -> Tensor:
     """
     assert source.jacobian is not None and driving.jacobian is not None
     assert truth.source.jacobian is not None and truth.driving.jacobian is not None
-    true = truth.source.jacobian @ inverse(truth.driving.jacobian)
+    true = truth.source.jacobian @ inverse(truth.driving.jacobian, SINGULAR)
     return masked_mean(
-        (source.jacobian @ inverse(driving.jacobian) - true).abs().mean((-1, -2)), truth.known
+        (source.jacobian @ inverse(driving.jacobian, SINGULAR) - true).abs().mean((-1, -2)),
+        truth.known,
     )
 
 
@@ -278,7 +275,7 @@ def motions_likelihood(
         offset = grid[:, None] - driving.position[:, :, None, None]  # B K h w 2
         if source.jacobian is not None and driving.jacobian is not None:
             offset = torch.einsum(
-                "bkij,bkhwj->bkhwi", source.jacobian @ inverse(driving.jacobian), offset
+                "bkij,bkhwj->bkhwi", source.jacobian @ inverse(driving.jacobian, SINGULAR), offset
             )
         motions = torch.cat(
             [

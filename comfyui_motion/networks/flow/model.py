@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
-from ...field import MotionField, identity_grid, resize_grid
+from ...field import MotionField, remapped, resize_grid
+from ...geometry.pixels import identity_grid, smoothstep
 from ...geometry.scatter import fill, splat
 from ...keypoints import Keypoints
 from ...model import (
@@ -262,8 +263,8 @@ class Flow(MotionModel):
         low, high = rest[:, None, None, 0], rest[:, None, None, -1]  # B 1 1 2
         place = (identity_grid(height, width, rest) - low) / (high - low) * 2 - 1
         beyond = (place.abs() - 1 - 1e-4).clamp(min=0).amax(-1)[:, None] / self.spec.margin
-        fade = (1 - beyond).clamp(min=0)
-        return place, fade * fade * (3 - 2 * fade)
+        fade = 1 - beyond
+        return place, smoothstep(fade)
 
     @torch.inference_mode()
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
@@ -340,7 +341,7 @@ def resample(picture: Tensor, grid: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
     target = resize_grid(grid, height, width, align_corners=True)
     offset = target - identity_grid(height, width, like=grid)
-    moved = F.grid_sample(picture[None], target, "bicubic", "border", align_corners=True)[0]
+    moved = remapped(picture[None], target, True, "border", "bicubic")[0]
     still = (offset[0].abs() < 2e-3 / max(height, width)).all(-1)
     return torch.where(still, picture, moved)
 

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...field import identity_grid
+from ...geometry.pixels import identity_grid, pixels_per_unit
 
 Linear = Callable[[Tensor], Tensor]  # of lattices, B 2 n n
 
@@ -382,7 +382,7 @@ def resize_lattice(moved: Tensor, height: int, width: int | None = None) -> Tens
 
 def half_span(size: tuple[int, int], like: Tensor) -> Tensor:
     """Pixels from the centre to the last pixel's centre, (x, y). 2 1 1"""
-    return like.new_tensor([size[1] - 1, size[0] - 1])[:, None, None] / 2
+    return pixels_per_unit(*size, like)[:, None, None]
 
 
 def to_pixels(moved: Tensor, size: tuple[int, int]) -> Tensor:

@@ -320,13 +320,6 @@ def gaussian_heatmap(position: Tensor, height: int, width: int, variance: float)
     return torch.exp(-0.5 * offset.square().sum(-1) / variance)
 
 
-def inverse(matrices: Tensor) -> Tensor:
-    """Inverses of small matrices, without waiting for the device to say whether any is singular
-    (those come out infinite).
-    """
-    return torch.linalg.inv_ex(matrices)[0]
-
-
 def interleave(heat: Tensor, warped: Tensor) -> Tensor:
     """Each keypoint's heatmap followed by its warped source. B K H W, B K C H W -> B K*(1+C) H W"""
     return rearrange(torch.cat([heat[:, :, None], warped], dim=2), "b k c h w -> b (k c) h w")

@@ -19,6 +19,7 @@ from ...field import (
     resize_grid,
     sample,
 )
+from ...geometry.affine import inverse
 from ...keypoints import Keypoints
 from .blocks import (
     Antialias,
@@ -27,7 +28,6 @@ from .blocks import (
     HourglassShape,
     gaussian_heatmap,
     interleave,
-    inverse,
     start_at,
     together,
 )

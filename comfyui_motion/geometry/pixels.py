@@ -1,0 +1,75 @@
+"""Pixel conventions: the one place where coordinates change from one to another. All are (x, y).
+
+unit    -1 the centre of the first pixel, +1 of the last, as keypoints and fields have it (kornia's
+        corner-aligned normalisation; a side of a single pixel is at 0)
+pixels  0 the centre of the first pixel, 1 of the next: as OpenCV, STMaps and flow files count
+edges   0 the picture's outer edge, 0.5 the centre of the first pixel: as boxes are given
+
+kornia does the arithmetic. It is imported when first needed: importing the library stays quick.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@lru_cache(maxsize=64)
+def _identity(height: int, width: int, device: torch.device, align_corners: bool) -> Tensor:
+    try:
+        from kornia.geometry import create_meshgrid
+    except ImportError:  # kornia before 0.8
+        from kornia.utils import create_meshgrid
+    with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
+        return create_meshgrid(height, width, device=device, align_corners=align_corners)[0]
+
+
+def identity_grid(
+    height: int, width: int, like: Tensor | None = None, align_corners: bool = True
+) -> Tensor:
+    """The grid that reads every pixel from where it is.
+
+    H W 2 in unit coordinates (with align_corners False, -1 and +1 are the outer edges), float32, on
+    the device of `like`; shared, never to be written into.
+    """
+    device = torch.device("cpu") if like is None else like.device
+    return _identity(height, width, device, align_corners)
+
+
+def to_pixels(points: Tensor, height: int, width: int) -> Tensor:
+    """Unit coordinates in a picture of that size as pixels. ... 2"""
+    from kornia.geometry.conversions import denormalize_pixel_coordinates
+
+    return denormalize_pixel_coordinates(points, height, width)
+
+
+def from_pixels(points: Tensor, height: int, width: int) -> Tensor:
+    """Pixels of a picture of that size as unit coordinates. ... 2"""
+    from kornia.geometry.conversions import normalize_pixel_coordinates
+
+    return normalize_pixel_coordinates(points, height, width)
+
+
+def to_edges(points: Tensor, height: int, width: int) -> Tensor:
+    """Unit coordinates as distances from the picture's outer edges, in pixels. ... 2"""
+    return to_pixels(points, height, width) + 0.5
+
+
+def from_edges(points: Tensor, height: int, width: int) -> Tensor:
+    """Distances from the picture's outer edges, in pixels, as unit coordinates. ... 2"""
+    return from_pixels(points - 0.5, height, width)
+
+
+def pixels_per_unit(height: int, width: int, like: Tensor) -> Tensor:
+    """How many pixels one unit of x and of y is: half of what lies between the first pixel's centre
+    and the last's; 1 where there is a single one. 2
+    """
+    return like.new_tensor([(n - 1) / 2 if n > 1 else 1.0 for n in (width, height)])
+
+
+def smoothstep(share: Tensor) -> Tensor:
+    """From 0 to 1 without a kink at either end: 3 s^2 - 2 s^3, of shares cut to 0..1."""
+    share = share.clamp(0, 1)
+    return share * share * (3 - 2 * share)
