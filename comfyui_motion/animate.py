@@ -85,6 +85,32 @@ def perform(
     Raises InputError before anything is computed.
     """
     options = replace(options or Options(), **changes)
+    return checked(_steps(model, source, driving, options, progress), model)
+
+
+def checked(steps: Iterator[Step], model: MotionModel) -> Iterator[Step]:
+    """The same, if its pictures are numbers. Raises InputError, which names the first that is not."""
+    done = 0
+    for step in steps:
+        finite = step.frames.isfinite().flatten(1).all(1)
+        if not finite.all():
+            number = done + int(finite.logical_not().nonzero()[0])
+            raise InputError(
+                f"Frame {number} came out as no numbers (NaN or infinite): the {model.family} network"
+                f" in {str(model.dtype).removeprefix('torch.')} ran out of range; try float32 or"
+                " bfloat16."
+            )
+        done += len(step.frames)
+        yield step
+
+
+def _steps(
+    model: MotionModel,
+    source: Any,
+    driving: Frames,
+    options: Options,
+    progress: Progress | None,
+) -> Iterator[Step]:
     if model.level:
         alone = isinstance(source, Tensor) and len(source) == 1
         work = perform_heads if alone else perform_moving_heads
@@ -213,9 +239,9 @@ def _begun(
     model, script = rehearsal(model, source, frames, options)
     options = replace(options, reference=(options.reference or 0) if relative else 0)
     again = options.reference != 0 and script is None
-    frames = Batches(frames.driving, frames.batch_size, again=again)
+    frames = Batches(frames.driving, frames.batch_size, again=again, told=frames.told)
     portrait = frame_source(model, source, options, frames, script)
-    clip = Batches(frames.driving, frames.batch_size, portrait.driver, again=again)
+    clip = Batches(frames.driving, frames.batch_size, portrait.driver, again, frames.told)
     if not portrait.reference or script is not None:
         rest_frame = portrait.at_rest if options.mode == "absolute" else None
         return portrait, clip, rest_frame, None, script
@@ -267,7 +293,7 @@ def frame_source(
         framing = framing if found is None else replace(framing, subject=found.box)
     portrait = FramedPortrait.of(model, source, framing)
     if reference == BEST and driving is not None and script is None:
-        clip = Batches(driving.driving, driving.batch_size, portrait.driver)
+        clip = Batches(driving.driving, driving.batch_size, portrait.driver, told=driving.told)
         reference = find_reference(model, clip, portrait)
     return replace(portrait, reference=reference)
 

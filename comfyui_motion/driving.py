@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 import torch
 from torch import Tensor
 
+from .doors.words import logger
 from .errors import InputError
 from .media.picture import to_rgb
+from .media.remarks import listed
 
 Frames = Tensor | Iterable[Tensor]
 
@@ -25,10 +27,13 @@ class Batches:
         batch_size: int,
         prepare: Callable[[Tensor], Tensor] = to_rgb,
         again: bool = False,
+        told: set[str] | None = None,
     ) -> None:
         self.driving = list(driving) if again and isinstance(driving, Iterator) else driving
         self.batch_size = batch_size
         self.prepare = prepare
+        # what was said of the clip: shared by those that read it, so that it is said once
+        self.told: set[str] = set() if told is None else told
         self.total = (
             len(driving) if isinstance(driving, Tensor) else getattr(driving, "len_hint", None)
         )
@@ -44,8 +49,15 @@ class Batches:
             yield self.prepare(torch.cat(held))
 
     def _frames(self) -> Iterator[Tensor]:
+        return without_blanks(self._given(), self.told)
+
+    def _given(self) -> Iterator[Tensor]:
+        number = 0
         for batch in [self.driving] if isinstance(self.driving, Tensor) else self.driving:
-            yield from batch.split(1) if len(batch) else ()
+            for frame in batch.split(1) if len(batch) else ():
+                check_frame(frame, number)
+                number += 1
+                yield frame
 
     def frame(self, number: int) -> Tensor:
         """One frame. Of an iterator only the first, which is then still to come.
@@ -70,6 +82,73 @@ class Batches:
         if found is None or place >= len(found):
             raise no_such_frame(number)
         return found, place
+
+
+def check_frame(frame: Tensor, number: int) -> None:
+    """Refuse a driving frame of no numbers. Raises InputError, which names it."""
+    if frame.is_floating_point() and not frame.isfinite().all():
+        raise InputError(
+            f"Driving frame {number} holds values that are no numbers (NaN or infinite), as half"
+            " precision leaves behind when it overflows; make it anew in float32, or leave it out."
+        )
+
+
+def without_blanks(frames: Iterable[Tensor], told: set[str]) -> Iterator[Tensor]:
+    """The clip with frames of one colour (a flash, a dropout, a cut to black), which show no motion,
+    replaced by the one before; black or white ones at the beginning by the first after them. Told
+    at the end.
+
+    A clip of nothing else comes as it is.
+    """
+    shown: Tensor | None = None
+    dark: Tensor | None = None  # black or white, with nothing before it
+    waiting, held = 0, set()
+    for number, frame in enumerate(frames):
+        blank = is_blank(frame)
+        if blank and shown is None and is_extreme(frame):
+            dark, waiting = frame, waiting + 1
+            continue
+        if blank and shown is not None:
+            held.add(number)
+            yield shown
+            continue
+        held.update(range(number - waiting, number))
+        yield from repeat(frame, waiting)
+        waiting = 0
+        shown = None if blank else frame
+        yield frame
+    if dark is not None:
+        yield from repeat(dark, waiting)
+    if held:
+        _tell_held(held, told)
+
+
+def is_blank(frame: Tensor) -> bool:
+    """Whether a frame, 1 C H W, is of one colour but for noise: 1/100 of the range."""
+    return float(_unit(frame).std(dim=2, unbiased=False).max()) < 0.01
+
+
+def is_extreme(frame: Tensor) -> bool:
+    """Whether a frame is black or white all over."""
+    return not 0.03 < float(_unit(frame).mean()) < 0.97
+
+
+def _unit(frame: Tensor) -> Tensor:
+    """1 C H*W in 0..1"""
+    values = frame[:, :3].flatten(2).float()
+    return values if frame.is_floating_point() else values / torch.iinfo(frame.dtype).max
+
+
+def _tell_held(numbers: set[int], told: set[str]) -> None:
+    one = len(numbers) == 1
+    said = (
+        f"Driving {listed(numbers)} {'is' if one else 'are'} of one colour and"
+        f" {'shows' if one else 'show'} no motion; the frame next to {'it' if one else 'them'} was"
+        " held."
+    )
+    if said not in told:
+        told.add(said)
+        logger().warning("%s", said)
 
 
 def no_such_frame(number: int) -> InputError:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .errors import InputError
 from .field import MotionField
 from .keypoints import Keypoints
-from .shapes import check_shape
+from .shapes import check_numbers, check_shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -297,6 +297,7 @@ class MotionModel(nn.Module):
                 f" {self.multiple}{least}, and {name} is {width}x{height}; resize to"
                 f" {self.size}x{self.size}, its native size, or let animate() do it."
             )
+        check_numbers(frames, name)
         return frames.to(self.device, dtype or self.dtype)
 
     def kept(self, features: Iterable[Tensor]) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .keypoints import Keypoints
+from .shapes import check_numbers
 
 MODES = ("absolute", "relative", "avd")
 STITCHING = ("settled", "published", "none")
@@ -79,6 +80,9 @@ def retarget(
         raise InputError(f"stitching must be {', '.join(STITCHING)}, and is {stitching!r}.")
     if not isinstance(driving, Keypoints):
         return driving
+    for name, points in (("driver's", driving), ("reference's", reference), ("source's", source)):
+        if isinstance(points, Keypoints):
+            check_numbers(points.position, f"The {name} keypoints")
     if driving.count != source.count:
         raise InputError(
             f"The driver has {driving.count} points and the source {source.count}; both must come"

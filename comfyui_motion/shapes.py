@@ -23,3 +23,15 @@ def check_shape(name: str, tensor: Tensor, shape: str) -> None:
             f"{name} must have the shape {shape}, and has"
             f" {' '.join(map(str, found)) or 'none (a scalar)'}."
         )
+
+
+def check_numbers(pictures: Tensor, name: str) -> None:
+    """Refuse a batch that holds NaN or infinity. Raises InputError, which names the first such one."""
+    finite = pictures.isfinite()
+    if not finite.all():
+        number = int(finite.flatten(1).all(1).logical_not().nonzero()[0])
+        which = f"{name}, number {number} of its batch," if len(pictures) > 1 else name
+        raise InputError(
+            f"{which} holds values that are no numbers (NaN or infinite): what made it may have run"
+            " out of range in half precision; make it anew in float32."
+        )

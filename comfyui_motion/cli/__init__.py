@@ -1,7 +1,7 @@
 """comfyui-motion: the library on a command line. One file a command.
 
-Errors are one sentence on standard error and exit code 2; Ctrl-C is 130. A target is whole or not
-there.
+Errors are one sentence on standard error and exit code 2; Ctrl-C is 130, kill 143. A target is
+whole or not there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from . import (
     swap,
     train,
 )
+from .stopping import SAID, stoppable
 
 __all__ = ["main"]
 
@@ -49,15 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(format="comfyui-motion: %(message)s")  # what the library warns of
     try:
-        options.run(options)
+        with stoppable():
+            options.run(options)
+            sys.stdout.flush()
     except MotionError as error:
         print(f"comfyui-motion: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("comfyui-motion: stopped; nothing half-written is left.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(SAID, file=sys.stderr)
+        return getattr(stop, "code", 130)
     return 0
 
 

@@ -6,16 +6,13 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from torch import Tensor
 
 from ..animate import Step, perform
 from ..doors.words import logger
 from ..draw import Samples, draw_field
-from ..media.files import check_target
 from ..media.picture import read_picture, write_picture
-from ..media.video import read_video
 from ..memory import frames_at_once
 from ..model import MotionModel
 from ..options import AUTO, Options
@@ -23,8 +20,8 @@ from ..registry import face_finder
 from ..retarget import MODES
 from .arguments import box, face, model_options, output_options, reference
 from .bar import Bar
-from .loading import Ahead, load_model
-from .writing import writers
+from .loading import Ahead, driving_clip, load_model
+from .writing import check_outputs, writers
 
 PARTS = {
     "head": "the head's turn and place, for models that know a face's parts",
@@ -120,11 +117,10 @@ def run(
     options: argparse.Namespace, load: Callable[[argparse.Namespace], MotionModel] = load_model
 ) -> None:
     """The main job; `load` gives the model that the options name."""
-    if options.preview:
-        check_target(Path(options.preview))
+    check_outputs(options)
     chosen = chosen_options(options)
     source = read_picture(options.source)
-    clip = read_video(options.driving, options.start, options.stop, fps=options.fps)
+    clip = driving_clip(options)
     model = load(options)
     chosen = replace(chosen, batch_size=options.batch or frames_at_once(model))
     samples = Preview() if options.preview else None

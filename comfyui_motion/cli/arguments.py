@@ -38,9 +38,19 @@ def output_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--fps",
         type=float,
-        help="frame rate of the result, and of drivers that have none (the driver's, or 25)",
+        help=(
+            "frame rate of the result, by holding or dropping frames, never slower or faster (the"
+            " driver's, or 25 where it has none)"
+        ),
     )
-    command.add_argument("--start", type=int, default=0, help="first driving frame (0)")
+    command.add_argument(
+        "--retime",
+        action="store_true",
+        help="play every driving frame once at --fps: slow or fast motion, without sound",
+    )
+    command.add_argument(
+        "--start", type=int, default=0, help="first driving frame, at the driver's own rate (0)"
+    )
     command.add_argument("--stop", type=int, help="driving frame to end before (the clip's end)")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from ..bench import measure as bench
 from ..devices import device_of
+from ..media.files import made_folder, write_text, write_whole
 from .arguments import DTYPES
 
 HELP = "how fast the networks run here, against the plain loop of the published programs"
@@ -48,7 +48,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measures, and writes NAME.md, NAME.json and NAME.png, NAME being the device's."""
     device = device_of(options.device)
-    title = bench.machine(device)
+    title, folder = bench.machine(device), made_folder(options.output)
     found = []
     for family in [bench.known(name) for name in options.family or bench.usual()]:
         for measured in bench.measure(family, options.speed, device, options.runs, options.batch):
@@ -58,10 +58,9 @@ def run(options: argparse.Namespace) -> None:
                 flush=True,
             )
             found.append(measured)
-    folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{device.type}.md").write_text(bench.table(found, title), encoding="utf-8")
+    write_text(folder / f"{device.type}.md", bench.table(found, title))
     document = {"machine": title, "runs": options.runs, "measured": [asdict(m) for m in found]}
-    (folder / f"{device.type}.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-    bench.plot(found, title, str(folder / f"{device.type}.png"))
+    write_text(folder / f"{device.type}.json", json.dumps(document, indent=1))
+    picture = folder / f"{device.type}.png"
+    write_whole(picture, lambda partial: bench.plot(found, title, str(partial)))
     print(f"{bench.table(found, title)}\nwritten to {folder}")

@@ -15,7 +15,6 @@ from typing import Any
 
 from .. import (
     InputError,
-    MediaError,
     MotionModel,
 )
 from ..data.clips import (
@@ -29,6 +28,7 @@ from ..evaluation.evaluate import (
     own_size,
 )
 from ..evaluation.report import Report, compare
+from ..media.files import made_folder, write_text, write_whole
 from .arguments import SPEEDS, assumption_options, words
 from .bar import Bar
 from .loading import load_model
@@ -182,13 +182,7 @@ class Evaluation:
             "pairs": read_pair_list(options.pairs) if options.pairs else None,
         }
         clips = open_data(options.data, size, options.clips, options.frames or 16, options.kinds)
-        out = Path(options.out)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(
-                f"The folder {out} cannot be made ({error}); name another with --out."
-            ) from error
+        out = made_folder(options.out)
         return Evaluation(models, clips, out, settings)
 
     def score(self, name: str, progress: Progress | None = None) -> str:
@@ -217,23 +211,6 @@ class Evaluation:
 
 def write(report: Report, out: Path) -> None:
     """Each file whole or not at all."""
-    _whole(
-        out / f"{report.model}.json",
-        lambda path: path.write_text(report.to_json(), encoding="utf-8"),
-    )
-    _whole(
-        out / f"{report.model}.txt",
-        lambda path: path.write_text(report.table() + "\n", encoding="utf-8"),
-    )
-    _whole(out / f"{report.model}.png", lambda path: report.sheet().save(path))
-
-
-def _whole(path: Path, save: Callable[[Path], Any]) -> None:
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        save(partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise MediaError(f"{path} cannot be written ({error}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(out / f"{report.model}.json", report.to_json())
+    write_text(out / f"{report.model}.txt", report.table() + "\n")
+    write_whole(out / f"{report.model}.png", lambda partial: report.sheet().save(partial))

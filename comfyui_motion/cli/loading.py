@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..media.clip import Clip
-from ..media.video import prefetch
+from ..media.video import prefetch, read_video
 from ..model import MotionModel
 from ..registry import load
 
@@ -24,6 +24,13 @@ def load_model(options: argparse.Namespace) -> MotionModel:
         dtype=dtype,
         speed="exact" if dtype else options.speed,
         **dict(options.set),
+    )
+
+
+def driving_clip(options: argparse.Namespace) -> Clip:
+    """The clip the options name, as much of it and as fast as they say."""
+    return read_video(
+        options.driving, options.start, options.stop, fps=options.fps, retime=options.retime
     )
 
 

@@ -19,6 +19,7 @@ from .. import (
     write_video,
 )
 from ..data.puppets.clips import KINDS, PuppetClip, puppet_clip
+from ..media.files import made_folder
 from .arguments import words
 from .bar import Bar
 
@@ -91,7 +92,7 @@ def draw_clips(
             f"Puppets move in 1 clip or more, of 2 frames or more; {clips} of {frames} were asked"
             " for."
         )
-    out.mkdir(parents=True, exist_ok=True)
+    made_folder(out)
     written, rows = [], []
     for number in range(clips):
         clip = puppet_clip(seed + number, frames, size, kinds[number % len(kinds)])

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
 from torch import Tensor
 
+from ..errors import InputError
 from ..framing.canvas import Fit
 from ..framing.portrait import fitted
 from ..media.picture import read_picture, write_picture
-from ..media.video import read_video
 from ..memory import frames_at_once
 from ..model import MotionModel
 from ..parts import part_numbers, swap_parts
 from .arguments import model_options, output_options
 from .bar import Bar
-from .loading import Ahead, load_model
-from .writing import writers
+from .loading import Ahead, driving_clip, load_model
+from .writing import check_outputs, is_still, writers
 
 HELP = "parts of one picture in place of another's, or of a clip's"
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -54,13 +53,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Parts of the source in place of the target's, at the target's own size or the network's."""
+    check_outputs(options)
     source = read_picture(options.source)
-    clip = read_video(options.driving, options.start, options.stop, fps=options.fps)
-    mask = (
-        options.mask
-        if options.mask in ("target", "source")
-        else read_picture(options.mask).mean(dim=1, keepdim=True)
-    )
+    clip = driving_clip(options)
+    mask = options.mask if options.mask in ("target", "source") else read_mask(options.mask)
     parts = part_numbers(options.parts)
     model = load_model(options)
     batch = options.batch or frames_at_once(model)
@@ -83,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
             else back_to_size(model, pictures, frames, options.fit)
         )
 
-    if Path(options.output).suffix.lower() in PICTURES and "%" not in options.output:
+    if is_still(options.output, PICTURES):
         write_picture(swapped(next(iter(clip.batches(1)))), options.output)
         print(options.output)
         return
@@ -93,6 +89,16 @@ def run(options: argparse.Namespace) -> None:
             writer.write(swapped(frames))
             bar(writer.count, clip.len_hint)
     print(f"{options.output}: {writer.count} frames")
+
+
+def read_mask(path: str) -> Tensor:
+    """A mask from a file. 1 1 H W in 0..1. Raises InputError where it marks nothing."""
+    mask = read_picture(path).mean(dim=1, keepdim=True)
+    if mask.max() < 1 / 255:
+        raise InputError(
+            f"The mask {path} is black all over, so nothing would be swapped; white marks what is."
+        )
+    return mask
 
 
 def back_to_size(model: MotionModel, pictures: Tensor, frames: Tensor, fit: str) -> Tensor:

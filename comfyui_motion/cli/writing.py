@@ -7,20 +7,39 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..errors import InputError
 from ..media.clip import Clip
+from ..media.files import check_target
+from ..media.naming import sequence_pattern
+from ..media.places import check_places
+from ..media.sequence import check_sequence
 from ..media.video import VideoWriter
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Refuse, before any work, targets that cannot be written, that are one another, or that are
+    what is read. Raises InputError, MediaError.
+    """
+    given = vars(options)
+    outputs = {f"--{name}": given.get(name) for name in ("output", "occlusion", "preview")}
+    inputs = {
+        "the picture": options.source,
+        "the clip": options.driving,
+        **{f"--{name}": given.get(name) for name in ("model", "finder", "mask")},
+    }
+    check_places(outputs, inputs, options.codec)
+    for name, path in outputs.items():
+        pattern = sequence_pattern(path, options.codec) if path and name != "--preview" else None
+        if pattern:
+            check_sequence(pattern, options.overwrite)
+        elif path:
+            check_target(path)
 
 
 def writers(
     options: argparse.Namespace, clip: Clip, stack: ExitStack
 ) -> Callable[..., VideoWriter]:
     def open_writer(path: str, sound: bool) -> VideoWriter:
-        for taken in (options.source, options.driving):
-            if Path(path).resolve() == Path(taken).resolve():
-                raise InputError(
-                    f"The target {path} is also what is to be read; name another target."
-                )
+        sequence = sequence_pattern(path, options.codec) is not None
         return stack.enter_context(
             VideoWriter(
                 path,
@@ -28,13 +47,15 @@ def writers(
                 audio_from=clip if sound and clip.has_audio and not options.no_audio else None,
                 codec=options.codec,
                 crf=options.crf,
-                bits=options.bits if _is_sequence(path, options.codec) else 8,
+                bits=options.bits if sequence else 8,
                 overwrite=options.overwrite,
+                keep=True,
             )
         )
 
     return open_writer
 
 
-def _is_sequence(path: str, codec: str | None) -> bool:
-    return codec == "png" or "%" in path or path.endswith("/") or Path(path).is_dir()
+def is_still(path: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether one picture is to be written, not a sequence of them."""
+    return Path(path).suffix.lower() in suffixes and sequence_pattern(path) is None

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..doors.words import logger
 from ..errors import InputError
+from ..shapes import check_numbers
 from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
 from .files import write_whole
 from .opening import check_size, decoding, is_colour_tiff, opened
@@ -115,18 +116,6 @@ def write_picture(picture: Tensor, path: str | os.PathLike, bits: int = 8) -> No
     check_numbers(picture, "the picture to write")
     pixels = to_pixels(picture, bits).cpu().numpy()[0]
     write_whole(path, lambda partial: save_pixels(pixels, partial))
-
-
-def check_numbers(picture: Tensor, name: str) -> None:
-    """Refuse what holds NaN or infinity. Raises InputError, which names the first such picture."""
-    finite = picture.isfinite()
-    if not finite.all():
-        number = int(finite.flatten(1).all(1).logical_not().nonzero()[0])
-        which = f"{name}, number {number} of its batch," if len(picture) > 1 else name
-        raise InputError(
-            f"{which} holds values that are no numbers (NaN or infinite); pictures are 0..1: what"
-            " made it may have run out of range in half precision."
-        )
 
 
 def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:

@@ -227,7 +227,7 @@ def test_one_clip_may_be_a_strip_a_film_or_a_folder_of_frames(kind, tmp_path):
         (["--data", "data/0.png", "--mode", "animation"], "one clip"),
         (["--data", "data", "--detector", "landmarks"], "module:function"),
         (["--data", "data", "--limit", "0"], "limit"),
-        (["--data", "data", "--out", "data/0.png"], "--out"),
+        (["--data", "data", "--out", "data/0.png"], "a folder to write into"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(
