@@ -359,6 +359,46 @@ def add_model_folder() -> None:
     )  # an empty set would list every file
 
 
+def output_file(prefix: str, suffix: str) -> tuple[str, str]:
+    """A new file in the output folder: its path, and its name there. A prefix cannot leave it."""
+    root = folder_paths.get_output_directory()
+    folder, name, number, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+    name = f"{name}_{number:05}_{suffix}"
+    return os.path.join(folder, name), os.path.join(subfolder, name)
+
+
+def kept_files(suffixes: tuple[str, ...]) -> list[str]:
+    """What lies in the output and input folders, newest first, as "folder/name [output]"."""
+    found = [
+        (os.path.getmtime(path), f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]")
+        for kind, root in _roots().items()
+        for folder, _, names in os.walk(root)
+        for path in (os.path.join(folder, name) for name in names)
+        if path.endswith(suffixes)
+    ]
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def kept_path(name: str, suffixes: tuple[str, ...]) -> str | None:
+    """Where a listed file lies; None for what is not listed."""
+    if name not in kept_files(suffixes):
+        return None
+    place, _, kind = name.rpartition(" ")
+    return os.path.join(_roots()[kind.strip("[]")], place)
+
+
+def state_of(path: str) -> tuple[float, int]:
+    """What changes when a file does."""
+    return os.path.getmtime(path), os.path.getsize(path)
+
+
+def _roots() -> dict[str, str]:
+    return {
+        "output": folder_paths.get_output_directory(),
+        "input": folder_paths.get_input_directory(),
+    }
+
+
 def model_files() -> list[str]:
     return folder_paths.get_filename_list(FOLDER)
 

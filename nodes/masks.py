@@ -29,6 +29,26 @@ def grown(maps: Tensor, pixels: int) -> Tensor:
     )
 
 
+def closed(maps: Tensor, frames: int) -> Tensor:
+    """Gaps in time of up to so many frames are closed, and nothing else: the largest of neighbouring
+    frames, then the smallest of those. T 1 H W
+    """
+    before, after = frames // 2, frames - frames // 2
+    return _least(_most(maps, before, after), after, before)
+
+
+def _most(maps: Tensor, before: int, after: int) -> Tensor:
+    """The largest value of each pixel from so many frames before to so many after."""
+    result, last = maps.clone(), len(maps) - 1
+    for i in range(len(maps)):
+        result[i] = maps[max(i - before, 0) : min(i + after, last) + 1].amax(0)
+    return result
+
+
+def _least(maps: Tensor, before: int, after: int) -> Tensor:
+    return 1 - _most(1 - maps, before, after)
+
+
 def blurred(maps: Tensor, sigma: float) -> Tensor:
     from kornia.filters import gaussian_blur2d
 

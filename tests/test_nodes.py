@@ -163,3 +163,10 @@ def test_a_painted_mask_becomes_the_box_round_it(convert):
     assert convert.to_box(mask, torch.rand(3, 3, 40, 80)) == (16, 10, 32, 20)
     assert convert.to_box(torch.zeros(1, 64, 64), torch.rand(1, 3, 40, 80)) is None
     assert convert.to_box(None, torch.rand(1, 3, 40, 80)) is None
+
+
+def test_gaps_in_time_are_closed_and_nothing_else(masks):
+    shown = torch.tensor([1.0, 0, 1, 0, 0, 0, 1, 0]).view(-1, 1, 1, 1)
+    assert masks.closed(shown, 1).flatten().tolist() == [1, 1, 1, 0, 0, 0, 1, 0]
+    assert masks.closed(shown, 3).flatten().tolist()[:7] == [1] * 7
+    assert torch.equal(shown.flatten(), torch.tensor([1.0, 0, 1, 0, 0, 0, 1, 0]))

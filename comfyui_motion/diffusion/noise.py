@@ -10,7 +10,7 @@ of every frame are independent and normal, through folds, zooms and collapses to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from ..field import MotionField, identity_grid, resize
 from .latents import TIME_STRIDE, check_samples, frames_of
 
 CELLS = 4  # along each side of a pixel
+Progress = Callable[[int, int], None]
 
 
 def warp_noise(
@@ -223,29 +224,45 @@ class FieldNoise:
         self.degradation, self.time_stride = degradation, time_stride
         self._made: tuple[Any, Tensor | None] = (None, None)
 
-    def generate_noise(self, input_latent: Mapping[str, Any]) -> Tensor:
-        """On the CPU, of the shape and type of the latent's samples."""
+    def generate_noise(
+        self, input_latent: Mapping[str, Any], progress: Progress | None = None
+    ) -> Tensor:
+        """On the CPU, of the shape and type of the latent's samples. What was made last is kept.
+
+        `progress` is called with (frames done, frames in all).
+        """
         samples = check_samples(input_latent["samples"])
         index = input_latent.get("batch_index")
         wanted = (tuple(samples.shape), samples.dtype, None if index is None else tuple(index))
         if self._made[0] != wanted:
-            self._made = wanted, self._generate(samples, index).to(samples.dtype)
+            self._made = wanted, self._generate(samples, index, progress).to(samples.dtype)
         assert self._made[1] is not None
         return self._made[1].clone()
 
-    def _generate(self, samples: Tensor, index: Sequence[int] | None) -> Tensor:
+    def _generate(
+        self, samples: Tensor, index: Sequence[int] | None, progress: Progress | None
+    ) -> Tensor:
         batch, channels, *_, height, width = samples.shape
         if index is not None and len(index) != batch:
             raise InputError(
                 f"The latent's batch_index names {len(index)} pictures and it holds {batch}."
             )
         if samples.ndim == 4:
-            numbers = self._numbers(batch, index)
-            return self._of_item(0, numbers, channels, height, width)
-        numbers = frames_of(len(self.field), samples.shape[2], self.time_stride)
-        items = range(batch) if index is None else index
-        films = [self._of_item(item, numbers, channels, height, width) for item in items]
-        return torch.stack(films).transpose(1, 2)  # B T C h w -> B C T h w
+            items, numbers = [0], self._numbers(batch, index)
+        else:
+            items = range(batch) if index is None else index
+            numbers = frames_of(len(self.field), samples.shape[2], self.time_stride)
+        films = []
+        for item in items:
+            noise = SourceNoise(channels, height, width, self.seed, item)
+            for number in numbers:
+                films.append(noise.carried(self.field[number], self.degradation, number))
+                if progress:
+                    progress(len(films), len(items) * len(numbers))
+        made = torch.stack(films)
+        if samples.ndim == 4:
+            return made
+        return made.unflatten(0, (len(items), len(numbers))).transpose(1, 2)  # B C T h w
 
     def _numbers(self, batch: int, index: Sequence[int] | None) -> Sequence[int]:
         total = len(self.field)
@@ -257,11 +274,3 @@ class FieldNoise:
                 " (Repeat Latent Batch), or a field of as many frames."
             )
         return numbers
-
-    def _of_item(
-        self, item: int, numbers: Sequence[int], channels: int, height: int, width: int
-    ) -> Tensor:
-        """T C h w"""
-        noise = SourceNoise(channels, height, width, self.seed, item)
-        frames = [noise.carried(self.field[n], self.degradation, n) for n in numbers]
-        return torch.stack(frames)

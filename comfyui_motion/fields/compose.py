@@ -35,10 +35,11 @@ def compose(first: MotionField, then: MotionField) -> MotionField:
 
 def _composed(first: MotionField, then: MotionField) -> MotionField:
     both = then.compose(first)
-    beyond = (then.grid.abs() - 1).amax(-1)[:, None] / cell(first).max()
+    beyond = ((then.grid.abs() - 1) / cell(first)).amax(-1)[:, None]  # in pixels
     inside = (1 - beyond).clamp(0, 1)  # half by half a pixel, nothing from a whole one on
     seen = [resize(level, *then.size) for level in both.occlusion]
-    return replace(both, occlusion=(seen[0] * inside if seen else inside,))
+    occlusion = (seen[0] * inside if seen else inside,)
+    return replace(both, occlusion=occlusion, picture=then.picture or first.picture)
 
 
 @torch.no_grad()
@@ -95,6 +96,6 @@ def _share(field: MotionField, share: Tensor, keep_occlusion: bool) -> MotionFie
     still = identity_grid(*field.size, field.grid)
     grid = still + (field.grid - still) * share.movedim(1, -1)
     if keep_occlusion or not field.occlusion:
-        return MotionField(grid, field.occlusion)
+        return replace(field, grid=grid)
     hidden = (1 - resize(field.occlusion[-1], *field.size)) * share.abs().clamp(max=1)
-    return MotionField(grid, (1 - hidden,))
+    return replace(field, grid=grid, occlusion=(1 - hidden,))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError, MediaError, MotionError
-from ..field import MotionField, identity_grid
+from ..field import MotionField, PictureSize, identity_grid
 from ..media.files import existing_file, written_whole
 
 FORMAT, VERSION = "comfyui_motion.field", 1
@@ -43,6 +43,7 @@ def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) 
         "height": str(field.size[0]),
         "width": str(field.size[1]),
         "align_corners": str(field.align_corners).lower(),
+        "picture": "x".join(map(str, field.picture_size[::-1])) if field.picture else "any",
         **MEANING,
     }
     try:
@@ -103,6 +104,7 @@ def _field(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Mot
             tuple(values[name] for name in levels),
             values.get("contributions"),
             about.get("align_corners", "true") == "true",
+            picture=_picture(about),
         )
     except (KeyError, TypeError, InputError) as error:
         raise MediaError(f"{path} lacks what makes a field ({_first_line(error)}).") from error
@@ -115,6 +117,12 @@ def _field(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Mot
     if any(len(level) != len(field) for level in field.occlusion):
         raise MediaError(f"{path} has other counts of frames in its grid and its occlusion.")
     return field
+
+
+def _picture(about: dict[str, str]) -> PictureSize | None:
+    width, _, height = about.get("picture", "").partition("x")
+    known = width.isdecimal() and height.isdecimal()
+    return PictureSize(int(height), int(width)) if known else None
 
 
 def _first_line(error: BaseException) -> str:

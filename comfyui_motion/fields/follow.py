@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..field import MotionField, resize, resize_grid, sample
+from ..field import MotionField, resize_grid, sample
 from ..keypoints import Keypoints
 from ..shapes import check_shape
 from .inverse import invert, plain, solve, visible_map
@@ -58,10 +58,11 @@ def tracks(
     """Points of the source followed through the frames: path T N 2 in pixels, and visibility T N.
 
     points  N 2 in pixels of the source, (x, y), 0 = centre of the first; or keypoints of one picture
-    size    (height, width) of the pictures the pixels are of; None: the field's own
+    size    (height, width) of the pictures the pixels are of; None: of the field's picture where it
+            knows one, or its own
     A point is hidden where the frame shows it not, or it has left it. InputError for other shapes.
     """
-    height, width = size or field.size
+    height, width = size or field.picture_size
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)
     targets = _targets(points, span).to(field.grid.device)
     paths, seen = [], []
@@ -100,7 +101,7 @@ def vectors(frame: Frame, other: Frame, height: int, width: int) -> tuple[Tensor
     still = resize_grid(
         MotionField.identity(1, *frame.field.size, moved).grid, height, width, align_corners=True
     )
-    seen = resize(visible_map(frame.field), height, width)[:, 0]
+    seen = visible_map(frame.field, (height, width))[:, 0]
     for top in range(0, height, ROWS):
         rows = slice(top, top + ROWS)
         place, sure = other.find(source[:, rows])

@@ -42,14 +42,16 @@ def plain(field: MotionField) -> MotionField:
         grid = torch.where(lost[..., None], identity_grid(*field.size, grid), grid)
         seen = (~lost[:, None]).float()
         visible = (seen * resize(visible[0].float(), *field.size) if visible else seen,)
-    return MotionField(grid, tuple(level.float() for level in visible))
+    visible = tuple(level.float() for level in visible)
+    return MotionField(grid, visible, picture=field.picture)
 
 
-def visible_map(field: MotionField) -> Tensor:
-    """What each pixel of the field's own size shows of the source: less too where it reads beyond
-    the source's edge, half by half a pixel, nothing from a whole one on. B 1 H W in 0..1
+def visible_map(field: MotionField, size: tuple[int, int] | None = None) -> Tensor:
+    """What each pixel shows of the source, at that size or the field's own: less too where it reads
+    beyond the source's edge, half by half a pixel, nothing from a whole one on. B 1 H W in 0..1
     """
-    beyond = (field.grid.abs() - 1).amax(-1)[:, None] / cell(field).max()
+    field = field if size is None else field.resize(*size)
+    beyond = ((field.grid.abs() - 1) / cell(field)).amax(-1)[:, None]  # in pixels
     inside = (1 - beyond).clamp(0, 1)
     if not field.occlusion:
         return inside
@@ -66,7 +68,7 @@ def _inverse(field: MotionField) -> MotionField:
     """Of a field of one frame."""
     still = identity_grid(*field.size, field.grid)
     if min(field.size) < 2:
-        return MotionField(2 * still - field.grid, (visible_map(field),))
+        return MotionField(2 * still - field.grid, (visible_map(field),), picture=field.picture)
     moved, seen = (field.grid - still).permute(0, 3, 1, 2), visible_map(field)
     fallen, weight = splat(moved, _fineness(field), seen + 1e-3)
     start = still + fill(fallen, weight).permute(0, 2, 3, 1)
@@ -74,7 +76,8 @@ def _inverse(field: MotionField) -> MotionField:
     shown = sample(seen, places, True, "zeros")
     error = ((MotionField(places).compose(field).grid - still) / cell(field)).norm(dim=-1)
     found = (2 - error / (ASTRAY / 2)).clamp(0, 1)[:, None]
-    return MotionField(places, (shown * found * _open(weight, seen),))
+    visible = (shown * found * _open(weight, seen),)
+    return MotionField(places, visible, picture=field.picture)
 
 
 def _fineness(field: MotionField) -> int:

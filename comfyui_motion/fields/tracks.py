@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .follow import Tracks
+from ..keypoints import Keypoints
+from .follow import SURE, Tracks
 
 WAN_POINTS = 121  # WanTrackToVideo takes so many a track, whatever the clip's length
 
@@ -36,6 +37,18 @@ def tracks_to_text(tracks: Tracks, points: int | None = None) -> str:
             " that the first frame shows."
         )
     return json.dumps([_written(track) for track in kept if len(track)])
+
+
+def tracks_of_keypoints(keypoints: Keypoints, height: int, width: int) -> Tracks:
+    """Keypoints of every frame as tracks, in pixels of a picture of that size. Points are visible
+    within the picture, and where their model believes in them.
+    """
+    position = keypoints.position.float().cpu()
+    visible = (position.abs() <= 1).all(-1)
+    if keypoints.confidence is not None:
+        visible &= keypoints.confidence.cpu() > SURE
+    span = position.new_tensor([max(width - 1, 1), max(height - 1, 1)])
+    return Tracks((position + 1) / 2 * span, visible)
 
 
 def _written(path: Tensor) -> list[dict[str, float]]:

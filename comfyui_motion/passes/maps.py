@@ -63,7 +63,7 @@ def layer(
     if name == "stmap":
         return _stmap(now, size, form)
     if name == "occlusion":
-        hidden = 1 - resize(visible_map(now.frame.field), *size)[0, 0].clamp(0, 1)
+        hidden = 1 - visible_map(now.frame.field, size)[0, 0]
         return _layer(name, {"A": hidden})
     if name in VECTORS:
         return _vectors(name, now, before if name == "backward" else after, size, form)
@@ -106,7 +106,7 @@ def to_coded(colours: Tensor) -> Tensor:
 
 def _stmap(now: Moment, size: tuple[int, int], form: Form) -> Layer:
     x, y, _ = now.frame.field.to_stmap(*size)[0]
-    seen = resize(visible_map(now.frame.field), *size)[0, 0]
+    seen = visible_map(now.frame.field, size)[0, 0]
     return _layer("stmap", {"R": x, "G": y if form.v == "up" else 1 - y, "A": seen})
 
 

@@ -97,7 +97,7 @@ def write_passes(
     mattes    by part: 1 h w or B h w in 0..1; each a pass of its own name
     passes    some of beauty, plate, stmap, forward, backward, occlusion, mattes; None: all there is
     name, start   files are name.1001.exr and so on; `start` is the first number
-    size      (height, width); None: the frames', or the field's own
+    size      (height, width); None: the frames', or those of the field's picture, or its own
     v         "up" as in Nuke, Fusion, Blender, RE:Vision; "down" as in pictures
     colour    pictures in EXR: "linear", or "srgb" as they are
     reach     vectors as 0.5 + vector / (2 reach), for tools of 8 and 16 bits; None: in pixels
@@ -245,7 +245,7 @@ class PassWriter:
             )
         if self.size is None:
             first = pictures.get("beauty")
-            self.size = fields.size if first is None else (first.shape[-2], first.shape[-1])
+            self.size = fields.picture_size if first is None else (first.shape[-2], first.shape[-1])
         self._mattes = list(mattes)
         wanted = self.options.passes
         missing = [n for n in wanted or () if n in PICTURES and n not in pictures]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -9,7 +11,7 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from comfyui_motion import InputError, MediaError, MotionField, load_field, save_field
-from comfyui_motion.field import identity_grid
+from comfyui_motion.field import PictureSize, identity_grid
 
 
 @pytest.fixture
@@ -45,7 +47,9 @@ def test_half_the_size_keeps_displacements_to_a_thousandth(tmp_path, field):
 
 
 def test_the_file_says_what_its_numbers_mean(tmp_path, field):
+    field = replace(field, picture=PictureSize(90, 120))
     save_field(tmp_path / "a.safetensors", field)
+    assert load_field(tmp_path / "a.safetensors").picture_size == (90, 120)
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         about = file.metadata()
     assert (about["frames"], about["height"], about["width"]) == ("3", "9", "12")
