@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError, MediaError, MotionError
 from ..field import MotionField, PictureSize, identity_grid
-from ..media.files import existing_file, written_whole
+from ..media.files import cannot_write, existing_file, written_whole
 
 FORMAT, VERSION = "comfyui_motion.field", 1
 MEANING = {
@@ -52,7 +52,7 @@ def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) 
     except (OSError, SafetensorError) as error:
         if isinstance(error, MotionError):
             raise
-        raise MediaError(f"{path} cannot be written: {_first_line(error)}.") from error
+        raise cannot_write(path, error) from error
 
 
 def _tensors(field: MotionField, half: bool) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ it FFmpeg writes and reads one plain layer (R G B, R G B A, or Y) a file.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MediaError, MotionError
-from .files import existing_file, written_whole
+from .files import cannot_write, existing_file, written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +102,9 @@ def _written(path: str | os.PathLike) -> Iterator[Path]:
     except MotionError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(f"{path} cannot be written: {_said(error)}.") from error
+        if "No space left" in str(error):  # what OpenEXR makes of it
+            error = OSError(errno.ENOSPC, "")
+        raise cannot_write(path, error) from error
 
 
 def read_exr(path: str | os.PathLike) -> dict[str, Plane]:

@@ -21,7 +21,7 @@ from ..field import MotionField
 from ..fields.follow import Frame
 from ..media.clip import as_rate
 from ..media.exr import Layer, has_openexr, write_exr, write_plain_exr
-from ..media.files import written_whole
+from ..media.files import cannot_read, made_folder, writing, written_whole
 from ..media.picture import save_pixels
 from .maps import PASSES, PICTURES, VECTORS, Form, Moment, layer
 
@@ -179,12 +179,7 @@ class PassWriter:
         self._mattes: list[str] = []
 
     def __enter__(self) -> PassWriter:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(
-                f"The folder {self.folder} cannot be made: {error.strerror}."
-            ) from error
+        made_folder(self.folder)
         self._stale = self._there()
         if self._stale and not self.options.overwrite:
             raise InputError(
@@ -296,23 +291,14 @@ class PassWriter:
         try:
             found = [path for path in self.folder.iterdir() if own.fullmatch(path.name)]
         except OSError as error:
-            raise MediaError(
-                f"The folder {self.folder} cannot be read: {error.strerror}."
-            ) from error
+            raise cannot_read(self.folder, error) from error
         return sorted(found)
 
     def _write_sidecar(self) -> None:
         assert self.size is not None
         path = self.folder / f"{self.options.name}.json"
-        try:
-            with written_whole(path) as partial:
-                partial.write_text(json.dumps(self._about(), indent=1), encoding="utf-8")
-        except OSError as error:
-            raise (
-                error
-                if isinstance(error, MediaError)
-                else MediaError(f"{path} cannot be written: {error.strerror}.")
-            ) from error
+        with writing(path), written_whole(path) as partial:
+            partial.write_text(json.dumps(self._about(), indent=1), encoding="utf-8")
         self.files.append(path)
 
     def _about(self) -> dict[str, Any]:
@@ -357,15 +343,8 @@ def save_png(path: Path, layer: Layer, bits: int) -> None:
     top = 255 if bits == 8 else 65535
     planes = np.stack(list(_plain_planes(layer).values()), axis=-1)
     pixels = np.rint(np.clip(np.nan_to_num(planes), 0, 1) * top)
-    try:
-        with written_whole(path) as partial:
-            save_pixels(pixels.astype(np.uint8 if bits == 8 else np.uint16), partial)
-    except OSError as error:
-        raise (
-            error
-            if isinstance(error, MediaError)
-            else MediaError(f"{path} cannot be written: {error.strerror}.")
-        ) from error
+    with writing(path), written_whole(path) as partial:
+        save_pixels(pixels.astype(np.uint8 if bits == 8 else np.uint16), partial)
 
 
 _said: list[bool] = []
