@@ -21,6 +21,7 @@ from . import (
     evaluate,
     inspect,
     models,
+    passes,
     puppets,
     submit,
     swap,
@@ -33,6 +34,7 @@ __all__ = ["main"]
 COMMANDS = {
     "animate": animate,
     "swap": swap,
+    "passes": passes,
     "batch": batch,
     "submit": submit,
     "inspect": inspect,

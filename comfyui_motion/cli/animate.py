@@ -16,6 +16,8 @@ from ..media.picture import read_picture, write_picture
 from ..memory import frames_at_once
 from ..model import MotionModel
 from ..options import AUTO, Options
+from ..passes.write import Options as PassOptions
+from ..passes.write import PassWriter
 from ..registry import face_finder
 from ..retarget import MODES
 from .arguments import box, face, model_options, output_options, reference
@@ -107,6 +109,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="also write what the source does not show, white, as a clip or a PNG sequence",
     )
     command.add_argument(
+        "--passes",
+        metavar="DIR",
+        help="also write STMap, motion vectors, occlusion and the frames there, as EXR",
+    )
+    command.add_argument(
         "--preview",
         metavar="SHEET.png",
         help="also write a contact sheet: driver, result, field, occlusion",
@@ -128,11 +135,17 @@ def run(
         open_writer = writers(options, clip, stack)
         writer = open_writer(options.output, sound=True)
         masks = open_writer(options.occlusion, sound=False) if options.occlusion else None
+        passes = None
+        if options.passes:
+            told = PassOptions(fps=clip.fps, overwrite=options.overwrite)
+            passes = stack.enter_context(PassWriter(options.passes, told))
         driving = Ahead(clip, chosen.batch_size or 1)
         for step in perform(model, source, driving, chosen, bar):
             writer.write(step.frames)
             if masks:
                 masks.write(step.occlusion.expand(-1, 3, -1, -1))
+            if passes:
+                passes.write(step.field, {"beauty": step.frames})
             if samples:
                 samples.add(step)
     print(
@@ -140,6 +153,8 @@ def run(
         f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(clip.fps):g} a"
         " second"
     )
+    if passes:
+        print(f"{options.passes}: {len(passes.files)} files of passes")
     if samples:
         write_picture(samples.sheet(), options.preview)
         print(f"{options.preview}: driver, result, field, occlusion")

@@ -121,6 +121,14 @@ def box(text: str) -> tuple[float, ...]:
     return left, top, right, bottom
 
 
+def whole_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT -> (height, width)"""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"WIDTHxHEIGHT in pixels, not {text!r}")
+    return int(height), int(width)
+
+
 def words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
 
