@@ -6,6 +6,8 @@ Whole regions with clean edges, to be inpainted or composited; no specks.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from .mouth import Opening, ramp
@@ -20,35 +22,48 @@ SPECK = 2e-4  # of the picture: smaller regions are none
 
 
 def hiding(face: SourceFace, motion: Array, raster: Raster, rest: Array, posed: Array) -> Array:
-    """h w in 0..1 over the motion field, 1 = hidden"""
-    found = np.zeros(face.size, np.float32)
+    """h w in 0..1 over half the motion field, 1 = hidden"""
+    import cv2
+
+    found = np.zeros(face.person.shape, np.float32)
     if face.layers is not None:
-        found = left_behind(face.person, motion)
+        found = left_behind(face.person, np.ascontiguousarray(motion[::2, ::2]) / 2)
     if raster.label.size:
-        part = found[raster.box]
-        np.maximum(part, drawn_out(raster, rest, posed), out=part)
-    return np.maximum(without_specks(found), mouth_inside(face, posed))
+        wide = drawn_out(raster, rest, posed)
+        if wide is not None:
+            whole = np.zeros(face.size, np.float32)
+            whole[raster.box] = wide
+            found = np.maximum(found, whole[::2, ::2])
+    inside = mouth_inside(face, posed)
+    found = without_specks(found)
+    return found if inside is None else cv2.max(found, inside)
 
 
 def left_behind(person: Array, motion: Array) -> Array:
     """Where somebody stood and nobody stands. h w"""
     import cv2
 
-    height, width = person.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
     now = cv2.remap(
         person,
-        x + motion[..., 0],
-        y + motion[..., 1],
+        motion + places(*person.shape),
+        None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    moved = ramp(*LAYERED, np.abs(motion).max(-1))
-    return ramp(*LEFT, (1 - now) * person * moved).astype(np.float32)
+    far = cv2.max(*cv2.split(cv2.absdiff(motion, 0)))
+    bare = (1 - now) * person * ramp(LAYERED[0] / 2, LAYERED[1] / 2, far)
+    return ramp(*LEFT, bare).astype(np.float32)
 
 
-def drawn_out(raster: Raster, rest: Array, posed: Array) -> Array:
-    """Skin that turns into sight, or is pulled wide. h w"""
+@lru_cache(maxsize=16)
+def places(height: int, width: int) -> Array:
+    """Where each pixel is. h w 2: x, y"""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return np.ascontiguousarray(np.stack([x, y], axis=-1))
+
+
+def drawn_out(raster: Raster, rest: Array, posed: Array) -> Array | None:
+    """Skin that turns into sight, or is pulled wide; None where there is none. h w"""
     import cv2
 
     now, then = (areas(points) for points in (posed, rest))
@@ -56,7 +71,7 @@ def drawn_out(raster: Raster, rest: Array, posed: Array) -> Array:
     usual = np.median(wider)
     share = ramp(*DRAWN_OUT, wider / max(usual, 1e-3)) * solid() * (np.abs(now) > 2)
     if not share.any():
-        return np.zeros(raster.label.shape, np.float32)
+        return None
     found = np.concatenate([[0], share]).astype(np.float32)[raster.label]
     return ramp(0.4, 0.7, cv2.GaussianBlur(found, (0, 0), 2)).astype(np.float32)
 
@@ -67,18 +82,19 @@ def areas(points: Array) -> Array:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def mouth_inside(face: SourceFace, posed: Array) -> Array:
-    """As far as the inside of the mouth is painted. h w"""
+def mouth_inside(face: SourceFace, posed: Array) -> Array | None:
+    """As far as the inside of the mouth is painted; None where it is shut. h w"""
     import cv2
 
-    found = np.zeros(face.size, np.float32)
     opening = Opening.of(posed[:, :2])
     width = float(np.hypot(*(posed[61] - posed[291])[:2]))
     share = shown_of(opening, face.mouth, width, face.mouth_width)
-    if share > 0:
-        edges = opening.places(2, 40)
-        ring = np.concatenate([edges[0], edges[1, ::-1]])
-        cv2.fillPoly(found, [np.round(ring * 64).astype(np.int32)], share, cv2.LINE_AA, 6)
+    if share <= 0:
+        return None
+    found = np.zeros(face.person.shape, np.float32)
+    edges = opening.places(2, 40) / 2
+    ring = np.concatenate([edges[0], edges[1, ::-1]])
+    cv2.fillPoly(found, [np.round(ring * 64).astype(np.int32)], share, cv2.LINE_AA, 6)
     return found
 
 
@@ -86,7 +102,7 @@ def without_specks(found: Array) -> Array:
     """The same without thin lines and small spots."""
     import cv2
 
-    if not found.any():
+    if cv2.countNonZero(found) == 0:
         return found
     solid_part = cv2.morphologyEx((found > 0.3).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid_part, connectivity=8)

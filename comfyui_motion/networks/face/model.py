@@ -178,25 +178,27 @@ class FaceModel(FindsFaces, MotionModel):
                 " position each."
             )
         pose = pose.to("cpu")
+        if len(portrait.faces) == 1:
+            return self.moved(portrait.faces[0], pose).to(self.device)
         parts = [self.moved(face_of(portrait, i), pose[i]) for i in range(len(pose))]
         return MotionField.join(parts).to(self.device)
 
     def moved(self, face: SourceFace, pose: FaceKeypoints) -> warp.FaceField:
-        """The field of one pose."""
-        height, width = face.pixels.shape[:2]
-        posed = to_field(pose.space(), (height, width), face.size)
-        motion, hidden, seams, shut = warp.moved(face, posed)
+        """The field of some poses of one face."""
+        posed = to_field(pose.space(), face.colours.shape[:2], face.size)
+        made = warp.moved(face, posed)
         half = (posed.new_tensor(face.size[::-1]) - 1) / 2
-        shown = warp.openings(face, posed[0].double().numpy())[1]
+        shown = [warp.openings(face, place)[1] for place in posed.double().numpy()]
+        hidden = np.stack([one.hidden for one in made])[:, None]
         return warp.FaceField(
-            warp.grid_of(motion),
-            (1 - hidden,),
+            torch.stack([warp.grid_of(one.motion) for one in made]),
+            (torch.from_numpy(1 - hidden),),
             lips=pose.position[:, list(LIPS.inner)],
             mouth=pose.mouth,
-            shown=posed.new_tensor([shown]),
+            shown=posed.new_tensor(shown),
             light=pose.light,
-            seams=seams / half - 1,
-            shut=shut,
+            seams=torch.from_numpy(np.stack([one.seams for one in made])).float() / half - 1,
+            shut=torch.from_numpy(np.stack([one.shut for one in made])).float(),
         )
 
     @torch.inference_mode()

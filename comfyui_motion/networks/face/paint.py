@@ -4,37 +4,68 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...field import identity_grid, resize
+from ...field import resize_grid
 from . import lids, mouth
-from .hidden import LAYERED
+from .hidden import LAYERED, places
+from .raster import Array
 from .source import SourceFace
-from .warp import FaceField
+from .warp import FaceField, farther
 
 STILL = 2e-3  # pixels: what moves less is copied
-Box = tuple[slice, slice]
 
 
 def frame(face: SourceFace, field: FaceField) -> Tensor:
     """One frame of a field of one. 3 H W in 0..1"""
-    height, width = face.pixels.shape[:2]
-    offset = offset_of(field, height, width)
-    made = face.pixels[..., :3].clone()
-    box = moving(offset)
-    if box is not None:
-        made[box] = moved(face, lit(face, field.light), offset[box], box)
+    height, width = face.colours.shape[:2]
+    made = moved(face, field)
     if field.mouth is not None and field.shown is not None and float(field.shown) > 0:
         opening = mouth.Opening.of(in_pixels(field.lips, height, width))
         painted = mouth.paint(
-            opening, field.mouth[0], float(field.shown), face.tones, height, width
+            opening, field.mouth[0].cpu(), float(field.shown), face.tones, height, width
         )
         if painted is not None:
             part = made[painted.box]
             part += (painted.colour - part) * painted.share
     draw_seams(made, face, field)
     return made.clamp_(0, 1).permute(2, 0, 1)
+
+
+def moved(face: SourceFace, field: FaceField) -> Tensor:
+    """The picture's own pixels, in front of what they bare. H W 3"""
+    import cv2
+
+    height, width = face.colours.shape[:2]
+    half = np.maximum(np.float32([width, height]) - 1, 1) / 2
+    grid = resize_grid(field.grid, height, width, align_corners=True)[0].cpu().numpy()
+    here = (grid + 1) * half  # H W 2, in pixels
+    far = farther(here, places(height, width))
+    made = face.colours.copy()
+    x, y, across, down = cv2.boundingRect((far > STILL).view(np.uint8))
+    if not across:
+        return torch.from_numpy(made)
+    box = slice(y, y + down), slice(x, x + across)
+    here, far = here[box], far[box]
+    warped = gather(face, here)
+    colour = cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
+    shine(face, field.light, colour, here)
+    if face.layers is not None:
+        share = np.clip((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0]), 0, 1)
+        share *= 1 - np.clip(warped[..., 3], 0, 1)
+        plate = np.ascontiguousarray(face.layers.plate[box])
+        colour = cv2.blendLinear(colour, plate, 1 - share, share)
+    cv2.copyTo(colour, (far > STILL).view(np.uint8), made[box])
+    return torch.from_numpy(made)
+
+
+def gather(face: SourceFace, here: Array) -> Array:
+    """The picture's pixels, and who is in it, at those places. h w 2 -> h w 4"""
+    import cv2
+
+    table = face.table
+    finer = (table.shape[0] - 1) // max(face.colours.shape[0] - 1, 1)
+    return cv2.remap(table, here * finer, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def draw_seams(made: Tensor, face: SourceFace, field: FaceField) -> None:
@@ -57,84 +88,20 @@ def in_pixels(points: Tensor, height: int, width: int) -> np.ndarray:
     return ((points[0] + 1) * half).double().cpu().numpy()
 
 
-def offset_of(field: FaceField, height: int, width: int) -> Tensor:
-    """Where each pixel comes from, less where it is, in pixels. H W 2"""
-    still = identity_grid(*field.size, like=field.grid)
-    offset = (field.grid - still).permute(0, 3, 1, 2)
-    offset = resize(offset, height, width, align_corners=True)[0].permute(1, 2, 0)
-    return offset * (offset.new_tensor([width - 1, height - 1]) / 2)
-
-
-def moving(offset: Tensor) -> Box | None:
-    """The smallest box of all that moves."""
-    far = offset.abs().amax(-1) > STILL
-    rows, columns = far.any(1).nonzero(), far.any(0).nonzero()
-    if not len(rows):
-        return None
-    return (
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )
-
-
-def lit(face: SourceFace, told: Tensor | None) -> Tensor:
-    """The source's pixels under the driver's light. H W 4"""
-    if told is None or not bool((told.abs() > 0.004).any()):
-        return face.pixels
+def shine(face: SourceFace, told: Tensor | None, colour: Array, here: Array) -> None:
+    """The driver's light onto pixels that come from those places. h w 3, h w 2"""
     import cv2
 
-    seen = cv2.remap(
-        told[0, 0].float().cpu().numpy(),
-        face.cells[..., 0],
-        face.cells[..., 1],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_CONSTANT,
-    )
+    if told is None or not bool((told.abs() > 0.004).any()):
+        return
+    light = told[0, 0].float().cpu().numpy()
+    seen = cv2.remap(light, face.cells, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
     rows, columns = face.lit
-    down, across = (p / f for p, f in zip(face.pixels.shape[:2], face.size, strict=True))
-    box = (
-        slice(round(rows.start * down), round(rows.stop * down)),
-        slice(round(columns.start * across), round(columns.stop * across)),
-    )
-    pixels = face.pixels.clone()
-    part = pixels[box][..., :3]
-    shade = torch.from_numpy(seen).to(pixels.device)[None, None]
-    part *= torch.exp(resize(shade, *part.shape[:2])[0, 0])[..., None]
-    return pixels
-
-
-def moved(face: SourceFace, pixels: Tensor, offset: Tensor, box: Box) -> Tensor:
-    """The box's pixels, and in front of what they move. h w 3"""
-    warped = gather(pixels, offset, box)
-    colour, person = warped[..., :3], warped[..., 3:]
-    far = offset.norm(dim=-1, keepdim=True)
-    if face.layers is not None:
-        share = ((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0])).clamp(0, 1)
-        plate = torch.from_numpy(face.layers.plate).to(pixels.device)[box]
-        colour = colour + (plate - colour) * ((1 - person.clamp(0, 1)) * share)
-    return torch.where(far > STILL, colour, pixels[box][..., :3])
-
-
-def gather(pixels: Tensor, offset: Tensor, box: Box) -> Tensor:
-    """Read bicubically, each pixel of the box from so far away. H W C, h w 2 -> h w C"""
-    rows, columns = box
-    height, width = pixels.shape[:2]
-    y = torch.arange(rows.start, rows.stop, device=pixels.device, dtype=torch.float32)[:, None]
-    x = torch.arange(columns.start, columns.stop, device=pixels.device, dtype=torch.float32)
-    at_x, at_y = x + offset[..., 0], y + offset[..., 1]
-    if pixels.device.type == "cpu":
-        import cv2
-
-        read = cv2.remap(
-            pixels.numpy(),
-            at_x.numpy(),
-            at_y.numpy(),
-            cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return torch.from_numpy(read)
-    grid = torch.stack([at_x / (width - 1), at_y / (height - 1)], dim=-1)[None] * 2 - 1
-    read = F.grid_sample(
-        pixels.permute(2, 0, 1)[None], grid, "bicubic", "border", align_corners=True
-    )
-    return read[0].permute(1, 2, 0)
+    height, width = face.colours.shape[:2]
+    scale = (np.float32(face.size[::-1]) - 1) / np.float32([width - 1, height - 1])
+    at = here * scale - np.float32([columns.start, rows.start])
+    shade = cv2.remap(seen, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    x, y, across, down = cv2.boundingRect((np.abs(shade) > 1e-3).view(np.uint8))
+    if across:
+        box = slice(y, y + down), slice(x, x + across)
+        colour[box] *= cv2.exp(shade[box])[..., None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from . import light
@@ -15,8 +14,9 @@ from .mouth import Opening, Tones
 from .raster import Array, draw
 from .surroundings import Surroundings
 
-APART = 110  # pixels of the motion field between the eyes are enough
-LEAST, MOST = 512, 1024  # of its longer side, unless the picture is smaller
+FINE = 1_300_000  # pixels of a picture that is kept at twice its size
+APART = 90  # pixels of the motion field between the eyes are enough
+LEAST, MOST = 400, 1024  # of its longer side, unless the picture is smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +32,13 @@ class SourceFace:
     lit: tuple[slice, slice]  # the box of the motion field that light falls on
     cells: Array  # h w 2: of the canonical face's map, that each of its pixels shows
     layers: Layers | None
-    person: Array  # h w in 0..1: who is in it, over the motion field
-    pixels: Tensor  # H W 4: the picture, and who is in it
+    person: Array  # h w in 0..1: who is in it, over half the motion field
+    colours: Array  # H W 3: the picture
+    table: Array  # H W 4, or finer: the picture and who is in it, to be read bilinearly
 
     @staticmethod
     def of(picture: Tensor, points: Tensor, mask: Array | None) -> SourceFace:
         """3 H W in 0..1, 478 3 in pixels of it, the person mask's answer (h w) or None."""
-        import cv2
-
         height, width = picture.shape[1:]
         plain = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
         apart = float((points[33] - points[263]).norm())
@@ -60,8 +59,9 @@ class SourceFace:
             lit=lit,
             cells=cells,
             layers=layers,
-            person=cv2.resize(person, size[::-1], interpolation=cv2.INTER_AREA),
-            pixels=torch.from_numpy(np.concatenate([plain, person], axis=2)),
+            person=np.ascontiguousarray(halved(person, size)),
+            colours=plain,
+            table=finer(np.concatenate([plain, person], axis=2)),
         )
 
     @property
@@ -71,6 +71,28 @@ class SourceFace:
     @property
     def mouth_width(self) -> float:
         return float(np.hypot(*(self.points[61] - self.points[291])[:2]))
+
+
+def halved(person: Array, size: tuple[int, int]) -> Array:
+    """Every other pixel of the motion field."""
+    import cv2
+
+    return cv2.resize(person, size[::-1], interpolation=cv2.INTER_AREA)[::2, ::2]
+
+
+def finer(pixels: Array) -> Array:
+    """Pictures that are not large, with a bicubic pixel between any two: read bilinearly they are as
+    sharp as if read bicubically, in a sixth of the time. H W C -> 2H-1 2W-1 C
+    """
+    import cv2
+
+    height, width = pixels.shape[:2]
+    if height * width > FINE or min(height, width) < 4:
+        return pixels
+    y, x = np.mgrid[: 2 * height - 1, : 2 * width - 1].astype(np.float32) / 2
+    made = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    made[::2, ::2] = pixels
+    return made
 
 
 def field_size(height: int, width: int, apart: float) -> tuple[int, int]:

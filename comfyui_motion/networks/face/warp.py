@@ -22,7 +22,6 @@ FEATHER = (
     2.5  # pixels of the motion field over which mesh and surroundings go over into one another
 )
 APART = 2.0  # pixels: where they disagree more, the mesh lies in front of what is behind
-FAINT = 1e-3  # pixels: smaller motion is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,35 +36,37 @@ class FaceField(MotionField):
     shut: Tensor | None = None  # B 2: how far they are shut
 
 
-def moved(face: SourceFace, posed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The field of each pose (B 478 3, in the field's pixels), what the source does not show, and
-    how the lids meet.
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """How one face's pixels move for one pose, in pixels of its motion field."""
 
-    B h w 2 in pixels, less identity; B 1 h w, 1 = hidden; B 2 9 2 in pixels; B 2
-    """
+    motion: Array  # h w 2: where each comes from, less where it is
+    hidden: Array  # h w, 1 = not shown by the source
+    seams: Array  # 2 9 2: where each eye's lids meet when shut
+    shut: Array  # 2: how far they are shut
+
+
+def moved(face: SourceFace, posed: Tensor) -> list[Moved]:
+    """Of each pose. B 478 3, in the field's pixels"""
     rest = torch.from_numpy(face.points).float()[None]
     head = fit_head(rest, posed)
     ring = list(OUTLINE)
     besides = (posed[:, ring] - head.apply(rest.expand(len(posed), -1, -1))[:, ring])[..., :2]
     around = face.surroundings.motion(head, besides)
-    motions, hidden, seams, shut = [], [], [], []
-    for i in range(len(posed)):
-        motion = upsampled(around[i], face.size)
-        rest_here, here, share = with_lids(face, posed[i].double().numpy(), head, i)
-        raster = draw(rest_here, here, *face.size)
-        eyes.look(raster, rest_here, here)
-        lay(motion, raster)
-        motion[np.abs(motion) < FAINT] = 0
-        motions.append(torch.from_numpy(motion))
-        hidden.append(torch.from_numpy(hiding(face, motion, raster, rest_here, here)))
-        seams.append(torch.from_numpy(lids.seams(here)))
-        shut.append(torch.from_numpy(1 - mouth.ramp(*lids.SHUT, share)))
-    return (
-        torch.stack(motions),
-        torch.stack(hidden)[:, None],
-        torch.stack(seams).float(),
-        torch.stack(shut).float(),
-    )
+    places = posed.double().numpy()
+    return [moved_by(face, places[i], head, i, around[i]) for i in range(len(posed))]
+
+
+def moved_by(face: SourceFace, posed: Array, head: Similarity, i: int, around: Tensor) -> Moved:
+    """The mesh over its surroundings."""
+    motion = upsampled(around, face.size)
+    rest, here, share = with_lids(face, posed, head, i)
+    raster = draw(rest, here, *face.size)
+    eyes.look(raster, rest, here)
+    lay(motion, raster)
+    hidden = hiding(face, motion, raster, rest, here)
+    shut = 1 - mouth.ramp(*lids.SHUT, share)
+    return Moved(motion, hidden, lids.seams(here), shut)
 
 
 def with_lids(
@@ -99,16 +100,23 @@ def lay(motion: Array, raster: Raster) -> None:
     below = motion[raster.box]
     soft = cv2.erode(there, np.ones((3, 3)), iterations=round(FEATHER))
     soft = cv2.GaussianBlur(soft, (0, 0), FEATHER / 2)
-    apart = np.abs(raster.motion - below).max(-1)
+    apart = farther(raster.motion, below)
     share = np.where(apart > APART, there, np.minimum(soft, there))[..., None]
     below += (raster.motion - below) * share
 
 
-def grid_of(motion: Tensor) -> Tensor:
-    """Pixels less identity to a grid in -1..1. B h w 2"""
-    height, width = motion.shape[1:3]
-    half = motion.new_tensor([max(width - 1, 1), max(height - 1, 1)]) / 2
-    return identity_grid(height, width, motion) + motion / half
+def farther(a: Array, b: Array) -> Array:
+    """The greater of both differences. h w 2 twice -> h w"""
+    import cv2
+
+    return cv2.max(*cv2.split(cv2.absdiff(a, b)))
+
+
+def grid_of(motion: Array) -> Tensor:
+    """Pixels less identity to a grid in -1..1. h w 2"""
+    height, width = motion.shape[:2]
+    grid = torch.from_numpy(motion * (2 / np.maximum(np.float32([width, height]) - 1, 1)))
+    return grid.add_(identity_grid(height, width))
 
 
 def openings(face: SourceFace, posed: Array) -> tuple[Any, float]:
