@@ -2,7 +2,7 @@
 
 import comfyui_motion as motion
 
-model = motion.load("vox-cpk.pth.tar")  # or motion.load(), which needs no weights
+model = motion.load("vox-cpk.pth.tar")  # or motion.load(), which needs no download
 for frames in motion.animate(model, source, driving):  # B 3 H W in 0..1
     ...
 """

@@ -35,7 +35,7 @@ FAMILIES = (
     *("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm"),
     *("face", "flow", "liveportrait"),
 )
-DEFAULT = "flow"
+DEFAULT = "face"  # bundled; for pictures with a face
 PARTNER = "flow"  # needs no weights; animates what has no face
 EXACT = "exact"
 SPEEDS = (EXACT, *MODES)

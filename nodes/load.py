@@ -10,10 +10,13 @@ from . import host, sockets
 from .convert import one_of
 from .host import io
 
-DEFAULT = "flow (needs no weights)"
+DEFAULT = "face (comes with the pack)"
+# as the list shows them, and as load() knows them
 OURS = {
-    "puppets (learned, comes with the pack)": "puppets"
-}  # as the list shows them, and as load() knows them
+    DEFAULT: "face",
+    "flow (needs no weights)": "flow",
+    "puppets (learned, comes with the pack)": "puppets",
+}
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -67,11 +70,12 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model_name",
-                    options=[DEFAULT, *OURS, *host.model_files()],
+                    options=[*OURS, *host.model_files()],
                     default=DEFAULT,
                     tooltip=(
-                        "The default follows the driving clip by optical flow, on any subject, with"
-                        " nothing to download. puppets, small and learned from drawings, is what"
+                        "The default moves faces by a mesh of 478 points: lids shut, mouths open on"
+                        " teeth. Where picture or clip shows no face it hands over to flow, which"
+                        " follows any subject by optical flow. puppets, small and learned from drawings, is what"
                         " finds faces: connect it as a finder. Checkpoints put in models/motion are"
                         " listed after them, just as they are published (vox-cpk.pth.tar must not"
                         " be unpacked)."
@@ -180,14 +184,14 @@ class LoadModel(io.ComfyNode):
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
         return (
             True
-            if model_name in (None, DEFAULT, *OURS) or host.model_path(model_name)
+            if model_name in (None, *OURS) or host.model_path(model_name)
             else missing(model_name)
         )
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **_: Any) -> Any:
         """Loaded anew when the file has changed."""
-        path = None if model_name in (None, DEFAULT, *OURS) else host.model_path(model_name)
+        path = None if model_name in (None, *OURS) else host.model_path(model_name)
         return (model_name, path and (os.path.getmtime(path), os.path.getsize(path)))
 
     @classmethod
@@ -200,8 +204,8 @@ class LoadModel(io.ComfyNode):
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
     """On the processor: the host moves it. Raises CheckpointError, InputError."""
     speed = one_of(PRECISIONS, precision, "precision")
-    path = None if name == DEFAULT else OURS.get(name) or host.model_path(name)
-    if path is None and name != DEFAULT:
+    path = OURS.get(name) or host.model_path(name)
+    if path is None:
         raise InputError(missing(name))
     return load(path, device="cpu", speed=speed, **options)
 

@@ -151,7 +151,7 @@ def test_the_default_moves_a_subject_in_its_box_and_leaves_the_rest():
     clip = torch.cat([texture[..., :80, 8 - i : 88 - i] for i in (0, 2, 4)])
     source = torch.zeros(1, 3, 200, 200)
     source[..., 20:100, 100:180] = texture[..., :80, 8:88]
-    flow = motion.load()
+    flow = motion.load("flow")
     for mode in ("relative", "absolute"):
         frames = whole(
             motion.animate(
@@ -176,7 +176,7 @@ def test_a_subject_in_its_box_is_at_rest_in_the_reference_frame_wherever_it_lies
     source = torch.rand(1, 3, 100, 300)
     frames = whole(
         motion.animate(
-            motion.load(), source, clip, size="source", reference=2, subject=(40, 10, 80, 90)
+            motion.load("flow"), source, clip, size="source", reference=2, subject=(40, 10, 80, 90)
         )
     )
     assert_close(frames[2:], source, atol=1e-3, rtol=0)
@@ -192,7 +192,11 @@ def test_the_default_moves_a_subject_as_far_as_its_box_is_large_in_both_directio
     clip = torch.cat([texture[..., 8 - i : 88 - i, 8 - i : 88 - i] for i in (0, 4)])
     source = torch.rand(1, 3, height, 300)
     step = next(
-        iter(motion.perform(motion.load(), source, clip, size="source", subject=(40, 10, 80, 90)))
+        iter(
+            motion.perform(
+                motion.load("flow"), source, clip, size="source", subject=(40, 10, 80, 90)
+            )
+        )
     )
     size = height, 300
     moved = (step.field.to_pixels(*size) - MotionField.identity(1, *size).to_pixels(*size))[

@@ -24,7 +24,7 @@ from comfyui_motion import InputError, Options
         ("subject", (10, 0, 5, 20)),
         ("subject", (0, 0, 5)),
         ("driving_subject", (0, 0, float("nan"), 20)),
-        ("finder", motion.load()),
+        ("finder", motion.load("flow")),
     ],
 )
 def test_an_error_says_which_option_it_is_about(name, value):
@@ -34,7 +34,10 @@ def test_an_error_says_which_option_it_is_about(name, value):
 
 def test_options_that_python_gives_one_by_one_are_the_same_as_those_made_at_once():
     source, clip = torch.rand(1, 3, 40, 50), torch.rand(3, 3, 40, 50)
-    model, chosen = motion.load(), {"size": "source", "strength": 0.5, "subject": (5, 5, 35, 30)}
+    model, chosen = (
+        motion.load("flow"),
+        {"size": "source", "strength": 0.5, "subject": (5, 5, 35, 30)},
+    )
     frames = torch.cat(list(motion.animate(model, source, clip, batch_size=2, **chosen)))
     at_once = motion.perform(model, source, clip, Options(batch_size=2, **chosen))
     assert_close(torch.cat([step.frames for step in at_once]), frames, atol=0, rtol=0)
@@ -44,10 +47,12 @@ def test_options_that_python_gives_one_by_one_are_the_same_as_those_made_at_once
 
 def test_options_are_refused_before_the_first_frame_is_asked_for():
     with pytest.raises(InputError, match="mode must be"):
-        motion.animate(motion.load(), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), mode="up")
+        motion.animate(
+            motion.load("flow"), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), mode="up"
+        )
     with pytest.raises(TypeError, match="speed_of_light"):
         motion.animate(
-            motion.load(), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), speed_of_light=1
+            motion.load("flow"), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), speed_of_light=1
         )
 
 

@@ -29,7 +29,10 @@ def run(options: argparse.Namespace) -> None:
             )
         )
         return
-    print("flow: needs no weights, moves anything; the default")
+    print(
+        "flow: needs no weights, moves anything; what the default, face, hands over to where"
+        " there is no face"
+    )
     for name in catalogue.bundled():
         print(f"{name}: comes with the pack, see models/{name}.md")
     print()

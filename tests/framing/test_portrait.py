@@ -124,6 +124,6 @@ def test_a_portrait_goes_to_another_device_whole():
 
 
 def test_a_reference_frame_beyond_the_clip_is_refused():
-    portrait = FramedPortrait.of(motion.load(), torch.rand(1, 3, 40, 40))
+    portrait = FramedPortrait.of(motion.load("flow"), torch.rand(1, 3, 40, 40))
     with pytest.raises(InputError, match="7 lies beyond the end"):
         replace(portrait, reference=7).reference_of(torch.rand(3, 3, 40, 40))

@@ -88,6 +88,6 @@ def test_what_cannot_be_replaced_is_refused():
     portrait = model.encode(torch.rand(1, 3, 64, 64))
     with pytest.raises(motion.InputError, match="1 x 3 keypoints, and 1 x 2 were given"):
         model.repose(portrait, portrait.keypoints.map(lambda value: value[:, :2]))
-    flow = motion.load()
+    flow = motion.load("flow")
     with pytest.raises(motion.InputError, match="cannot be replaced"):
         flow.repose(replace(portrait, keypoints=None), portrait.keypoints)

@@ -23,7 +23,7 @@ def texture(seed: int, side: int = 128) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def flow():
-    return motion.load()
+    return motion.load("flow")
 
 
 @pytest.fixture

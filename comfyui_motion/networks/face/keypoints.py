@@ -4,12 +4,13 @@ and the light on its skin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ...dials import Dials
 from ...errors import InputError
 from ...keypoints import Keypoints
 from ...retarget import Strengths
@@ -44,6 +45,17 @@ class FaceKeypoints(Keypoints):
         half = (size - 1).clamp(min=1) / 2
         position = points[..., :2] / half[:, None] - 1
         return FaceKeypoints(position, depth=points[..., 2] / half[:, :1], size=size, **others)
+
+    def moved(self, points: Tensor) -> Self:
+        """The same with other points, in pixels. B 478 3"""
+        placed = FaceKeypoints.placed(points, self.size)
+        return replace(self, position=placed.position, depth=placed.depth)
+
+    def dialled(self, dials: Dials) -> FaceKeypoints:
+        """The same faces with the dials added; see `pose`."""
+        from .dialled import dialled
+
+        return dialled(self, dials)
 
     def expanded(self, count: int) -> Self:
         """One picture's as those of `count` pictures."""

@@ -21,6 +21,8 @@ DARK = 0.03  # grey level below which ratios mean little
 DARKER, BRIGHTER = -0.7, 0.35  # limits of what is carried
 STRENGTH = 0.8
 NOTHING = 0.03  # of a logarithm: half believed, less is noise
+FOLDS = 4.0  # cells: what changes over more is no fold
+SLOW = 0.85  # of that is left out
 BLUR = 0.75  # cells
 
 
@@ -86,6 +88,14 @@ def brightness(picture: Array, points: Array) -> Array:
     return cv2.GaussianBlur(grey, (0, 0), BLUR)
 
 
+def spread(ratio: Array, mask: Array) -> Array:
+    """What changes slowly over the face: a lamp's, not a fold's."""
+    import cv2
+
+    weight = cv2.GaussianBlur(mask, (0, 0), FOLDS) + 1e-3
+    return cv2.GaussianBlur(np.clip(ratio, DARKER, BRIGHTER) * mask, (0, 0), FOLDS) / weight
+
+
 def change(now: Array, rest: Array) -> Array:
     """The logarithm of how much lighter each spot became; of the whole face's light nothing.
 
@@ -96,6 +106,7 @@ def change(now: Array, rest: Array) -> Array:
     mask = skin_mask()
     ratio = np.log((now + DARK) / (rest + DARK))
     ratio = ratio - np.median(ratio[mask > 0.9])
+    ratio = ratio - SLOW * spread(ratio, mask)
     ratio = np.clip(ratio, DARKER, BRIGHTER)
     believed = cv2.GaussianBlur(ratio**2, (0, 0), 1.5)
     believed = believed / (believed + NOTHING**2)

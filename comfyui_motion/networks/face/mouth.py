@@ -23,6 +23,7 @@ CHEEKS = (50, 280, 205, 425, 101, 330, 118, 347, 151, 9)
 GREY = (0.299, 0.587, 0.114)
 SHOWN = (0.015, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
 SOFT = 0.008  # mouth widths: of the painted edge
+DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
 RIM = 0.2  # of the opening along its edge: what is red there are lips, which the picture has itself
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
@@ -166,7 +167,7 @@ def ramp(low: float, high: float, value: Array) -> Array:
     return share * share * (3 - 2 * share)
 
 
-def made_up(opening: float) -> Array:
+def made_up(opening: float) -> Tensor:
     """The inside of a mouth nobody drove: dark, a row of upper teeth, a tongue. 2 ROWS COLUMNS
 
     `opening` is its greatest gap in its widths: teeth stay as high as they are.
@@ -183,7 +184,7 @@ def made_up(opening: float) -> Array:
     left = opening * bulge - down  # from the lower lip
     tongue = (1 - teeth) * ramp(0.02, 0.2, 0.22 * bulge - left) * ramp(0.12, 0.3, opening)
     light = light + tongue * (0.42 - light)
-    return np.stack([light / 2, tongue]).astype(np.float32)
+    return torch.from_numpy(np.stack([light / 2, tongue]).astype(np.float32))
 
 
 def coloured(mouth: Tensor, tones: Tones) -> Tensor:
@@ -192,6 +193,7 @@ def coloured(mouth: Tensor, tones: Tones) -> Tensor:
     skin, lips = (np.maximum(tone, 0.01) for tone in (tones.skin, tones.lips))
     tint = 1 + 0.55 * (skin / (skin @ grey) - 1)
     light = mouth[0] * 2
+    light = torch.where(light < 1, light * (DEEP + (1 - DEEP) * light), light)
     bright = 1.0 / max(float(skin @ grey), 0.2)
     light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)[
         ..., None

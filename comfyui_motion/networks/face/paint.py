@@ -20,11 +20,10 @@ def frame(face: SourceFace, field: FaceField) -> Tensor:
     """One frame of a field of one. 3 H W in 0..1"""
     height, width = face.colours.shape[:2]
     made = moved(face, field)
-    if field.mouth is not None and field.shown is not None and float(field.shown) > 0:
+    if field.lips is not None and field.shown is not None and float(field.shown) > 0:
         opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-        painted = mouth.paint(
-            opening, field.mouth[0].cpu(), float(field.shown), face.tones, height, width
-        )
+        inside = mouth.made_up(opening.gap) if field.mouth is None else field.mouth[0].cpu()
+        painted = mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
         if painted is not None:
             part = made[painted.box]
             part += (painted.colour - part) * painted.share

@@ -103,7 +103,7 @@ def angles(rotation: Tensor) -> Tensor:
     Positive: to the picture's right, down, clockwise.
     """
     yaw = torch.atan2(-rotation[:, 0, 2], rotation[:, 2, 2])
-    pitch = torch.asin(rotation[:, 1, 2].clamp(-1, 1))
+    pitch = torch.asin(-rotation[:, 1, 2].clamp(-1, 1))
     roll = torch.atan2(rotation[:, 1, 0], rotation[:, 0, 0])
     return torch.rad2deg(torch.stack([yaw, pitch, roll], dim=1))
 
@@ -114,7 +114,7 @@ def turned(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     nothing, one = torch.zeros_like(y), torch.ones_like(y)
     rows = [
         [y.cos(), nothing, -y.sin(), nothing, one, nothing, y.sin(), nothing, y.cos()],
-        [one, nothing, nothing, nothing, p.cos(), p.sin(), nothing, -p.sin(), p.cos()],
+        [one, nothing, nothing, nothing, p.cos(), -p.sin(), nothing, p.sin(), p.cos()],
         [r.cos(), -r.sin(), nothing, r.sin(), r.cos(), nothing, nothing, nothing, one],
     ]
     about_y, about_x, about_z = (torch.stack(row, dim=-1).unflatten(-1, (3, 3)) for row in rows)

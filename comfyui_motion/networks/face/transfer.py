@@ -107,7 +107,7 @@ def fitted(expression: Tensor, theirs: Face, own: Face, told: Strengths) -> Tens
     parts = parts + near_mouth * scaled * (told.mouth - told.expression)
     change = lids(parts, soft, theirs, own, told.eyes)
     change = gaze(change, expression, theirs, own, told.eyes)
-    return contact(change, own, parts, theirs)
+    return contact(change, own)
 
 
 @lru_cache
@@ -221,7 +221,7 @@ def gaze(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: 
     return change
 
 
-def contact(change: Tensor, own: Face, parts: Tensor, theirs: Face) -> Tensor:
+def contact(change: Tensor, own: Face) -> Tensor:
     """Lips and lids that would cross meet. B 478 3"""
     change = change.clone()
     for upper, lower, share in (

@@ -1,4 +1,4 @@
-"""The default that needs no weights: dense optical flow of the driving clip behind the
+"""Motion that needs no weights: dense optical flow of the driving clip behind the
 four verbs.
 """
 
