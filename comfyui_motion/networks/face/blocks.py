@@ -7,6 +7,7 @@ They were trained in TensorFlow, whose "same" padding puts the odd pixel right a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +26,10 @@ class SameConv(nn.Conv2d):
         if self.stride[0] == 1:
             return super().forward(maps)
         return super().forward(F.pad(maps, self.margins(*maps.shape[-2:])))
+
+    def faster(self, _: Any) -> SameConv:
+        """As it is: no faster form pads like it (see `optimise`)."""
+        return self
 
     def margins(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Left, right, above, below."""
