@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import asdict
+from pathlib import Path
+
+import torch
 
 from ..bench import measure as bench
+from ..bench.gpu import Plan, page, report
 from ..devices import device_of
+from ..errors import InputError
 from ..media.files import made_folder, write_text, write_whole
 from .arguments import DTYPES
 
@@ -43,11 +49,23 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
     command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
+    command.add_argument(
+        "--gpu",
+        action="store_true",
+        help="the whole report of a device instead, from a checkout: parity, speed by batch and"
+        " size, the defaults end to end, compiled graphs, training, waits",
+    )
+    command.add_argument(
+        "--minutes", type=float, default=12, metavar="N", help="the report's, at most (12)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Measures, and writes NAME.md, NAME.json and NAME.png, NAME being the device's."""
     device = device_of(options.device)
+    if options.gpu:
+        write_report(Path(options.output), device, Plan(minutes=options.minutes))
+        return
     title, folder = bench.machine(device), made_folder(options.output)
     found = []
     for family in [bench.known(name) for name in options.family or bench.usual()]:
@@ -64,3 +82,22 @@ def run(options: argparse.Namespace) -> None:
     picture = folder / f"{device.type}.png"
     write_whole(picture, lambda partial: bench.plot(found, title, str(partial)))
     print(f"{bench.table(found, title)}\nwritten to {folder}")
+
+
+def write_report(folder: Path, device: torch.device, plan: Plan) -> None:
+    """gpu-NAME.json and gpu-NAME.md, NAME being the device's. Raises InputError outside a
+    checkout.
+    """
+    goldens, samples = Path("tests/golden"), Path("samples")
+    if not goldens.is_dir() or not samples.is_dir():
+        raise InputError(
+            "The report needs the recorded cases and the samples of a checkout: run it in the"
+            " repository's folder."
+        )
+    found = report(plan, device, goldens, samples, lambda row: print(row, flush=True))
+    folder = made_folder(folder)
+    name = re.sub(r"[^a-z0-9]+", "-", found["machine"].partition(",")[0].lower()).strip("-")
+    text = json.dumps(found, indent=1)
+    for suffix, content in ((".json", text), (".md", page(found))):
+        write_text(folder / f"gpu-{name}{suffix}", content)
+    print(f"{page(found)}\nwritten to {folder}/gpu-{name}.md and .json")

@@ -1,0 +1,343 @@
+"""One device measured whole: parity, speed, compiled graphs, the defaults end to end, training and
+waits. What `benchmarks/gpu.sh` runs; small enough a plan also runs on a CPU, to prove the program.
+"""
+
+from __future__ import annotations
+
+import logging
+import lzma
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import MotionError
+from ..model import MotionModel
+from ..registry import build, load
+from ..speed.optimise import optimise
+from .lively import clip, lively, pictures
+from .measure import clock, machine, measure, peak, peak_memory, wait
+
+Row = dict[str, Any]
+PREDICTIONS = (  # what a recorded case calls the picture of a driver's own pose, in this order
+    "align_true.absolute.prediction",
+    "align_true.standard.prediction",
+    "align_true.animate.prediction",
+    "standard.prediction",
+    "one.prediction",
+)
+WAITS = ("aten::_local_scalar_dense", "cudaStreamSynchronize", "cudaDeviceSynchronize")
+log = logging.getLogger("comfyui_motion")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how long it may take."""
+
+    minutes: float = 12.0
+    families: tuple[str, ...] = ("fomm", "mraa", "tpsmm")
+    sizes: tuple[int, ...] = (256, 512)
+    batches: tuple[int, ...] = (1, 4, 16)
+    speeds: tuple[str, ...] = ("float32", "float16", "bfloat16")
+    runs: int = 3
+    compiled: tuple[str, ...] = ("default", "reduce-overhead")  # modes of torch.compile
+    whole: tuple[tuple[int, int], ...] = ((512, 512), (1080, 1920))  # heights and widths
+    frames: int = 96
+    training: tuple[str, ...] = ("fomm", "tpsmm")
+    steps: int = 6
+    parameters: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the networks, instead of theirs
+
+
+def report(
+    plan: Plan, device: torch.device, goldens: Path, samples: Path, told: Callable[[str], None]
+) -> Row:
+    """Every section as rows, as far as the time reaches; what failed, and what was left out, stands
+    beside what was measured. `told` hears of each row.
+    """
+    ends = time.monotonic() + 60 * plan.minutes
+    found: Row = {"machine": machine(device), "device": str(device), "plan": asdict(plan)}
+    found["peak"] = {name: peak(getattr(torch, name), device) for name in plan.speeds}
+    sections = {
+        "parity": lambda: parity(goldens, device),
+        "whole": lambda: whole(plan, samples, device),
+        "speed": lambda: speed(plan, device),
+        "waits": lambda: waits(plan, device),
+        "compiled": lambda: compiled(plan, device),
+        "training": lambda: training(plan, device),
+    }
+    found["left_out"] = []
+    for name, rows in sections.items():
+        found[name] = []
+        for row in _until(rows(), ends):
+            if row is None:
+                found["left_out"].append(name)
+                break
+            found[name].append(row)
+            told(f"{name}: {row}")
+    found["marks"] = marks(found)
+    return found
+
+
+def _until(rows: Iterator[Row], ends: float) -> Iterator[Row | None]:
+    """Rows until the time is up, then None. A failure is a row, and ends its section."""
+    while True:
+        if time.monotonic() > ends:
+            yield None
+            return
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except (MotionError, RuntimeError, OSError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("A part of the report failed: %s", first)
+            yield {"failed": first}
+            return
+
+
+def parity(goldens: Path, device: torch.device) -> Iterator[Row]:
+    """Pictures of the recorded cases, against what was recorded, in each dtype on this device."""
+    from safetensors.torch import load_file
+
+    for folder in sorted(path.parent for path in goldens.glob("*/checkpoint.pth.tar.xz")):
+        recorded = load_file(folder / "io.safetensors")
+        wanted = next((recorded[name] for name in PREDICTIONS if name in recorded), None)
+        if wanted is None:
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "checkpoint.pth.tar"
+            file.write_bytes(lzma.decompress((folder / "checkpoint.pth.tar.xz").read_bytes()))
+            for dtype in ("float32", "float16", "bfloat16"):
+                options = {} if "sampler" in recorded else {"align_corners": True}
+                model = load(
+                    file, device=device, dtype=getattr(torch, dtype), speed="exact", **options
+                )
+                made = _recorded_pose(model, recorded, device).float().cpu()
+                off = (made - wanted).abs()
+                yield {
+                    "case": folder.name,
+                    "dtype": dtype,
+                    "error": float(off.max()),
+                    "psnr": float(-10 * off.double().square().mean().clamp(min=1e-14).log10()),
+                }
+
+
+@torch.no_grad()
+def _recorded_pose(model: MotionModel, recorded: Mapping[str, Tensor], device: Any) -> Tensor:
+    source = recorded["source"] if "source" in recorded else recorded["sources"][:1]
+    portrait = model.encode(source.to(device))
+    points = model.detect(recorded["driving"].to(device))
+    return model.generate(portrait, model.motion(portrait, points))
+
+
+def speed(plan: Plan, device: torch.device) -> Iterator[Row]:
+    """Frames a second of the published networks, against the plain loop of the same run."""
+    for size in plan.sizes:
+        for family in plan.families:
+            for batch in plan.batches:
+                if device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats(device)
+                values = {**plan.parameters, "size": size}
+                for one in measure(family, plan.speeds, device, plan.runs, batch, **values):
+                    yield {"size": size, "rate": one.rate, **asdict(one)}
+
+
+def whole(plan: Plan, samples: Path, device: torch.device) -> Iterator[Row]:
+    """The defaults end to end on the sample's picture and clip: frames in, frames out, files
+    neither read nor written.
+    """
+    import torch.nn.functional as F
+
+    from ..animate import perform
+    from ..media.picture import read_picture
+    from ..media.video import read_video
+
+    picture = read_picture(samples / "source.png")[:, :3]
+    frames = read_video(samples / "driving.mp4", stop=plan.frames).frames()
+    for name in ("face", "flow"):
+        model = load(name, device=device)
+        for height, width in plan.whole:
+            source = F.interpolate(picture, (height, width), mode="bilinear", antialias=True)
+            driving = F.interpolate(frames, (height, width), mode="bilinear", antialias=True)
+            times = []
+            for _ in range(2):  # the first one warms up
+                begun = time.perf_counter()
+                for step in perform(model, source, driving, size="source"):
+                    last = step.frames
+                wait(device)
+                times.append(time.perf_counter() - begun)
+                del last
+            yield {
+                "model": name,
+                "height": height,
+                "width": width,
+                "rate": len(driving) / times[-1],
+                "memory": peak_memory(device),
+            }
+
+
+@torch.no_grad()
+def waits(plan: Plan, device: torch.device) -> Iterator[Row]:
+    """How often the processor waits for the device inside a batch, as the profiler counts it."""
+    from torch.profiler import ProfilerActivity, profile
+
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    for family in plan.families:
+        model = optimise(_network(family, plan).to(device), plan.speeds[0])
+        size = model.size
+        source = pictures(1, size, torch.Generator().manual_seed(3)).to(device)
+        driving = clip(plan.batches[-1], size).to(device)
+        portrait = model.encode(source)
+
+        def batch(model=model, portrait=portrait, driving=driving) -> Tensor:
+            return model.generate(portrait, model.motion(portrait, model.detect(driving)))
+
+        batch()
+        wait(device)
+        with profile(activities=activities) as profiler:
+            batch()
+        counts = {event.key: event.count for event in profiler.key_averages()}
+        told = {name: counts.get(name, 0) for name in WAITS}
+        # the profiler itself waits once for the device when it ends
+        told["cudaDeviceSynchronize"] = max(0, told["cudaDeviceSynchronize"] - 1)
+        yield {"family": family, "waits": sum(told.values()), **told}
+
+
+def _network(family: str, plan: Plan) -> MotionModel:
+    return lively(build(family, **plan.parameters)).eval()
+
+
+@torch.no_grad()
+def compiled(plan: Plan, device: torch.device) -> Iterator[Row]:
+    """torch.compile, with CUDA graphs ("reduce-overhead") and without, against no compiling."""
+    speed = "float16" if device.type == "cuda" else "float32"
+    for batch in plan.batches if plan.compiled else ():
+        model = optimise(_network("fomm", plan).to(device), speed)
+        source = pictures(1, model.size, torch.Generator().manual_seed(3)).to(device)
+        driving = clip(batch, model.size).to(device)
+        portrait = model.encode(source)
+
+        def frames(driving: Tensor, model=model, portrait=portrait) -> Tensor:
+            return model.generate(portrait, model.motion(portrait, model.detect(driving)))
+
+        ways = {"none": frames} | {mode: torch.compile(frames, mode=mode) for mode in plan.compiled}
+        plain = 0.0
+        for mode, way in ways.items():
+            begun = time.perf_counter()
+            for _ in range(3):
+                way(driving)
+            wait(device)
+            first = time.perf_counter() - begun
+            runs = [clock(lambda w=way, d=driving: w(d), device) for _ in range(max(3, plan.runs))]
+            rate = batch / statistics.median(runs)
+            plain = plain or rate
+            yield {
+                "mode": mode,
+                "batch": batch,
+                "rate": rate,
+                "ratio": rate / plain,
+                "warm_up": first,
+            }
+
+
+def training(plan: Plan, device: torch.device) -> Iterator[Row]:
+    """Steps a second of the published recipes, on pairs that lie ready; the first two left out."""
+    from dataclasses import replace
+
+    from ..training.recipe import read_recipe, size_of
+    from ..training.trainer import train
+
+    for name in plan.training:
+        recipe = read_recipe(name)
+        stage = replace(recipe.stages[0], steps=plan.steps, epochs=0, milestones=(), warmup=0)
+        recipe = replace(
+            recipe,
+            stages=(replace(stage, batch=plan.batches[-1]),),
+            parameters={**recipe.parameters, **plan.parameters},
+            sheet_every=10**9,
+            save_every=10**9,
+        )
+        ready, times = Ready(size_of(recipe)), []
+        with tempfile.TemporaryDirectory() as folder:
+            train(
+                recipe,
+                ready,
+                folder,
+                device=device,
+                progress=lambda _, times=times: times.append(time.perf_counter()),
+            )
+        wait(device)
+        rate = (len(times) - 2) / (times[-1] - times[1])
+        yield {"recipe": name, "batch": plan.batches[-1], "rate": rate}
+
+
+class Ready:
+    """The same pairs for every step."""
+
+    def __init__(self, size: int) -> None:
+        self.frames = clip(64, size)
+
+    def batch(self, step: int, count: int) -> Any:
+        from ..data.pairs import Pairs
+
+        return Pairs(self.frames[:count], self.frames[-count:])
+
+
+def marks(found: Row) -> list[Row]:
+    """What was hoped for, and what came out. None: not measured."""
+
+    def best(rows: list[Row], key: str, **wanted: Any) -> float | None:
+        fitting = [r[key] for r in rows if all(r.get(n) == v for n, v in wanted.items())]
+        return max(fitting) if fitting else None
+
+    fomm = {"family": "fomm", "path": "float16", "batch": 16, "size": 256}
+    hd = {"model": "face", "height": 1080, "width": 1920}
+    waited = [row["waits"] for row in found["waits"] if "waits" in row]
+    wanted = [
+        ("FOMM, float16, 16 frames at once, over the plain loop", 15.0, "ratio", "speed", fomm),
+        ("the same, share of the measured matrix peak", 0.4, "share", "speed", fomm),
+        ("the default at 1920x1080, frames a second", 100.0, "rate", "whole", hd),
+    ]
+    rows = [
+        {"mark": mark, "wanted": least, "found": best(found[section], key, **which)}
+        for mark, least, key, section, which in wanted
+    ]
+    rows = [{**r, "met": None if r["found"] is None else r["found"] >= r["wanted"]} for r in rows]
+    most = max(waited) if waited else None
+    met = None if most is None else most == 0
+    return [*rows, {"mark": "waits inside a batch", "wanted": 0, "found": most, "met": met}]
+
+
+def page(found: Row) -> str:
+    """The report in Markdown, as `benchmarks/results` and the README show it."""
+    parts = [f"Measured on {found['machine']}.", ""]
+    parts += ["| wanted | found | met |", "|---|---|---|"]
+    for mark in found["marks"]:
+        shown = "not measured" if mark["found"] is None else f"{mark['found']:.2f}"
+        met = {None: "-", True: "yes", False: "no"}[mark["met"]]
+        parts.append(f"| {mark['mark']}: {mark['wanted']:g} | {shown} | {met} |")
+    for name in ("whole", "speed", "parity", "compiled", "training", "waits"):
+        rows = [row for row in found[name] if "failed" not in row]
+        if rows:
+            columns = [key for key, value in rows[0].items() if not isinstance(value, dict)]
+            parts += ["", f"**{name}**", "", "| " + " | ".join(columns) + " |"]
+            parts.append("|---" * len(columns) + "|")
+            parts += ["| " + " | ".join(_cell(row[c]) for c in columns) + " |" for row in rows]
+        parts += [f"\n{name} ended early: {r['failed']}" for r in found[name] if "failed" in r]
+    if found["left_out"]:
+        parts += ["", "Not reached in the time given: " + ", ".join(found["left_out"]) + "."]
+    return "\n".join(parts) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
