@@ -23,6 +23,7 @@ from .errors import (
     InputError,
     MediaError,
     MotionError,
+    NoSubject,
     TrainingError,
     UnknownCheckpoint,
     UnsafeCheckpoint,
@@ -42,6 +43,7 @@ from .framing.find import (
     follow_subject,
 )
 from .keypoints import Keypoints
+from .live import Live, live
 from .media.picture import read_picture, write_picture
 from .media.video import read_video, write_video
 from .model import MotionModel, Portrait
@@ -69,10 +71,12 @@ __all__ = [
     "Inspection",
     "KeypointPredictor",
     "Keypoints",
+    "Live",
     "MediaError",
     "MotionError",
     "MotionField",
     "MotionModel",
+    "NoSubject",
     "Options",
     "Portrait",
     "Step",
@@ -99,6 +103,7 @@ __all__ = [
     "follow_subject",
     "inspect",
     "invert",
+    "live",
     "load",
     "load_field",
     "optimise",

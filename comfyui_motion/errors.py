@@ -4,6 +4,7 @@ Every message is one sentence, or two: what was expected, what was found, what t
 
     MotionError
     ├── InputError         a picture, keypoint set, field or option that cannot be used as given
+    │   └── NoSubject      pictures that do not show what the model moves, such as a face
     ├── MediaError         a picture or clip that cannot be read or written
     ├── TrainingError      training that went astray and was stopped
     └── CheckpointError    a weights file that cannot be used
@@ -37,6 +38,10 @@ class MotionError(Exception):
 
 class InputError(MotionError, ValueError):
     """A value at the library's edge that cannot be used as given."""
+
+
+class NoSubject(InputError):
+    """Pictures that do not show what the model moves, such as a face."""
 
 
 class MediaError(MotionError, OSError):

@@ -6,6 +6,7 @@ import argparse
 import functools
 import io
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -90,8 +91,9 @@ def finish(out: Path, outcomes: Sequence[Outcome]) -> None:
     print(f"{out / 'report.html'}: {summary(outcomes)}")
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:
-        told = "\n".join(f"  {outcome.name}: {outcome.message}" for outcome in failed)
-        raise InputError(f"{len(failed)} of {len(outcomes)} jobs failed:\n{told}")
+        for outcome in failed:
+            print(f"  {outcome.name}: {outcome.message}", file=sys.stderr)
+        raise InputError(f"{len(failed)} of {len(outcomes)} jobs failed.")
 
 
 def worker_devices(named: Sequence[str], workers: int | None) -> list[str]:

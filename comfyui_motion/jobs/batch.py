@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..errors import InputError
+from ..media.files import made_folder
 from .job import Job, Journal, Outcome
 from .report import write_report
 
@@ -28,12 +28,9 @@ def run_batch(
     fresh     do everything again
     progress  called with (jobs done or failed, jobs in all); what it raises ends the batch
 
-    Raises InputError where the folder cannot be made.
+    Raises MediaError where the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+    made_folder(folder)
     journal = Journal(folder / JOURNAL)
     found = {} if fresh else {job.name: journal.finished(job) for job in jobs}
     outcomes = {name: outcome for name, outcome in found.items() if outcome is not None}

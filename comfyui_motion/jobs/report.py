@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..media.files import written_whole
+from ..media.files import write_text
 from .job import Job, Outcome
 
 PAGE = """<!doctype html>
@@ -48,8 +48,7 @@ def write_report(
     page = PAGE.format(title=html.escape(title), summary=html.escape(summary(outcomes)), rows=rows)
     paths = folder / "report.json", folder / "report.html"
     for path, text in zip(paths, (json.dumps(content, indent=1), page), strict=True):
-        with written_whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return paths
 
 

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .job import Job, check_jobs
 
 LARGEST = 64_000_000  # bytes of a table; more is no table of jobs
-TOLD = 10  # problems named before the rest are counted
+TOLD = 6  # problems named before the rest are counted
 
 Row = Mapping[str, Any]
 
@@ -31,11 +31,10 @@ def read_jobs(path: str | Path, job_of: Callable[[str, Row], Job]) -> list[Job]:
         except InputError as error:
             wrong.append(f"{name}: {error}")
     if wrong:
-        more = f"\n  and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
-        told = "\n  ".join(wrong[:TOLD])
+        more = f"; and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
         raise InputError(
             f"{len(wrong)} of {len(jobs) + len(wrong)} rows of {path.name} cannot be run, so none"
-            f" was started:\n  {told}{more}"
+            f" was started: {' '.join(wrong[:TOLD])}{more}"
         )
     if not jobs:
         raise InputError(f"{path.name} holds no jobs: a head line and at least one row are needed.")

@@ -1,0 +1,95 @@
+"""A picture moved by frames as they come, one at a time: a camera's, another program's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import InputError, NoSubject
+from .framing.canvas import Fit
+from .framing.portrait import FramedPortrait
+from .model import MotionModel, Portrait
+from .options import Options
+from .retarget import retarget
+
+
+def live(model: MotionModel, portrait: FramedPortrait | Portrait | Tensor, **options: Any) -> Live:
+    """A session: `session(frame)` is the picture as the frame has it move.
+
+    portrait  a picture (1 C H W in 0..1), or what `model.encode` or `FramedPortrait.of` made of one
+    options   of `Options`: mode, strength, adapt_scale, fit, subject, driving_subject, and size,
+              "source" unless told otherwise where a picture is given
+
+    Raises InputError.
+    """
+    own = isinstance(portrait, Portrait) and not model.any_size
+    chosen = Options(**{"size": "model" if own else "source", **options})
+    if isinstance(portrait, Tensor):
+        portrait = FramedPortrait.of(model, portrait, chosen.framing)
+    elif isinstance(portrait, Portrait):
+        height, width = portrait.picture.shape[-2:]
+        fit = Fit.within(height, width, max(height, width))
+        portrait = FramedPortrait(model, portrait.picture, portrait, fit, chosen.framing, None)
+    return Live(model, portrait, chosen)
+
+
+class Live:
+    """One picture, one driver, one frame at a time. Nothing but the rest pose, and the last frame
+    made, is kept.
+
+    Motion is measured from the first frame that shows the subject; `reset` has it measured from the
+    next. A frame that does not show it gives the last picture again, and `lost` says so.
+    """
+
+    def __init__(self, model: MotionModel, portrait: FramedPortrait, options: Options) -> None:
+        self.model, self.portrait, self.options = model, portrait, options
+        self.lost = False  # whether the last frame showed no subject
+        self.reset()
+
+    def reset(self) -> None:
+        """The next frame that shows the subject is the rest pose."""
+        self._rest: tuple[Tensor, Any] | None = None
+        self._last: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, frame: Tensor) -> Tensor:
+        """3 H W, or 1 C H W, in 0..1 -> 1 3 H W: of the picture's size, or of the model's."""
+        shown = frame if frame.ndim == 4 else frame[None]
+        if shown.ndim != 4 or len(shown) != 1:
+            raise InputError(
+                f"A session takes one frame, 1 C H W, and was given {tuple(frame.shape)}."
+            )
+        batch = self.portrait.driver(shown)
+        try:
+            points = self._seen(batch)
+        except NoSubject:
+            self.lost = True
+            return self._last if self._last is not None else self._moved(self._own())
+        self.lost = False
+        pose = retarget(
+            points,
+            self._rest[1],
+            self._own(),
+            self.options.mode,
+            self.options.adapt_scale,
+            self.options.strength,
+            self.model,
+        )
+        self._last = self._moved(pose)
+        return self._last
+
+    def _seen(self, batch: Tensor) -> Any:
+        """The frame's points; the first one's are the rest pose."""
+        if self._rest is None:
+            rest = self.portrait.at_rest if self.options.mode == "absolute" else batch
+            self._rest = rest, self.portrait.detect(rest, rest)
+        return self.portrait.detect(batch, self._rest[0])
+
+    def _own(self) -> Any:
+        return self.portrait.portrait.keypoints
+
+    def _moved(self, pose: Any) -> Tensor:
+        field = self.model.motion(self.portrait.portrait, pose)
+        return self.portrait.render(field, self.options.size)[0]
