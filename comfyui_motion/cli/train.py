@@ -15,6 +15,7 @@ from ..data.clips import Augment, Clips
 from ..data.pairs import PairSource
 from ..data.puppets.clips import UNSEEN, Puppets
 from ..devices import device_of
+from ..training.ranks import Ranks, ranks_of_environment
 from ..training.recipe import Recipe, presets, read_recipe, size_of
 from ..training.table import LOSSES
 from ..training.trainer import Progress, train
@@ -86,11 +87,15 @@ def run(options: argparse.Namespace) -> None:
     """A recipe to its end, or on from where it was stopped."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    training = Training.plan(options)
-    print(training.about(), flush=True)
-    with Bar("training", "step") as bar:
-        said = training.run(bar.told)
-    print(said)
+    with ranks_of_environment(options.device) as (ranks, options.device):
+        training = Training.plan(options)
+        if not ranks.leads:
+            training.run(ranks)
+            return
+        print(training.about(), flush=True)
+        with Bar("training", "step") as bar:
+            said = training.run(ranks, bar.told)
+        print(said)
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ class Training:
             )
         return "\n".join(lines)
 
-    def run(self, progress: Callable[[Progress], None] | None = None) -> str:
+    def run(self, ranks: Ranks, progress: Callable[[Progress], None] | None = None) -> str:
         """To its end; what to say of it."""
         options = self.options
         path = train(
@@ -160,6 +165,7 @@ class Training:
             progress=progress,
             validation=self.validation,
             vgg=options.vgg,
+            ranks=ranks,
         )
         skipped = self.pairs.skipped if isinstance(self.pairs, Clips) else {}
         lines = [f"left out, as they cannot be read: {len(skipped)}"] * bool(skipped)

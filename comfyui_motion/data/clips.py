@@ -117,8 +117,13 @@ class Clips:
         return self._fitted(read_frames(path, range(count_frames(path))))
 
     def batch(self, step: int, count: int) -> Pairs:
-        draws = [random.Random(f"{self.seed} {step * count + i}") for i in range(count)]
-        pairs = [self._pair(step * count + i, draw) for i, draw in enumerate(draws)]
+        return self.part(step, count, slice(None))
+
+    def part(self, step: int, count: int, part: slice) -> Pairs:
+        """Those pairs of a batch; the others are not read."""
+        numbers = range(step * count, (step + 1) * count)[part]
+        draws = [random.Random(f"{self.seed} {number}") for number in numbers]
+        pairs = [self._pair(number, draw) for number, draw in zip(numbers, draws, strict=True)]
         if len({pair.shape for pair in pairs}) > 1:
             raise InputError(
                 f"the videos of {self.root} have frames of several sizes; give the size they are"

@@ -4,7 +4,7 @@ knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from torch import Tensor
@@ -27,6 +27,9 @@ class Truth:
     figure: Tensor
     subject: Tensor  # B 1 H W: 1 where the driving frame shows the subject, 0 where its background
 
+    def __getitem__(self, part: slice) -> Truth:
+        return Truth(*(getattr(self, field.name)[part] for field in fields(self)))
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -35,6 +38,10 @@ class Pairs:
     source: Tensor  # B C H W in 0..1
     driving: Tensor  # B C H W in 0..1
     truth: Truth | None = None
+
+    def __getitem__(self, part: slice) -> Pairs:
+        truth = None if self.truth is None else self.truth[part]
+        return Pairs(self.source[part], self.driving[part], truth)
 
 
 class PairSource(Protocol):

@@ -19,6 +19,7 @@ from .. import (
     Portrait,
 )
 from ..data.pairs import Pairs, Truth
+from .ranks import ALONE, Ranks
 from .recipe import Stage
 from .table import LACKS, LOSSES
 from .warps import Transform, random_transform
@@ -36,8 +37,10 @@ class Attempt:
         background: bool = True,
         vgg: nn.Module | None = None,
         discriminator: nn.Module | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model: Any = model
+        self.ranks = ranks
         self.pairs, self.stage, self.generator = pairs, stage, generator
         self.with_background, self.vgg, self.discriminator = background, vgg, discriminator
         self.whole = not all(LOSSES[name].points_alone for name in stage.losses)
@@ -91,9 +94,10 @@ class Attempt:
 
     @cached_property
     def transform(self) -> Transform:
-        return random_transform(
-            len(self.pairs.driving), self.stage.warp, self.generator, self.pairs.driving.device
-        )
+        driving = self.pairs.driving
+        count = len(driving) * self.ranks.count  # the whole batch's: as one process would draw them
+        drawn = random_transform(count, self.stage.warp, self.generator, driving.device)
+        return drawn[self.ranks.share(count)]
 
     @cached_property
     def warped(self) -> Keypoints:
@@ -124,7 +128,12 @@ class Attempt:
         return self._noise(position), self._noise(position[..., None].expand(-1, -1, -1, 2))
 
     def _noise(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generator).to(like.device)
+        return self.drawn(torch.randn, *like.shape).to(like.device)
+
+    def drawn(self, draw: Callable[..., Tensor], count: int, *shape: int) -> Tensor:
+        """This process's share of what is drawn for the whole batch. count ..."""
+        whole = draw(count * self.ranks.count, *shape, generator=self.generator)
+        return whole[self.ranks.share(len(whole))]
 
     def _watched(self, name: str, call: Callable[[], Any]) -> Any:
         if "heatmaps" not in self.stage.losses:

@@ -175,6 +175,8 @@ class Recipe:
     sheet_every: int = 500
     log_every: int = 10
     tensorboard: bool = False
+    # batch norms' statistics are of all processes' pairs together, where several train one model
+    share_norms: bool = False
 
     @property
     def steps(self) -> int:

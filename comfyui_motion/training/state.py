@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..doors.unpickle import read_pickle
 from ..doors.weights import check_numbers
 from ..errors import boundary
 from .adversary import Discriminator
+from .ranks import ALONE, Ranks, share_norms
 from .recipe import Recipe, Stage, written
 
 FORMAT = "comfyui_motion.training 1"
@@ -30,6 +32,7 @@ MAY_CHANGE = (
     "sheet_every",
     "log_every",
     "tensorboard",
+    "share_norms",
 )  # between a run and its continuation
 
 
@@ -42,7 +45,9 @@ class Run:
         average: MotionModel,
         discriminator: Discriminator | None,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.model, self.average, self.discriminator, self.device = (
             model,
             average,
@@ -53,14 +58,21 @@ class Run:
         self.stage = -1  # the first step of the stage that the optimiser belongs to
         self.optimiser: torch.optim.Optimizer
         self.critic: torch.optim.Optimizer
+        # run a function of the network, of the discriminator, with gradients of all processes
+        self.together: Callable[[Callable[[], Any]], Any]
+        self.judging: Callable[[Callable[[], Any]], Any]
         self.adversarial = False
         self.sums: dict[str, float] = {}  # of losses since they were last written down
         self.counted = 0
         self.waiting: dict[str, Any] = {}  # states of optimisers, read before the stage was entered
 
     @staticmethod
-    def start(recipe: Recipe, model: MotionModel, device: torch.device) -> Run:
+    def start(
+        recipe: Recipe, model: MotionModel, device: torch.device, ranks: Ranks = ALONE
+    ) -> Run:
         model = model.to(device)
+        if recipe.share_norms and ranks.count > 1:
+            share_norms(model)
         for parameter in model.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -73,7 +85,7 @@ class Run:
             if against
             else None
         )
-        return Run(model, average, discriminator, device)
+        return Run(model, average, discriminator, device, ranks)
 
     def enter(self, stage: Stage, first: int) -> None:
         """Freeze what the stage does not train, and give the rest an optimiser."""
@@ -85,6 +97,10 @@ class Run:
             self.critic = adam(
                 [{"params": list(self.discriminator.parameters())}], stage, self.device
             )
+        self.together = self.ranks.together(self.model)
+        if self.adversarial and self.discriminator is not None:
+            self.let_discriminator_learn(True)
+            self.judging = self.ranks.together(self.discriminator)
         if self.waiting.get("stage") == first:
             damaged = self.waiting["damaged"]
             _take_up(self.optimiser, self.waiting["optimiser"], damaged)
@@ -295,10 +311,6 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def obey(self) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
 
     def _note(self, number: int, frame: object) -> None:
         if self.asked:

@@ -90,7 +90,7 @@ def _avd(a: Attempt) -> Tensor:
     """
     with torch.no_grad():
         source, driving = a.model.detect(a.pairs.source), a.model.detect(a.pairs.driving)
-    random = torch.rand(len(driving), 1, 2, generator=a.generator).to(driving.position.device)
+    random = a.drawn(torch.rand, len(driving), 1, 2).to(driving.position.device)
     scale = 1 + a.stage.pose_scale * (2 * random - 1)
     frames = None if driving.jacobian is None else scale[..., None] * driving.jacobian
     found = a.model.avd(source, Keypoints(driving.position * scale, frames))

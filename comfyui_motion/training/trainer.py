@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .. import (
     InputError,
@@ -29,6 +29,7 @@ from ..data.prefetch import batches, seed_for
 from . import losses
 from .objective import Attempt, check
 from .precision import narrow_convolutions
+from .ranks import ALONE, Ranks, Share
 from .recipe import Recipe, Stage
 from .record import Record, draw_sheet, measure
 from .state import (
@@ -61,11 +62,13 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     validation: PairSource | None = None,
     vgg: str | Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> Path:
     """Follow the recipe to its end; the path of the finished model.
 
     `resume`: go on where the folder's state is, if there is one. `validation`: pairs that are never
-    trained on, measured and drawn. `vgg`: a file of VGG-19's weights for the perceptual loss. An
+    trained on, measured and drawn. `vgg`: a file of VGG-19's weights for the perceptual loss.
+    `ranks`: the processes that train together, of which one writes and tells of progress. An
     interrupt (Ctrl-C, SIGTERM, or an error out of `progress`) leaves a state to go on from. Raises
     InputError for a recipe that does not fit, TrainingError where a loss is no number any more.
     """
@@ -78,7 +81,9 @@ def train(
     judge = load_vgg(vgg).to(device) if vgg else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
-        run = Run.start(recipe, starting_model(recipe), device)
+        run = Run.start(recipe, starting_model(recipe), device, ranks)
+        for stage in recipe.stages:
+            ranks.share(stage.batch)
         for stage in recipe.stages:
             check(run.model, stage)
         if resume and (folder / "state.pt").exists():
@@ -102,7 +107,8 @@ def train(
                     )
         if recipe.settle:
             settle(run.average, recipe, pairs)
-            save(run.average, folder / "model.safetensors")
+            if ranks.leads:
+                save(run.average, folder / "model.safetensors")
     return folder / "model.safetensors"
 
 
@@ -126,13 +132,19 @@ def _train_stage(
     numbers = range(
         offset + (run.step - first) * stage.accumulate, offset + stage.steps * stage.accumulate
     )
-    stream = batches(pairs, numbers, stage.batch, recipe.data.workers)
+    shared = Share(pairs, run.ranks) if run.ranks.count > 1 else pairs
+    stream = batches(shared, numbers, stage.batch, recipe.data.workers)
     last = first + stage.steps
     while run.step < last:
         values = take_step(run, recipe, stage, run.step - first, stream, judge)
         run.step += 1
         run.add(values)
         ended = run.step == last
+        stopped = run.ranks.any(interrupts.asked, run.device)
+        if not run.ranks.leads:
+            if stopped:
+                raise KeyboardInterrupt
+            continue
         if run.step % recipe.log_every == 0 or ended:
             record.write(run, stage)
         if run.step % recipe.sheet_every == 0 or ended:
@@ -141,10 +153,11 @@ def _train_stage(
             )
             draw_sheet(run.average, validation or pairs, stage, folder / f"sheet-{run.step}.png")
             record.plot()
-        if run.step % recipe.save_every == 0 or ended or interrupts.asked:
+        if run.step % recipe.save_every == 0 or ended or stopped:
             keep(run, recipe, folder)
         try:
-            interrupts.obey()
+            if stopped:
+                raise KeyboardInterrupt
             if progress:
                 progress(Progress(run.step, recipe.steps, stage.name, values))
         except BaseException:
@@ -205,7 +218,8 @@ def take_step(
     sums: dict[str, float] = {}
     for _ in range(stage.accumulate):
         number, pairs = next(stream)
-        torch.manual_seed(seed_for(recipe.seed, "model", number))
+        own = "model" if run.ranks.leads else f"model of rank {run.ranks.rank}"
+        torch.manual_seed(seed_for(recipe.seed, own, number))
         generator = torch.Generator().manual_seed(seed_for(recipe.seed, "losses", number))
         attempt = Attempt(
             run.model,
@@ -215,6 +229,7 @@ def take_step(
             time >= stage.background_from,
             judge,
             run.discriminator if run.adversarial else None,
+            run.ranks,
         )
         for name, value in descend(run, stage, attempt, run.step + 1).items():
             sums[name] = sums.get(name, 0.0) + value / stage.accumulate
@@ -231,29 +246,33 @@ def descend(run: Run, stage: Stage, attempt: Attempt, step: int) -> dict[str, fl
     """Gradients of one batch, the discriminator's with them."""
     run.let_discriminator_learn(False)
     with narrow_convolutions(stage.precision):
-        terms = {name: LOSSES[name].term(attempt) for name in stage.losses}
+        terms = run.together(lambda: {name: LOSSES[name].term(attempt) for name in stage.losses})
     total = sum(
         (weight * terms[name] for name, weight in stage.losses.items()),
         start=torch.zeros((), device=run.device),
     )
     values = {**{name: term.detach() for name, term in terms.items()}, "total": total.detach()}
-    values = dict(
-        zip(values, torch.stack([value.float() for value in values.values()]).tolist(), strict=True)
-    )
+    numbers = torch.stack([value.float() for value in values.values()]).tolist()
+    values = run.ranks.means(dict(zip(values, numbers, strict=True)), run.device)
     require_numbers(values, step, stage)
     (total / stage.accumulate).backward()
     if run.adversarial and run.discriminator is not None:
         run.let_discriminator_learn(True)
         with narrow_convolutions(stage.precision):
-            real, made = (
-                run.discriminator(pictures)[1]
-                for pictures in (attempt.pairs.driving, attempt.prediction.detach())
-            )
-            told = losses.told_apart(real, made)
+            told = run.judging(lambda: losses.told_apart(*judged(run.discriminator, attempt)))
         (told / stage.accumulate).backward()
-        values["discriminator"] = float(told.detach())
+        values |= run.ranks.means({"discriminator": float(told.detach())}, run.device)
         require_numbers(values, step, stage)
     return values
+
+
+def judged(discriminator: nn.Module, attempt: Attempt) -> tuple[Tensor, Tensor]:
+    """What it says of the driving frames, and of the predictions."""
+    real, made = (
+        discriminator(pictures)[1]
+        for pictures in (attempt.pairs.driving, attempt.prediction.detach())
+    )
+    return real, made
 
 
 def require_numbers(values: dict[str, float], step: int, stage: Stage) -> None:

@@ -9,7 +9,7 @@ with U(r) = d^2 log(d + 1e-6), d = |x| + |y| (FOMM, MRAA, co-part segmentation),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +55,9 @@ class Transform:
 
     def __len__(self) -> int:
         return len(self.affine)
+
+    def __getitem__(self, part: slice) -> Transform:
+        return replace(self, affine=self.affine[part], weights=self.weights[part])
 
     def warp(self, pictures: Tensor) -> Tensor:
         """What the pictures look like through it: the result at z is the picture at T(z), reflected
