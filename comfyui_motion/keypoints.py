@@ -29,6 +29,7 @@ FARTHEST = 1e6  # half pictures: of what a document may say
 LATTICE = (
     20  # points along a side from which many are a lattice, and how many lines are drawn of it
 )
+WIDEST = 1000  # frames, of smoothing
 SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
 
 
@@ -114,8 +115,11 @@ class Keypoints:
 
     def smooth(self, sigma: float) -> Self:
         """Averaged over time with a Gaussian of `sigma` frames, the ends repeated; 0 changes
-        nothing. Needs the whole clip in order.
+        nothing. Needs the whole clip in order. Raises InputError for a sigma that is no number, or
+        above 1000.
         """
+        if not sigma <= WIDEST:
+            raise InputError(f"sigma is a number of frames up to {WIDEST}, and is {sigma}.")
         return (
             self
             if sigma <= 0

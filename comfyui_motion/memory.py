@@ -4,12 +4,12 @@ one place where running out of memory is dealt with.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
 
+from .doors.words import logger
 from .errors import MotionError
 from .model import MotionModel
 
@@ -23,7 +23,7 @@ SAYS = (  # as the allocators of CPUs, of Apple's GPUs and of OpenCV put it
     "insufficient memory",
     "invalid buffer size",
 )
-log = logging.getLogger("comfyui_motion")
+log = logger()
 
 
 def bytes_needed(model: MotionModel, frames: int) -> int:

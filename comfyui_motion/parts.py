@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .doors.words import shown
 from .errors import InputError
 from .field import resize, resize_grid, sample
 from .model import MotionModel, Portrait
@@ -24,10 +25,17 @@ def part_numbers(text: str) -> list[int]:
     numbers: list[int] = []
     for word in text.replace(",", " ").split():
         first, dash, last = word.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f'Parts are numbered as in "1, 3-5"; {word!r} is no such number.')
+        if not _is_number(first) or (dash and not _is_number(last)):
+            raise InputError(
+                f'Parts are numbered as in "1, 3-5"; {shown(word)!r} is no such number.'
+            )
         numbers += range(int(first), int(last or first) + 1)
     return numbers
+
+
+def _is_number(word: str) -> bool:
+    """Digits, few enough for any model: "1-999999999" would fill the memory."""
+    return word.isdecimal() and len(word) <= 4
 
 
 def part_mask(parts: Tensor, indices: Sequence[int], hard: bool = False) -> Tensor:

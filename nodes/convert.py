@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..comfyui_motion import InputError
 from ..comfyui_motion.framing.canvas import Box, box_of
+from .checks import affordable
 
 EVEN_TOO = "Loses the last column or row of an odd size, as the frames do, so that they lie on one another."
 
@@ -33,7 +34,7 @@ def to_pictures(images: Tensor, name: str = "images") -> Tensor:
             f"{name} must be B H W C with 1 to 4 channels and at least one picture, and is"
             f" {' '.join(map(str, images.shape))}."
         )
-    return images.movedim(-1, 1)
+    return _real(images, name).movedim(-1, 1)
 
 
 def to_images(pictures: Tensor) -> Tensor:
@@ -49,7 +50,14 @@ def to_maps(mask: Tensor, name: str = "mask") -> Tensor:
             f"{name} must be B H W with at least one picture, and is"
             f" {' '.join(map(str, mask.shape))}."
         )
-    return mask[:, None]
+    return _real(mask, name)[:, None]
+
+
+def _real(values: Tensor, name: str) -> Tensor:
+    """Floats as they are, whole numbers and truth values as 0 and 1. Raises InputError."""
+    if values.is_complex():
+        raise InputError(f"{name} must hold real numbers, and holds complex ones.")
+    return values if values.is_floating_point() else values.float()
 
 
 def to_mask(maps: Tensor) -> Tensor:
@@ -78,6 +86,7 @@ def resized(maps: Tensor, height: int, width: int) -> Tensor:
     """Bilinear, antialiased where smaller. B C h w -> B C height width"""
     if maps.shape[-2:] == (height, width):
         return maps
+    affordable("A mask", *maps.shape[:2], height, width)
     return F.interpolate(maps.float(), size=(height, width), mode="bilinear", antialias=True).clamp(
         0, 1
     )
@@ -98,6 +107,7 @@ class Gathered:
 
     def add(self, batch: Tensor) -> None:
         if not self.done:
+            affordable("The result", self.total, *batch.shape[1:])
             self._room = torch.empty(self.total, *batch.shape[1:], device=self.device)
         if self.done + len(batch) > len(self._room):
             more = max(len(batch), len(self._room) // 2)

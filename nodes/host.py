@@ -25,6 +25,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..comfyui_motion import MotionError, MotionModel
+from ..comfyui_motion.doors.words import A_REPORT, logger, shown
 from ..comfyui_motion.memory import bytes_needed, frames_at_once, in_parts
 from .remember import Memory, Remembering
 
@@ -50,7 +51,7 @@ EXTENSIONS = {
     ".ckpt",
     ".tar",
 }  # the host sees vox-cpk.pth.tar as .tar
-log = logging.getLogger("comfyui_motion")
+log = logger()
 
 
 # Schemas
@@ -82,7 +83,8 @@ def images_or_video(name: str, tooltip: str, optional: bool = False) -> Any:
 
 
 def tell(node_id: str | None, text: str) -> None:
-    """Words shown on the node itself, where the page can."""
+    """Words shown on the node itself, where the page can. Older pages take them for markup."""
+    text = shown(text, A_REPORT, lines=True)
     with suppress(ImportError, AttributeError):
         from server import PromptServer
 

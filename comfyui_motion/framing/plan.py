@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
 
+from ..doors.words import logger
 from .align import framed_as
 from .canvas import Box
 from .find import Finder, Subject, best_pose, find_subject
 
 BEST = -1  # the reference frame is to be found
 SMALLEST = 8  # pixels: boxes under this side hold nothing to move
-log = logging.getLogger("comfyui_motion")
+log = logger()
 
 
 class Frames(Protocol):

@@ -7,13 +7,13 @@ on the batches in which the frames come.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ...doors.words import logger
 from ...errors import InputError
 from .detector import SIDE as DETECTED
 from .find import FLAG, SCORE, Face, detected, distinct, find_in, look, settle
@@ -33,7 +33,7 @@ UNLIKE = 0.12  # 1 - correlation of two frames' thumbnails, from which they are 
 STEADY, SUDDEN = 0.03, 8.0  # the same once a shot is known: at least, and in times of what is usual
 KNOWN, LATELY = 4, 12  # frames that make a shot known, that are remembered of it
 THUMBNAIL = 24
-log = logging.getLogger("comfyui_motion")
+log = logger()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,216 @@
+"""Every output into every input of its type, values at and beyond each range, over all families: a
+result, or a sentence.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+HOURGLASS, WIDTHS = {"width": 4, "limit": 16, "depth": 2}, {"width": 4, "limit": 16}
+BODY = {**WIDTHS, "downs": 2, "residuals": 1}
+SMALL: dict[str, dict[str, Any]] = {
+    "fomm": {
+        "keypoints": 4,
+        "jacobians": 4,
+        "detector": HOURGLASS,
+        "dense": HOURGLASS,
+        "body": BODY,
+        "size": 64,
+    },
+    "mraa": {
+        "regions": 3,
+        "detector": HOURGLASS,
+        "flow": HOURGLASS,
+        "background_encoder": HOURGLASS,
+        "body": BODY,
+        "avd": {"identity": 8, "pose": 6},
+        "head_padding": 3,
+        "size": 64,
+    },
+    "tpsmm": {
+        "splines": 2,
+        "dense": HOURGLASS,
+        "inpainting": {**HOURGLASS, "depth": 3},
+        "avd": {"identity": 8, "pose": 6},
+        "size": 64,
+    },
+    "copart": {"parts": 3, "affines": 3, "segmentation": HOURGLASS, "body": BODY, "size": 64},
+    "monkeynet": {
+        "keypoints": 3,
+        "detector": HOURGLASS,
+        "dense": HOURGLASS,
+        "generator": {**HOURGLASS, "depth": 3},
+        "group_blocks": 1,
+        "refinement": 1,
+        "size": 64,
+    },
+    "x2face": {"width": 4, "limit": 16, "levels": 5, "bottleneck": 6, "size": 32},
+    "flow": {"size": 64, "detail": 64, "lattice": 8},
+}
+WORDS = ("", "1", "0-3", "\x1b[2J<b>", "9" * 5000, "[" * 5000, "-1", "1-999999999", "nan", "٣")
+
+
+@dataclass
+class Pack:
+    """The loaded pack: its node classes, its library, and values to put into sockets."""
+
+    nodes: dict[str, Any]
+    library: ModuleType
+    hosted: Any
+    pool: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
+
+    def add(self, kind: str, name: str, value: Any) -> None:
+        if value is not None:
+            self.pool.setdefault(kind, []).append((name, value))
+
+    def module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.library.__name__}.{name}")
+
+    def run(self, node_id: str, inputs: dict[str, Any]) -> tuple[Any, ...]:
+        from comfy_api.latest import io
+
+        node = self.nodes[node_id]
+        hidden = dict.fromkeys(io.Hidden, None)
+        clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": hidden})
+        return tuple(clone.execute(**inputs).args)
+
+
+@pytest.fixture(scope="module")
+def pack(host) -> Pack:
+    nodes = {n: c for n, c in host.nodes.NODE_CLASS_MAPPINGS.items() if n.startswith("CM_")}
+    root = next(iter(nodes.values())).__module__.rsplit(".nodes.", 1)[0]
+    library = sys.modules[f"{root}.comfyui_motion"]
+    hosted = sys.modules[f"{root}.nodes.host"].HostedModel
+    found = Pack(nodes, library, hosted)
+    torch.manual_seed(0)
+    fill(found)
+    return found
+
+
+def fill(pack: Pack) -> None:
+    """Values of every type, out of every family's own graph."""
+    for name, (count, height, width, channels) in {
+        "picture": (1, 40, 56, 3),
+        "clip": (3, 48, 32, 3),
+        "alpha": (3, 33, 41, 4),
+        "gray": (1, 9, 7, 1),
+        "dot": (1, 1, 1, 3),
+    }.items():
+        pack.add("IMAGE", name, torch.rand(count, height, width, channels))
+    pack.add("IMAGE", "not a number", torch.full((2, 20, 20, 3), math.nan))
+    pack.add("IMAGE", "none", torch.zeros(0, 20, 20, 3))
+    pack.add("MASK", "mask", (torch.rand(1, 40, 56) > 0.5).float())
+    pack.add("MASK", "masks", torch.rand(3, 48, 32))
+    pack.add("MASK", "empty", torch.zeros(1, 64, 64))
+    pack.add("MASK", "not a number", torch.full((1, 20, 20), math.nan))
+    for family, spec in SMALL.items():
+        for kind, value in from_family(pack, family, spec):
+            pack.add(kind, family, value)
+    keypoints = pack.library.Keypoints
+    pack.add("CM_KEYPOINTS", "far away", keypoints(torch.full((3, 4, 2), 1e5)))
+    pack.add("CM_KEYPOINTS", "not a number", keypoints(torch.full((3, 4, 2), math.nan)))
+    pack.add("CM_KEYPOINTS", "one place", keypoints(torch.zeros(3, 4, 2), torch.zeros(3, 4, 2, 2)))
+
+
+def from_family(pack: Pack, family: str, spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    model = pack.hosted.of(pack.library.build(family, **spec).requires_grad_(False))
+    picture, clip = pack.pool["IMAGE"][0][1], pack.pool["IMAGE"][1][1]
+    keypoints = pack.run("CM_ExtractKeypoints", {"model": model, "images": clip})[0]
+    (field,) = pack.run(
+        "CM_EstimateMotion",
+        {"model": model, "source_image": picture, "driving_keypoints": keypoints},
+    )
+    yield "CM_MODEL", model
+    yield "CM_KEYPOINTS", keypoints
+    yield "CM_FIELD", field
+    portrait = pack.run("CM_EncodeSource", {"model": model, "source_image": picture})[0]
+    yield "CM_PORTRAIT", portrait
+    if family in ("mraa", "tpsmm", "copart"):
+        yield "CM_PARTS", pack.run("CM_SegmentParts", {"model": model, "images": clip})[0]
+    if family == "fomm":
+        crop = {"images": clip, "margin": 0.4, "size": 0, "subject": pack.pool["MASK"][0][1]}
+        yield "CM_PLACE", pack.run("CM_CropSubject", crop)[1]
+
+
+def values_of(pack: Pack, declared: Any) -> list[tuple[str, Any]]:
+    """What may come into an input: of its range, its ends, beyond them, and other nodes' outputs."""
+    kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
+    if kind in ("INT", "FLOAT"):
+        least, most = declared.min, declared.max
+        beyond = [least - 1, most + 1, 10**12, 10**400, math.nan, "x", None]
+        return [(str(v)[:20], v) for v in [declared.default, least, most, *beyond]]
+    if kind == "BOOLEAN":
+        return [("yes", True), ("no", False)]
+    if kind == "COMBO":
+        options = [] if declared.id == "model_name" else declared.options
+        return [(str(v)[:20], v) for v in [*options, "no such", "<img src=x>", 7]]
+    if kind == "STRING":
+        return [(word[:12], word) for word in WORDS]
+    return pack.pool.get(kind, [])
+
+
+def usual(pack: Pack, node_id: str, family: str) -> dict[str, Any]:
+    """Inputs that go together, of one family's graph."""
+    given = {}
+    for declared in pack.nodes[node_id].define_schema().inputs:
+        kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
+        if kind in pack.pool:
+            if declared.optional:
+                continue
+            own = dict(pack.pool[kind])
+            given[declared.id] = own.get(family, next(iter(own.values())))
+        elif declared.id in ("driving_images", "target_images"):
+            given[declared.id] = pack.pool["IMAGE"][1][1]
+        else:
+            given[declared.id] = getattr(declared, "default", None)
+    if node_id == "CM_CropSubject":
+        given["subject"] = pack.pool["MASK"][0][1]
+    return given
+
+
+def small(declared: Any, value: Any) -> bool:
+    """Whether a value at the end of its range is made here: pictures 16384 wide take minutes."""
+    large = declared.id in ("width", "height", "size", "batch_size")
+    return not (large and isinstance(value, int) and 1000 < value <= (declared.max or 0))
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_any_value_gives_a_result_or_a_sentence(pack, family):
+    wrong = []
+    for node_id in sorted(pack.nodes):
+        if node_id == "CM_LoadModel":
+            continue
+        for declared in pack.nodes[node_id].define_schema().inputs:
+            for name, value in values_of(pack, declared):
+                if not small(declared, value):
+                    continue
+                problem = attempt(
+                    pack, node_id, {**usual(pack, node_id, family), declared.id: value}
+                )
+                if problem:
+                    wrong.append(f"{node_id} {declared.id}={name}: {problem}")
+    assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong)
+
+
+def attempt(pack: Pack, node_id: str, inputs: dict[str, Any]) -> str | None:
+    """What went wrong, if it was neither a result nor a sentence."""
+    try:
+        pack.run(node_id, inputs)
+    except pack.library.MotionError as error:
+        said = str(error)
+        plain = len(said) < 1000 and "<" not in said and said.isprintable()
+        return None if plain else f"no sentence: {said[:80]!r}"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:150]}"
+    return None
