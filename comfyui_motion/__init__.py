@@ -7,62 +7,70 @@ for frames in motion.animate(model, source, driving):  # B 3 H W in 0..1
     ...
 """
 
-from .animate import Step, animate, perform
-from .checkpoint import read_tensors
-from .dials import Dials, eased, pose
-from .diffusion.latents import warp_latent
-from .diffusion.noise import warp_noise
-from .draw import (
-    contact_sheet,
-    draw_field,
-    draw_keypoints,
-    draw_parts,
-)
-from .errors import (
-    CheckpointError,
-    InputError,
-    MediaError,
-    MotionError,
-    NoSubject,
-    TrainingError,
-    UnknownCheckpoint,
-    UnsafeCheckpoint,
-)
-from .field import MotionField
-from .fields.compose import compose
-from .fields.files import load_field, save_field
-from .fields.follow import tracks
-from .fields.inverse import invert
-from .fields.video import field_from_video
-from .framing.align import aligned_boxes
-from .framing.crop import crop_subject, paste_back, square_box
-from .framing.find import (
-    Subject,
-    clip_box,
-    find_subject,
-    follow_subject,
-)
-from .keypoints import Keypoints
-from .live import Live, live
-from .media.picture import read_picture, write_picture
-from .media.video import read_video, write_video
-from .model import MotionModel, Portrait
-from .options import Options
-from .parts import swap_parts
-from .passes.read import read_stmap
-from .passes.write import write_passes
-from .prediction import KeypointPredictor
-from .registry import (
-    Inspection,
-    build,
-    convert,
-    families,
-    inspect,
-    load,
-    save,
-)
-from .retarget import best_reference, retarget
-from .speed.optimise import optimise
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .animate import Step, animate, perform
+    from .checkpoint import read_tensors
+    from .dials import Dials, eased, pose
+    from .diffusion.latents import warp_latent
+    from .diffusion.noise import warp_noise
+    from .draw import (
+        contact_sheet,
+        draw_field,
+        draw_keypoints,
+        draw_parts,
+    )
+    from .errors import (
+        CheckpointError,
+        InputError,
+        MediaError,
+        MotionError,
+        NoSubject,
+        TrainingError,
+        UnknownCheckpoint,
+        UnsafeCheckpoint,
+    )
+    from .field import MotionField
+    from .fields.compose import compose
+    from .fields.files import load_field, save_field
+    from .fields.follow import tracks
+    from .fields.inverse import invert
+    from .fields.video import field_from_video
+    from .framing.align import aligned_boxes
+    from .framing.crop import crop_subject, paste_back, square_box
+    from .framing.find import (
+        Subject,
+        clip_box,
+        find_subject,
+        follow_subject,
+    )
+    from .keypoints import Keypoints
+    from .live import Live, live
+    from .media.picture import read_picture, write_picture
+    from .media.video import read_video, write_video
+    from .model import MotionModel, Portrait
+    from .options import Options
+    from .parts import swap_parts
+    from .passes.read import read_stmap
+    from .passes.write import write_passes
+    from .prediction import KeypointPredictor
+    from .registry import (
+        Inspection,
+        build,
+        convert,
+        families,
+        inspect,
+        load,
+        save,
+    )
+    from .retarget import best_reference, retarget
+    from .speed.optimise import optimise
 
 __all__ = [
     "CheckpointError",
@@ -126,3 +134,90 @@ __all__ = [
     "write_picture",
     "write_video",
 ]
+
+# Names come when they are first asked for: PyTorch takes seconds to load, and the command line
+# answers Ctrl-C meanwhile.
+_HOMES = {
+    "CheckpointError": "errors",
+    "Dials": "dials",
+    "InputError": "errors",
+    "Inspection": "registry",
+    "KeypointPredictor": "prediction",
+    "Keypoints": "keypoints",
+    "Live": "live",
+    "MediaError": "errors",
+    "MotionError": "errors",
+    "MotionField": "field",
+    "MotionModel": "model",
+    "NoSubject": "errors",
+    "Options": "options",
+    "Portrait": "model",
+    "Step": "animate",
+    "Subject": "framing.find",
+    "TrainingError": "errors",
+    "UnknownCheckpoint": "errors",
+    "UnsafeCheckpoint": "errors",
+    "aligned_boxes": "framing.align",
+    "animate": "animate",
+    "best_reference": "retarget",
+    "build": "registry",
+    "clip_box": "framing.find",
+    "compose": "fields.compose",
+    "contact_sheet": "draw",
+    "convert": "registry",
+    "crop_subject": "framing.crop",
+    "draw_field": "draw",
+    "draw_keypoints": "draw",
+    "draw_parts": "draw",
+    "eased": "dials",
+    "families": "registry",
+    "field_from_video": "fields.video",
+    "find_subject": "framing.find",
+    "follow_subject": "framing.find",
+    "inspect": "registry",
+    "invert": "fields.inverse",
+    "live": "live",
+    "load": "registry",
+    "load_field": "fields.files",
+    "optimise": "speed.optimise",
+    "paste_back": "framing.crop",
+    "perform": "animate",
+    "pose": "dials",
+    "read_picture": "media.picture",
+    "read_stmap": "passes.read",
+    "read_tensors": "checkpoint",
+    "read_video": "media.video",
+    "retarget": "retarget",
+    "save": "registry",
+    "save_field": "fields.files",
+    "square_box": "framing.crop",
+    "swap_parts": "parts",
+    "tracks": "fields.follow",
+    "warp_latent": "diffusion.latents",
+    "warp_noise": "diffusion.noise",
+    "write_passes": "passes.write",
+    "write_picture": "media.picture",
+    "write_video": "media.video",
+}
+
+
+class _Library(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{_HOMES[name]}", self.__name__), name)
+        setattr(self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """animate and retarget are functions here, not the modules that importing would put in
+        their places.
+        """
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_HOMES})
+
+
+sys.modules[__name__].__class__ = _Library

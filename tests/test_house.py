@@ -157,7 +157,7 @@ def test_registry_alone_imports_families():
     for path in python_files("comfyui_motion"):
         if path.name != "registry.py":
             assert path.parent.name == "networks" or not within(imports(path), *rooms), path
-            assert "import_module" not in calls(path), path
+            assert "import_module" not in calls(path) or path == LIBRARY / "__init__.py", path
 
 
 def test_registry_knows_every_family():

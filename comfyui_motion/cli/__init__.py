@@ -1,6 +1,6 @@
 """comfyui-motion: the library on a command line. One file a command.
 
-Errors are one sentence on standard error and exit code 2; Ctrl-C is 130, kill 143. A target is
+Errors are one sentence on standard error and exit code 2; Ctrl-C is 130, SIGTERM 143. A target is
 whole or not there.
 """
 
@@ -11,76 +11,93 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from ..doors.limits import ENVIRONMENT, limits
 from ..errors import MotionError
-from . import (
-    animate,
-    batch,
-    bench,
-    convert,
-    evaluate,
-    inspect,
-    live,
-    models,
-    passes,
-    puppets,
-    submit,
-    swap,
-    train,
-)
-from .stopping import SAID, stoppable
+from .out import NAME, Parser, complain, write_anything
+from .stopping import GRACE, SAID, beginning, stoppable
 
 __all__ = ["main"]
-
-COMMANDS = {
-    "animate": animate,
-    "swap": swap,
-    "passes": passes,
-    "live": live,
-    "batch": batch,
-    "submit": submit,
-    "inspect": inspect,
-    "convert": convert,
-    "models": models,
-    "evaluate": evaluate,
-    "puppets": puppets,
-    "train": train,
-    "bench": bench,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    options = parser().parse_args(arguments)
-    logging.basicConfig(format="comfyui-motion: %(message)s")  # what the library warns of
+    write_anything()
+    with beginning():
+        commands = _commands()
     try:
-        with stoppable():
+        with stoppable(GRACE) as stopping:
+            options = parser(commands).parse_args(arguments)
+            if options.limits:
+                os.environ[ENVIRONMENT] = options.limits
+            stopping.grace = getattr(commands[options.command], "GRACE", GRACE)
+            logging.basicConfig(format=f"{NAME}: %(message)s")  # what the library warns of
+            limits()  # that they can be read
             options.run(options)
             sys.stdout.flush()
     except MotionError as error:
-        print(f"comfyui-motion: {error}", file=sys.stderr)
+        complain(error)
         return 2
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt as stop:
-        print(SAID, file=sys.stderr)
-        return getattr(stop, "code", 130)
+    except KeyboardInterrupt as stopped:
+        complain(SAID)
+        return getattr(stopped, "code", 130)
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every command and its options."""
-    root = argparse.ArgumentParser(
-        prog="comfyui-motion", description="A still picture moves as a driving clip moves."
+def _commands() -> dict[str, Any]:
+    """The commands, by name. They load PyTorch, which takes seconds."""
+    from . import (
+        animate,
+        batch,
+        bench,
+        convert,
+        evaluate,
+        inspect,
+        live,
+        models,
+        passes,
+        puppets,
+        submit,
+        swap,
+        train,
     )
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        added = commands.add_parser(
+
+    return {
+        "animate": animate,
+        "swap": swap,
+        "passes": passes,
+        "live": live,
+        "batch": batch,
+        "submit": submit,
+        "inspect": inspect,
+        "convert": convert,
+        "models": models,
+        "evaluate": evaluate,
+        "puppets": puppets,
+        "train": train,
+        "bench": bench,
+    }
+
+
+def parser(commands: dict[str, Any] | None = None) -> Parser:
+    """Every command and its options."""
+    root = Parser(prog=NAME, description="A still picture moves as a driving clip moves.")
+    root.add_argument(
+        "--limits",
+        metavar="NAME=NUMBER,...",
+        help="what a file may cost, where a sentence says that it costs more: pixels=400e6",
+    )
+    added = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name, command in (commands or _commands()).items():
+        options = added.add_parser(
             name,
             help=command.HELP,
             epilog=getattr(command, "EPILOG", None),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_options(added)
-        added.set_defaults(run=command.run)
+        command.add_options(options)
+        options.set_defaults(run=command.run)
     return root

@@ -23,6 +23,7 @@ from ..retarget import MODES
 from .arguments import box, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, driving_clip, load_model
+from .out import say
 from .writing import check_outputs, writers
 
 PARTS = {
@@ -148,16 +149,16 @@ def run(
                 passes.write(step.field, {"beauty": step.frames})
             if samples:
                 samples.add(step)
-    print(
+    say(
         f"{options.output}: {writer.count} frames of"
         f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(clip.fps):g} a"
         " second"
     )
     if passes:
-        print(f"{options.passes}: {len(passes.files)} files of passes")
+        say(f"{options.passes}: {len(passes.files)} files of passes")
     if samples:
         write_picture(samples.sheet(), options.preview)
-        print(f"{options.preview}: driver, result, field, occlusion")
+        say(f"{options.preview}: driver, result, field, occlusion")
 
 
 def chosen_options(options: argparse.Namespace) -> Options:

@@ -25,8 +25,10 @@ from ..model import MotionModel
 from . import animate
 from .bar import Bar
 from .loading import load_model
+from .out import say
 
 HELP = "many pictures by many clips, as a table says: resumable, over processes, devices, machines"
+GRACE = 5.0  # seconds: its workers clear up behind themselves
 READ = ("source", "driving")
 ENGINES = ("processes", "ray")
 
@@ -88,11 +90,11 @@ def finish(out: Path, outcomes: Sequence[Outcome]) -> None:
     """Tell where the report is. Raises InputError, which ends the command with 2, where any job
     failed.
     """
-    print(f"{out / 'report.html'}: {summary(outcomes)}")
+    say(f"{out / 'report.html'}: {summary(outcomes)}")
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:
         for outcome in failed:
-            print(f"  {outcome.name}: {outcome.message}", file=sys.stderr)
+            say(f"  {outcome.name}: {outcome.message}", file=sys.stderr)
         raise InputError(f"{len(failed)} of {len(outcomes)} jobs failed.")
 
 

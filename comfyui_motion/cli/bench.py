@@ -16,6 +16,7 @@ from ..devices import device_of
 from ..errors import InputError
 from ..media.files import made_folder, write_text, write_whole
 from .arguments import DTYPES
+from .out import say
 
 HELP = "how fast the networks run here, against the plain loop of the published programs"
 
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     found = []
     for family in [bench.known(name) for name in options.family or bench.usual()]:
         for measured in bench.measure(family, options.speed, device, options.runs, options.batch):
-            print(
+            say(
                 f"{measured.family} {measured.path}: {measured.rate:.2f} frames/s,"
                 f" {measured.ratio:.2f} times the plain loop",
                 flush=True,
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     write_text(folder / f"{device.type}.json", json.dumps(document, indent=1))
     picture = folder / f"{device.type}.png"
     write_whole(picture, lambda partial: bench.plot(found, title, str(partial)))
-    print(f"{bench.table(found, title)}\nwritten to {folder}")
+    say(f"{bench.table(found, title)}\nwritten to {folder}")
 
 
 def write_report(folder: Path, device: torch.device, plan: Plan) -> None:
@@ -94,10 +95,10 @@ def write_report(folder: Path, device: torch.device, plan: Plan) -> None:
             "The report needs the recorded cases and the samples of a checkout: run it in the"
             " repository's folder."
         )
-    found = report(plan, device, goldens, samples, lambda row: print(row, flush=True))
+    found = report(plan, device, goldens, samples, lambda row: say(row, flush=True))
     folder = made_folder(folder)
     name = re.sub(r"[^a-z0-9]+", "-", found["machine"].partition(",")[0].lower()).strip("-")
     text = json.dumps(found, indent=1)
     for suffix, content in ((".json", text), (".md", page(found))):
         write_text(folder / f"gpu-{name}{suffix}", content)
-    print(f"{page(found)}\nwritten to {folder}/gpu-{name}.md and .json")
+    say(f"{page(found)}\nwritten to {folder}/gpu-{name}.md and .json")

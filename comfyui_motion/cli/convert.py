@@ -8,6 +8,7 @@ import torch
 
 from .. import registry
 from .arguments import DTYPES, assumption_options
+from .out import say
 
 HELP = "a checkpoint to safetensors: smaller, safe, quick to open"
 
@@ -28,5 +29,5 @@ def run(options: argparse.Namespace) -> None:
         getattr(torch, options.dtype) if options.dtype else None,
         **dict(options.set),
     )
-    print(found)
-    print(f"  {before.stat().st_size / 1e6:.1f} MB before, {found.bytes / 1e6:.1f} MB now")
+    say(found)
+    say(f"  {before.stat().st_size / 1e6:.1f} MB before, {found.bytes / 1e6:.1f} MB now")

@@ -32,6 +32,7 @@ from ..media.files import made_folder, write_text, write_whole
 from .arguments import SPEEDS, assumption_options, words
 from .bar import Bar
 from .loading import load_model
+from .out import say
 
 HELP = "how well models do on clips they did not see: a table, JSON, a sheet of the worst frames"
 
@@ -114,8 +115,8 @@ def run(options: argparse.Namespace) -> None:
     for name in models:
         with Bar(f"evaluating {name}") as bar:
             said = evaluation.score(name, bar)
-        print(f"{said}\n")
-    print(evaluation.summary())
+        say(f"{said}\n")
+    say(evaluation.summary())
 
 
 def named_function(text: str, what: str) -> Callable[..., Any]:

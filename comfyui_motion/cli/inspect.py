@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 
 from .. import registry
+from .out import say, say_json
 
 HELP = "what a checkpoint is, without building it"
 
@@ -20,4 +20,4 @@ def run(options: argparse.Namespace) -> None:
     """What each file is."""
     for file in options.file:
         found = registry.inspect(registry.resolve(file))
-        print(json.dumps(asdict(found), default=str) if options.json else found)
+        say_json(asdict(found)) if options.json else say(found)

@@ -15,6 +15,7 @@ from ..streaming.sinks import open_sink
 from ..streaming.sources import open_source
 from .arguments import box
 from .loading import load_model
+from .out import say
 
 HELP = "a picture moves as whoever sits before the camera does"
 
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
         open_sink(options.to, source.rate, [Path(name) for name in reads]) as sink,
     ):
         told = Loop(session, source, sink).run(options.seconds)
-    print(told)
+    say(told)
 
 
 def reduced(

@@ -20,6 +20,7 @@ from ..passes.read import read_stmap
 from ..passes.write import FORMATS, write_passes
 from .arguments import whole_size, words
 from .bar import Bar
+from .out import say
 
 HELP = "STMap, motion vectors, occlusion and mattes of a field or a clip, for compositors"
 FIELDS, MAPS = (".safetensors",), (".exr", ".json")
@@ -120,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
             overwrite=options.overwrite,
             progress=bar,
         )
-    print(f"{options.output}: {len(written)} files, {written[-1].name} tells what they hold")
+    say(f"{options.output}: {len(written)} files, {written[-1].name} tells what they hold")
 
 
 def source_of(

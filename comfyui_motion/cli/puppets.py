@@ -22,6 +22,7 @@ from ..data.puppets.clips import KINDS, PuppetClip, puppet_clip
 from ..media.files import made_folder
 from .arguments import words
 from .bar import Bar
+from .out import say
 
 HELP = "drawn clips that know their joints, their flow and what is hidden: some to look at"
 Progress = Callable[[int, int | None], None]
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
             Path(options.out),
             bar,
         )
-    print(
+    say(
         f"{written[0]}: every clip with its joints and its flow; beside it {len(written) - 1} films"
     )
 

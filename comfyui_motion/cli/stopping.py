@@ -1,70 +1,122 @@
-"""Being told to stop (Ctrl-C, kill, a closed terminal): the work ends as if it had failed, which
-takes its temporary files away, and within a second whatever it was doing.
+"""Ctrl-C and SIGTERM: the program ends within a second, whatever it is at, and leaves nothing
+half-written.
+
+While it begins (PyTorch takes seconds to load) nothing has been made, and the system ends it. Then
+either signal interrupts the work, which clears up behind itself. Where that does not come to an end
+in time, in the middle of a long computation or an encoder, a thread beside it clears up and ends
+the process.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
-import sys
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from dataclasses import dataclass
+from typing import Any
 
-from ..media.files import discard_unfinished
-
-SAID = "comfyui-motion: stopped; nothing half-written is left."
-PATIENCE = 0.8  # seconds
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, a terminal that closes
+GRACE = 0.6  # seconds that work has to come to an end by itself
+SAID = "stopped; nothing half-written is left."
 
 
 class Stopped(KeyboardInterrupt):
-    """By a signal of that number."""
+    """Work interrupted by a signal."""
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
-        super().__init__()
-        self.code = 128 + number
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number  # as shells have it
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """In the block, a signal to stop raises Stopped; if that is not heard within a second, for the
-    work is in the middle of something long, or when the signal comes again, the process ends.
+def beginning() -> Iterator[None]:
+    """In the block the system answers the signals, at once."""
+    with _handled(signal.SIG_DFL):
+        yield
+
+
+@dataclass
+class Stopping:
+    """`grace`: seconds that work has to end by itself once a signal came. None: it ends itself, as
+    training does, which first writes down how far it is.
     """
+
+    grace: float | None
+
+
+@contextmanager
+def stoppable(grace: float | None) -> Iterator[Stopping]:
+    """In the block a signal raises Stopped, and ends the process when the grace is over."""
+    stopping = Stopping(grace)
+    with _handled(_interrupt), _watched(stopping):
+        yield stopping
+
+
+def _interrupt(number: int, _: Any) -> None:
+    raise Stopped(number)
+
+
+@contextmanager
+def _handled(handler: Any) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are not for other threads to take
+        yield  # the program is another's, and the signals too
         return
-    hurry = threading.Event()  # set: no more need to
-
-    def told(number: int, frame: FrameType | None) -> None:
-        for known in kinds:
-            signal.signal(known, lambda number, frame: _end(number))
-        threading.Thread(target=_end_late, args=(number, hurry), daemon=True).start()
-        raise Stopped(number)
-
-    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if _has(name)]
-    before = {number: signal.signal(number, told) for number in kinds}
+    before = {number: signal.signal(number, handler) for number in _signals()}
     try:
         yield
     finally:
-        hurry.set()
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        for number, previous in before.items():
+            signal.signal(number, previous or signal.SIG_DFL)
 
 
-def _has(name: str) -> bool:
-    """A job started with nohup goes on when its terminal closes."""
-    number = getattr(signal, name, None)
-    return number is not None and signal.getsignal(number) is not signal.SIG_IGN
+@contextmanager
+def _watched(stopping: Stopping) -> Iterator[None]:
+    """A thread that is told of signals even while this one is inside a computation."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told, tell = socket.socketpair()  # pipes cannot be waited for on Windows
+    tell.setblocking(False)
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(told, over, stopping), daemon=True)
+    before = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(before)
+        tell.close()  # which ends the watcher's reading
+        watcher.join()
+        told.close()
 
 
-def _end_late(number: int, hurry: threading.Event) -> None:
-    if not hurry.wait(PATIENCE):
-        _end(number)
+def _signals() -> list[signal.Signals]:
+    """Those there are here. A job started with nohup goes on when its terminal closes."""
+    known = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def _end(number: int) -> None:
-    discard_unfinished()
-    with suppress(OSError, ValueError):
-        print(SAID, file=sys.stderr, flush=True)
-    os._exit(128 + number)
+def _watch(told: socket.socket, over: threading.Event, stopping: Stopping) -> None:
+    """The first signal starts the grace, a second one ends it."""
+    while number := told.recv(1):
+        if number[0] not in _signals() or stopping.grace is None:
+            continue
+        again, _, _ = select.select([told], [], [], stopping.grace)
+        if not over.is_set() and (not again or told.recv(1)):
+            _end(128 + number[0])
+
+
+def _end(code: int) -> None:
+    from ..media.files import discard_unfinished
+    from .out import complain
+
+    for _ in range(2):  # an encoder may yet be writing
+        discard_unfinished()
+    with suppress(Exception):
+        complain(SAID)
+    os._exit(code)

@@ -17,6 +17,7 @@ from ..parts import part_numbers, swap_parts
 from .arguments import model_options, output_options
 from .bar import Bar
 from .loading import Ahead, driving_clip, load_model
+from .out import say
 from .writing import check_outputs, is_still, writers
 
 HELP = "parts of one picture in place of another's, or of a clip's"
@@ -81,14 +82,14 @@ def run(options: argparse.Namespace) -> None:
 
     if is_still(options.output, PICTURES):
         write_picture(swapped(next(iter(clip.batches(1)))), options.output)
-        print(options.output)
+        say(options.output)
         return
     with ExitStack() as stack, Bar("swapping") as bar:
         writer = writers(options, clip, stack)(options.output, sound=True)
         for frames in Ahead(clip, batch):
             writer.write(swapped(frames))
             bar(writer.count, clip.len_hint)
-    print(f"{options.output}: {writer.count} frames")
+    say(f"{options.output}: {writer.count} frames")
 
 
 def read_mask(path: str) -> Tensor:

@@ -20,12 +20,14 @@ from ..training.recipe import Recipe, presets, read_recipe, size_of
 from ..training.table import LOSSES
 from ..training.trainer import Progress, train
 from .bar import Bar
+from .out import say
 
 EPILOG = "losses of a recipe:\n" + "\n".join(
     f"  {name:20} {loss.help}{' (of drawn clips)' * loss.supervised}"
     for name, loss in LOSSES.items()
 )
 HELP = "a model from clips, or from drawn puppets that know the truth"
+GRACE = None  # it ends itself, and writes down how far it is
 PUPPETS = "puppets"
 
 
@@ -92,10 +94,10 @@ def run(options: argparse.Namespace) -> None:
         if not ranks.leads:
             training.run(ranks)
             return
-        print(training.about(), flush=True)
+        say(training.about(), flush=True)
         with Bar("training", "step") as bar:
             said = training.run(ranks, bar.told)
-        print(said)
+        say(said)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""What the command says: words out of files and names are made fit for a terminal here, once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import NoReturn
+
+from ..doors.words import A_SENTENCE, shown
+
+NAME = "comfyui-motion"
+A_TABLE = 1_000_000  # characters
+
+
+def say(*words: object, flush: bool = False) -> None:
+    """A line, or several, on standard output."""
+    print(shown(" ".join(map(str, words)), A_TABLE, lines=True), flush=flush)
+
+
+def say_json(value: object) -> None:
+    """One line of JSON, which is ASCII: for other programs, whole."""
+    print(json.dumps(value, default=str))
+
+
+def complain(words: object) -> None:
+    """One sentence on standard error."""
+    print(f"{NAME}: {shown(words, A_SENTENCE)}", file=sys.stderr)
+
+
+def write_anything() -> None:
+    """Terminals that lack a character get its number, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what it was given as words fit to be shown."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message, A_SENTENCE))
