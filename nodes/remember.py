@@ -60,7 +60,8 @@ class Remembering:
 
     def encode(self, source: Tensor, placement: Any = None) -> Any:
         key = "encode", digest(source), repr(placement)
-        return self._recall(key, lambda: self._model.encode(source, placement=placement))
+        placed = {} if placement is None else {"placement": placement}  # some families take none
+        return self._recall(key, lambda: self._model.encode(source, **placed))
 
     def motion(self, *given: Any, **named: Any) -> Any:
         with self._heard():
