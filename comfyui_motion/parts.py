@@ -120,6 +120,11 @@ def swap_parts(
         )
     portrait = source if isinstance(source, Portrait) else model.encode(source)
     target = model.encode(targets)
+    if not target.features:
+        raise InputError(
+            f"A model of the family {model.family} swaps no parts: take a co-part segmentation, or"
+            " FOMM, MRAA or TPSMM with a mask."
+        )
     field = model.motion(portrait, target.keypoints)
     whose = target if mask_of == "target" else portrait
     if isinstance(mask, Tensor):

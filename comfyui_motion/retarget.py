@@ -78,6 +78,11 @@ def retarget(
     check_strength(strength)
     if stitching not in STITCHING:
         raise InputError(f"stitching must be {', '.join(STITCHING)}, and is {stitching!r}.")
+    if isinstance(driving, Keypoints) != isinstance(source, Keypoints):
+        raise InputError(
+            "One of driver and source comes from a model that knows keypoints, the other from one"
+            " that is driven by frames; both must come from the same model."
+        )
     if not isinstance(driving, Keypoints):
         return driving
     for name, points in (("driver's", driving), ("reference's", reference), ("source's", source)):

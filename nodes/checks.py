@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ..comfyui_motion import InputError
+import torch
+
+from ..comfyui_motion import InputError, Keypoints, MotionModel
 from ..comfyui_motion.doors.limits import how_to_raise, limits
 from ..comfyui_motion.doors.words import listed, shown
+from ..comfyui_motion.errors import reason_of
 
 NUMBERS = {"INT": int, "FLOAT": (int, float)}
 
@@ -81,3 +86,40 @@ def affordable(what: str, *sizes: int, bytes_each: int = 4) -> None:
             f" it smaller or do fewer frames at once; where there is as much memory,"
             f" {how_to_raise('output', needed)}."
         )
+
+
+def check_driver(model: MotionModel, driving: Any, own: Any) -> None:
+    """Refuse keypoints that cannot be this model's, whose own are known. Raises InputError."""
+    if isinstance(driving, Keypoints) != isinstance(own, Keypoints):
+        found = "keypoints" if isinstance(driving, Keypoints) else "frames' own values"
+        raise InputError(f"A model of the family {model.family} is not driven by {found}; {SAME}")
+    if not isinstance(own, Keypoints):
+        return
+    lacking = {name for name, _ in own.points()} - {name for name, _ in driving.points()}
+    if driving.count != own.count or lacking - {"confidence"}:
+        raise InputError(
+            f"A model of the family {model.family} has {own.count} points with"
+            f" {', '.join(name for name, _ in own.points())}, and there are {driving.count} with"
+            f" {', '.join(name for name, _ in driving.points())}; {SAME}"
+        )
+
+
+SAME = "connect what Extract Keypoints and Estimate Motion make of the same model."
+
+
+@contextmanager
+def belonging(model: MotionModel, what: str) -> Iterator[None]:
+    """What a network makes of another's values is a sentence. Memory and cancelling are the host's
+    to answer. Raises InputError.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError, AttributeError, TypeError) as error:
+        if type(error).__module__ != "builtins":
+            raise  # the host's own, which say that the user has cancelled
+        raise InputError(
+            f"This {what} is not one that a model of the family {model.family} takes"
+            f" ({reason_of(error)}); {SAME}"
+        ) from error

@@ -9,6 +9,7 @@ from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.options import SIZES
 from . import host, sockets, widgets
+from .checks import belonging
 from .convert import Gathered, evened, one_of, to_images, to_mask, to_pictures
 from .encode import framed
 from .film import film_of
@@ -59,12 +60,12 @@ class Generate(io.ComfyNode):
         network = model.ready(at_once)
         one_of(SIZES, size, "size")
         source = framed(network, source_image, portrait)
-        work = host.batches(
-            lambda part: source.render(source.from_wire(field[part].to(network.device)), size),
-            len(field),
-            at_once,
-            lambda made: made[0][0],
-        )
+
+        def render(part: slice) -> tuple[Tensor, Tensor]:
+            with belonging(network, "field"):
+                return source.render(source.from_wire(field[part].to(network.device)), size)
+
+        work = host.batches(render, len(field), at_once, lambda made: made[0][0])
         images, masks = (Gathered(len(field), host.result_device()) for _ in range(2))
         for frames, occlusion in work:
             images.add(to_images(evened(frames, even_size)))

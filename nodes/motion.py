@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..comfyui_motion import MotionField
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets, widgets
+from .checks import belonging, check_driver
 from .encode import framed
 from .host import io
 
@@ -61,11 +63,13 @@ class EstimateMotion(io.ComfyNode):
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
         source = framed(network, source_image, portrait)
-        work = host.batches(
-            lambda part: network.motion(source.portrait, driving_keypoints[part]),
-            len(driving_keypoints),
-            at_once,
-        )
+        check_driver(network, driving_keypoints, source.portrait.keypoints)
+
+        def estimate(part: slice) -> MotionField:
+            with belonging(network, "performance"):
+                return network.motion(source.portrait, driving_keypoints[part])
+
+        work = host.batches(estimate, len(driving_keypoints), at_once)
         fields = [source.on_wire(field).to(host.result_device()) for field in work]
         return io.NodeOutput(fields[0].join(fields))
 

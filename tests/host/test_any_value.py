@@ -143,9 +143,15 @@ def from_family(pack: Pack, family: str, spec: dict[str, Any]) -> Iterator[tuple
         yield "CM_PLACE", pack.run("CM_CropSubject", crop)[1]
 
 
+def kind_of(declared: Any) -> str:
+    """The type of an input; of several the first."""
+    kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
+    return kind.partition(",")[0]
+
+
 def values_of(pack: Pack, declared: Any) -> list[tuple[str, Any]]:
     """What may come into an input: of its range, its ends, beyond them, and other nodes' outputs."""
-    kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
+    kind = kind_of(declared)
     if kind in ("INT", "FLOAT"):
         least, most = declared.min, declared.max
         beyond = [least - 1, most + 1, 10**12, 10**400, math.nan, "x", None]
@@ -164,7 +170,7 @@ def usual(pack: Pack, node_id: str, family: str) -> dict[str, Any]:
     """Inputs that go together, of one family's graph."""
     given = {}
     for declared in pack.nodes[node_id].define_schema().inputs:
-        kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
+        kind = kind_of(declared)
         if kind in pack.pool:
             if declared.optional:
                 continue
@@ -193,6 +199,8 @@ def test_any_value_gives_a_result_or_a_sentence(pack, family, monkeypatch):
         if node_id == "CM_LoadModel":
             continue
         for declared in pack.nodes[node_id].define_schema().inputs:
+            if family != "fomm" and not kind_of(declared).startswith("CM_"):
+                continue  # what hangs on no family is tried once
             for name, value in values_of(pack, declared):
                 if not small(declared, value):
                     continue

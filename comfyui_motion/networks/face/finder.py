@@ -44,7 +44,7 @@ class FindsFaces:
         return follow_faces(self.networks, brought, near=near, progress=progress)
 
     def _brought(self, pictures: Tensor) -> Tensor:
-        return pictures.to(self.networks.detector.anchors.device)
+        return pictures.to(next(self.networks.detector.parameters()).device)
 
 
 class FaceFinder(FindsFaces):
