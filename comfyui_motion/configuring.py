@@ -24,8 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "temperature": (1e-6, 1e4),
     "keypoint_variance": (1e-9, 1e4),
     "clip_variance": (0, 1e4),
-    "shrink": (1, 64),
-    **dict.fromkeys(("depth", "downs", "levels", "finer_depth", "figure_depth"), (0, 32)),
+    **dict.fromkeys(("depth", "downs", "levels"), (0, 32)),
     **dict.fromkeys(("residuals", "refinement", "group_blocks"), (0, 256)),
     **dict.fromkeys(("detector_scale", "dense_scale", "flow_scale"), (1e-3, 1)),
     "segmentation_scale": (1e-3, 1),
@@ -81,9 +80,28 @@ def described(checkpoint: Checkpoint, kind: Family) -> dict[str, Any]:
     what = f"What {checkpoint.path.name} says of itself"
     text = checkpoint.metadata.get("parameters", "")
     own = read_json(text, CheckpointError, what, advice)
+    if isinstance(own, dict) and asks_for_retired(own, kind):
+        raise CheckpointError(
+            f"{checkpoint.path.name} is the puppets model of an earlier version, which is no more:"
+            " load face, which finds faces and moves them; the drawings that puppets learned from"
+            " train any family (docs/training.md)."
+        )
+    own = without_retired(own, kind)
     if not isinstance(own, dict) or set(own) - set(_hints(kind.published)):
         raise CheckpointError(f"{what} is no parameters of {kind.name}: {advice}.")
     return own
+
+
+def asks_for_retired(own: Mapping[str, Any], kind: Family) -> bool:
+    """Whether a file asks for what this version of its family has no longer."""
+    return any(own.get(name, neutral) != neutral for name, neutral in kind.retired.items())
+
+
+def without_retired(own: Any, kind: Family) -> Any:
+    """What an earlier version wrote besides, at values that changed nothing, left out."""
+    if not isinstance(own, dict):
+        return own
+    return {name: value for name, value in own.items() if name not in kind.retired}
 
 
 def _check_against(spec: Any, shapes: Mapping[str, Any], name: str) -> None:

@@ -8,7 +8,7 @@ may be of any floating dtype: keypoints, fields, inverses and splines stay float
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
@@ -371,3 +371,5 @@ class Family:
         str, ...
     ] = ()  # names of Parameters that no tensor tells, each a keyword of load()
     files: Files | None = None  # where a checkpoint is several of them
+    # Parameters of earlier versions, and the values at which they changed nothing
+    retired: Mapping[str, Any] = field(default_factory=dict)

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -49,9 +47,6 @@ from ..model import (
     corrected,
     own,
 )
-from .crowding import Crowding
-from .figure import MAPS, Figure, figure_shape
-from .finer import Finer, mixed
 from .layers.avd import (
     AVD,
     NO_AVD,
@@ -68,7 +63,6 @@ from .layers.blocks import (
     Precise,
     blur_scale,
     body_shape,
-    count_blocks,
     encoder_shape,
     gaussian_heatmap,
     hourglass_shape,
@@ -79,7 +73,6 @@ from .layers.blocks import (
     start_at,
     together,
 )
-from .plate import clean_plate
 
 
 @dataclass(frozen=True)
@@ -103,15 +96,6 @@ class Parameters:
     background_encoder: HourglassShape  # all 0 where there is none
     body: BodyShape
     avd: AVDShape
-    # width of what looks at pixels that come from one place (ours; 0: published files have none)
-    crowding: int
-    # width of what brings field and occlusion to twice their size (ours; 0: published files have
-    # none)
-    finer: int
-    finer_depth: int  # further convolutions in it, before masks and before visibility are told
-    # width of what tells it the source's subject from its background; 0 where there is no `finer`
-    figure: int
-    figure_depth: int  # further convolutions in it, at the outlines' size
 
     head_padding: int
     temperature: float
@@ -122,12 +106,6 @@ class Parameters:
     revert_axis_swap: bool
     skips: bool
     align_corners: bool
-    # detector and motion network see the mean of so many pixels squared as one; the generator sees
-    # them all
-    shrink: int
-    # a field brought to the features' sizes keeps its corners; the published resizing (half-pixel)
-    # moves them by up to half a cell
-    corner_grids: bool
     size: int
 
 
@@ -145,11 +123,6 @@ PUBLISHED = Parameters(
     background_encoder=HourglassShape(32, 1024, 5),
     body=BodyShape(64, 512, 2, 6),
     avd=AVDShape(64, 64),
-    crowding=0,
-    finer=0,
-    finer_depth=0,
-    figure=0,
-    figure_depth=0,
     head_padding=0,
     temperature=0.1,
     keypoint_variance=0.01,
@@ -157,8 +130,6 @@ PUBLISHED = Parameters(
     revert_axis_swap=True,
     skips=True,
     align_corners=False,
-    shrink=1,
-    corner_grids=False,
     size=256,
 )
 
@@ -251,38 +222,6 @@ class FlowPredictor(nn.Module):
         self.occlusion = (
             nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3) if spec.occlusion else None
         )
-        self.crowding = None
-        if spec.crowding:
-            if not spec.occlusion:
-                raise InputError(
-                    f"crowding, {spec.crowding} wide, refines occlusion, and this model has none:"
-                    " set crowding to 0 or occlusion to true."
-                )
-            self.crowding = Crowding(
-                self.hourglass.out_channels, spec.regions + 1, spec.channels, spec.crowding
-            )
-        self.finer = None
-        if bool(spec.finer) != bool(spec.figure):
-            raise InputError(
-                f"finer and figure come together or not at all, and are {spec.finer} and"
-                f" {spec.figure} wide."
-            )
-        if spec.finer:
-            if not spec.occlusion or spec.flow_scale > 0.5:
-                raise InputError(
-                    f"finer, {spec.finer} wide, makes field and occlusion twice as large: it needs"
-                    f" occlusion, which is {spec.occlusion}, and a flow_scale of at most 0.5, which"
-                    f" is {spec.flow_scale:g}."
-                )
-            self.finer_down = Antialias(spec.channels, 2 * spec.flow_scale)
-            self.figure = Figure(spec.channels, spec.regions, spec.figure, spec.figure_depth)
-            self.finer = Finer(
-                self.hourglass.out_channels,
-                spec.regions + 1,
-                spec.channels,
-                spec.finer,
-                spec.finer_depth,
-            )
 
     def heatmaps(self, regions: Keypoints, height: int, width: int) -> Tensor:
         """Each region as the network sees it. B K h w"""
@@ -291,19 +230,9 @@ class FlowPredictor(nn.Module):
             return region_heatmap(regions.position, regions.covariance, height, width)
         return gaussian_heatmap(regions.position, height, width, self.spec.keypoint_variance)
 
-    def finely(self, picture: Tensor, small: Tensor, heat: Tensor) -> Tensor | None:
-        """The source at twice the size of `small`, and its figure; None where the field is no
-        finer. B C+2 2h 2w
-        """
-        if self.finer is None:
-            return None
-        fine = self.finer_down(picture)
-        return torch.cat([fine.float(), self.figure(small, heat, fine)], dim=1)
-
     def forward(
         self,
         small: Tensor,
-        fine: Tensor | None,
         source_heat: Tensor,
         source: Keypoints,
         driving: Keypoints,
@@ -329,30 +258,6 @@ class FlowPredictor(nn.Module):
         logits, *hidden = together(features, self.mask, self.occlusion)
         mask = logits.float().softmax(dim=1)
         grid = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
-        if self.crowding is not None:
-            hidden = [
-                hidden[0].float()
-                + self.crowding(features, mask, grid, small, self.spec.align_corners).float()
-            ]
-        if self.finer is not None and fine is not None:
-            logits, seen, subject = self.finer.contributions(
-                features, logits, mask, hidden[0], grid, motions, fine, self.spec.align_corners
-            )
-            height, width = fine.shape[-2:]
-            mask, behind = logits.softmax(dim=1), scenery(background, height, width, grid)
-            grid = mixed(
-                mask,
-                carried,
-                source.position,
-                driving.position,
-                behind,
-                identity_grid(height, width, grid),
-            )
-            hidden = [
-                self.finer.visibility(
-                    seen, subject, mask, hidden[0], grid, fine, self.spec.align_corners
-                )
-            ]
         occlusion = tuple(torch.sigmoid(level.float()) for level in hidden)
         return MotionField(grid, occlusion, mask, self.spec.align_corners)
 
@@ -366,7 +271,6 @@ class Generator(Body):
         super().__init__(spec.channels, spec.body)
         self.pixelwise_flow_predictor = FlowPredictor(spec)
         self.skips = spec.skips
-        self.corner_grids = spec.corner_grids
 
     def encode(self, picture: Tensor) -> tuple[Tensor, ...]:
         maps = super().encode(picture)
@@ -378,18 +282,12 @@ class Generator(Body):
         features: tuple[Tensor, ...],
         field: MotionField,
         align_corners: bool,
-        plate: Tensor | None = None,
     ) -> Tensor:
         """What the source shows is warped, at every level; the rest is made up from coarser ones.
         Where nothing is hidden, all is shown.
 
-        With a clean plate of the source, B C H W, background that comes out from behind the subject
-        is read there instead.
         """
-        grids = [
-            resize_grid(field.grid, level.shape[2], level.shape[3], align_corners=self.corner_grids)
-            for level in features
-        ]
+        grids = [resize_grid(field.grid, level.shape[2], level.shape[3]) for level in features]
         moved = [
             sample(level, grid, align_corners) for level, grid in zip(features, grids, strict=True)
         ]
@@ -408,10 +306,6 @@ class Generator(Body):
             x = block(torch.lerp(x, moved[-i], shown[-i].to(x.dtype)))
         x = torch.lerp(x, moved[0], shown[0].to(x.dtype))
         made = torch.sigmoid(self.final(x).float())
-        if plate is not None and field.contributions is not None:
-            made = torch.lerp(
-                made, plate.expand_as(made), resize(field.contributions[:, :1], *made.shape[-2:])
-            )
         return torch.lerp(made, sample(picture, grids[0], align_corners), shown[0])
 
 
@@ -419,20 +313,6 @@ class Generator(Body):
 class MRAAPortrait(Portrait):
     small: Tensor = field(kw_only=True)  # B C h w: the picture at the hourglass's size
     heat: Tensor = field(kw_only=True)  # B K h w: the source regions' heatmaps there
-    # B C+2 2h 2w: the picture at the field's size, where that is twice as large, and its figure
-    fine: Tensor | None = None
-
-    @property
-    def figure(self) -> Tensor | None:
-        """Where the subject is, and what of it is in front of the rest, in 0..1; None where the
-        model does not tell. B 2 2h 2w
-        """
-        return None if self.fine is None else self.fine[:, -MAPS:]
-
-    @cached_property
-    def plate(self) -> Tensor | None:
-        """The picture without its subject; None where the figure does not tell that. B C H W"""
-        return None if self.figure is None else clean_plate(self.picture, self.figure[:, :1])
 
 
 class MRAA(MotionModel):
@@ -447,11 +327,6 @@ class MRAA(MotionModel):
 
     def __init__(self, spec: Parameters) -> None:
         super().__init__(spec)
-        if spec.shrink < 1:
-            raise InputError(
-                f"shrink is 1 pixel or more, and is {spec.shrink}: detector and motion network see"
-                " the mean of so many squared."
-            )
         self.region_predictor = RegionPredictor(spec)
         self.generator = Generator(spec)
         self.bg_predictor = BackgroundPredictor(spec) if spec.background else None
@@ -461,23 +336,17 @@ class MRAA(MotionModel):
     def multiple(self) -> int:
         spec = self.spec
         seen = [(spec.detector_scale, spec.detector), (spec.flow_scale, spec.flow)]
-        seen += [(spec.flow_scale, figure_shape(spec.figure))] if spec.figure else []
-        return size_multiple(
-            spec.body.downs, *((scale / spec.shrink, shape) for scale, shape in seen)
-        )
+        return size_multiple(spec.body.downs, *seen)
 
     @property
     def smallest(self) -> int:
-        return smallest_size(
-            self.multiple, self.spec.detector_scale / self.spec.shrink, self.spec.head_padding
-        )
+        return smallest_size(self.multiple, self.spec.detector_scale, self.spec.head_padding)
 
     @property
     def offers(self) -> frozenset[str]:
         extra = {
             "background": self.bg_predictor is not None,
             "avd": self.avd_network is not None,
-            "figure": bool(self.spec.figure),
         }
         has = {"keypoints", "frames", "heatmaps", "contributions", "occlusion"}
         return frozenset(has | {name for name, there in extra.items() if there})
@@ -488,25 +357,18 @@ class MRAA(MotionModel):
 
     def background_motion(self, source: Tensor, driving: Tensor) -> Tensor:
         assert self.bg_predictor is not None
-        return self.bg_predictor(self.seen(source), self.seen(driving))
-
-    def seen(self, picture: Tensor) -> Tensor:
-        """As detector and motion network see it. B C H W -> B C H/shrink W/shrink"""
-        return picture if self.spec.shrink == 1 else F.avg_pool2d(picture, self.spec.shrink)
+        return self.bg_predictor(source, driving)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
-        return self.region_predictor(self.seen(self.accept(frames, dtype=torch.float32)))
+        return self.region_predictor(self.accept(frames, dtype=torch.float32))
 
     def encode(self, source: Tensor) -> MRAAPortrait:
         picture = self.accept(source, "source", torch.float32)  # its own pixels are blended in last
-        flow, seen = self.generator.pixelwise_flow_predictor, self.seen(picture)
-        regions, small = self.region_predictor(seen), flow.down(seen.to(self.dtype))
+        flow = self.generator.pixelwise_flow_predictor
+        regions, small = self.region_predictor(picture), flow.down(picture.to(self.dtype))
         heat = flow.heatmaps(regions, *small.shape[-2:])
-        features, fine = (
-            self.kept(self.generator.encode(picture.to(self.dtype))),
-            flow.finely(seen.to(self.dtype), small, heat),
-        )
-        return MRAAPortrait(picture, regions, features, small=small, heat=heat, fine=fine)
+        features = self.kept(self.generator.encode(picture.to(self.dtype)))
+        return MRAAPortrait(picture, regions, features, small=small, heat=heat)
 
     def repose(self, portrait: Portrait, keypoints: Keypoints) -> MRAAPortrait:
         """Regions given without a covariance extend as their frames say."""
@@ -515,8 +377,7 @@ class MRAA(MotionModel):
         regions = corrected(portrait.keypoints, given)
         flow = self.generator.pixelwise_flow_predictor
         heat = flow.heatmaps(regions, *portrait.small.shape[-2:])
-        fine = flow.finely(self.seen(portrait.picture).to(self.dtype), portrait.small, heat)
-        return replace(portrait, keypoints=regions, heat=heat, fine=fine)
+        return replace(portrait, keypoints=regions, heat=heat)
 
     def background(self, portrait: Portrait, frames: Tensor) -> Tensor | None:
         """How the background moved, from the driving frames' coordinates to the source's; None
@@ -524,10 +385,8 @@ class MRAA(MotionModel):
         """
         if self.bg_predictor is None:
             return None
-        driving = self.seen(self.accept(frames, dtype=torch.float32))
-        return self.bg_predictor(
-            self.seen(portrait.picture).expand(len(driving), -1, -1, -1), driving
-        )
+        driving = self.accept(frames, dtype=torch.float32)
+        return self.bg_predictor(portrait.picture.expand(len(driving), -1, -1, -1), driving)
 
     def motion(
         self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
@@ -536,7 +395,7 @@ class MRAA(MotionModel):
         background = None if frames is None else self.background(portrait, frames)
         driving = regions_of(pose.to(self.device))
         return self.generator.pixelwise_flow_predictor(
-            portrait.small, portrait.fine, portrait.heat, portrait.keypoints, driving, background
+            portrait.small, portrait.heat, portrait.keypoints, driving, background
         )
 
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
@@ -546,14 +405,13 @@ class MRAA(MotionModel):
             portrait.features,
             field.to(self.device),
             self.spec.align_corners,
-            portrait.plate,
         )
 
     def segment(self, frames: Tensor) -> Tensor:
         """Regions as parts: each heatmap over its own peak, shared out where they overlap; the
         background is what they leave.
         """
-        frames = self.seen(self.accept(frames, dtype=torch.float32))
+        frames = self.accept(frames, dtype=torch.float32)
         heat = self.region_predictor.heatmaps(frames)
         size = [round(side * self.spec.detector_scale) for side in frames.shape[-2:]]
         # the grid of heatmaps spans -1..1
@@ -611,9 +469,6 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         tensors.get("bg_predictor.fc.weight"),
     )
     regions = tensors["region_predictor.regions.weight"].shape[0]
-    crowding, finer, figure = (
-        tensors.get(f"{flow}{name}.look.weight") for name in ("crowding", "finer", "figure")
-    )
     return {
         "channels": tensors["generator.first.conv.weight"].shape[1],
         "regions": regions,
@@ -630,20 +485,22 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "background_encoder": encoder_shape(tensors, "bg_predictor.encoder."),
         "body": body_shape(tensors, "generator."),
         "avd": avd_shape(tensors),
-        "crowding": 0 if crowding is None else crowding.shape[0],
-        "finer": 0 if finer is None else finer.shape[0],
-        "finer_depth": count_blocks(tensors, f"{flow}finer.look_on."),
-        "figure": 0 if figure is None else figure.shape[0],
-        "figure_depth": count_blocks(tensors, f"{flow}figure.look_on."),
     }
 
 
+# of the puppets model, which earlier versions brought along, and how every other file has them
+RETIRED = {
+    **dict.fromkeys(("crowding", "finer", "finer_depth", "figure", "figure_depth"), 0),
+    "shrink": 1,
+    "corner_grids": False,
+}
 FAMILY = Family(
     name="mraa",
     model=MRAA,
     published=PUBLISHED,
     recognise=recognise,
     configure=configure,
+    retired=RETIRED,
     assumed=(
         "head_padding",
         "temperature",
@@ -652,8 +509,6 @@ FAMILY = Family(
         "revert_axis_swap",
         "skips",
         "align_corners",
-        "shrink",
-        "corner_grids",
         "size",
     ),
 )

@@ -349,20 +349,6 @@ def near_hidden(field: MotionField, truth: Truth, sigma: float = 0.08) -> Tensor
     return total / max(len(field.occlusion), 1)
 
 
-def figure_told(figure: Tensor, truth: Truth) -> Tensor:
-    """Cross-entropy of the source's subject and of its front, and how little each overlaps with the
-    truth. Figure B 2 h w in 0..1
-    """
-    true, figure = (
-        F.interpolate(truth.figure, figure.shape[-2:], mode="area"),
-        figure.clamp(1e-5, 1 - 1e-5),
-    )
-    overlaps = [
-        apart(*(maps[:, i : i + 1] for maps in (figure, true))) for i in range(true.shape[1])
-    ]
-    return F.binary_cross_entropy(figure, true) + torch.stack(overlaps).mean()
-
-
 def apart(one: Tensor, other: Tensor, weight: Tensor | float = 1.0) -> Tensor:
     """1 - intersection over union of two soft masks, summed over the batch."""
     both = (one * other * weight).sum()

@@ -31,7 +31,6 @@ LACKS = {
     "background": "no background predictor",
     "appearance": "no features at several sizes",
     "avd": "no avd network",
-    "figure": "no figure",
 }
 
 
@@ -198,11 +197,6 @@ LOSSES = {
         "the prediction is the driving frame, where the source hides what is there",
         lambda a: losses.hidden_l1(a.prediction, a.pairs.driving, a.truth),
         (TRUTH, FRAMES_MADE),
-    ),
-    "figure": Loss(
-        "the source's subject is told from its background, and its front from the rest",
-        lambda a: losses.figure_told(a.portrait.figure, a.truth),
-        (TRUTH, PORTRAIT, "keypoints", "figure"),
     ),
     "flow": Loss(
         "the field is the true flow",

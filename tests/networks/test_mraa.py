@@ -9,14 +9,9 @@ import torch
 from torch.testing import assert_close
 
 import comfyui_motion as motion
-from comfyui_motion.field import identity_grid, resize
-from comfyui_motion.geometry.affine import affine_motion
 from comfyui_motion.networks import mraa
-from comfyui_motion.networks.figure import by_colour
-from comfyui_motion.networks.finer import mixed
 from comfyui_motion.networks.layers.avd import NO_AVD, AVDShape
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
-from comfyui_motion.networks.plate import clean_plate
 
 PADDING = {"mraa": 3, "mraa-padding-0": 0}
 NOWHERE = HourglassShape(0, 0, 0)
@@ -52,11 +47,6 @@ VARIANTS = {
     "no occlusion": {"occlusion": False},
     "no occlusion, no skips": {"occlusion": False, "skips": False},
     "no avd": {"avd": NO_AVD},
-    "crowding": {"crowding": 6},
-    "finer": {"finer": 6, "figure": 3},
-    "finer, and deeper": {"finer": 6, "finer_depth": 2, "figure": 3, "figure_depth": 3},
-    "shrunk": {"shrink": 2, "detector_scale": 0.5, "flow_scale": 0.5, "finer": 6, "figure": 3},
-    "finer and crowding": {"crowding": 6, "finer": 6, "figure": 3, "flow_scale": 0.5},
 }
 
 
@@ -325,11 +315,6 @@ def expected(parameters):
             parameters["avd_network_params"]["id_bottle_size"],
             parameters["avd_network_params"]["pose_bottle_size"],
         ),
-        "crowding": 0,
-        "finer": 0,
-        "finer_depth": 0,
-        "figure": 0,
-        "figure_depth": 0,
     }
 
 
@@ -363,168 +348,3 @@ def test_a_picture_too_small_for_an_unpadded_head_is_refused_in_a_sentence():
         ).smallest
         == 16
     )
-
-
-def test_crowding_is_about_occlusion_and_refused_without():
-    with pytest.raises(motion.InputError, match="occlusion"):
-        small(crowding=6, occlusion=False)
-
-
-def test_a_finer_field_is_twice_as_large_and_at_first_the_coarse_one():
-    coarse = small(regions=4)
-    fine = small(regions=4, finer=6, finer_depth=2, figure=3, figure_depth=2)
-    fine.load_state_dict(coarse.state_dict(), strict=False)
-    source, frames = torch.rand(1, 3, 64, 64), torch.rand(2, 3, 64, 64)
-    with torch.no_grad():
-        before, after = (
-            model.motion(model.encode(source), model.detect(frames), frames=frames)
-            for model in (coarse, fine)
-        )
-    assert after.size == (2 * before.size[0], 2 * before.size[1])
-    logits = [field.occlusion[-1].logit() for field in (before, after)]
-    assert_close(
-        resize(logits[0], *after.size, align_corners=True), logits[1], atol=1e-4, rtol=1e-4
-    )
-    assert_close(after.contributions.sum(1), torch.ones(2, *after.size))
-    # in the corners nothing is between pixels
-    assert_close(before.grid[:, ::15, ::15], after.grid[:, ::31, ::31], atol=1e-5, rtol=0)
-
-
-def test_mixed_motions_are_the_sum_of_all_maps():
-    torch.manual_seed(1)
-    mask, matrix, behind = (
-        torch.rand(2, 4, 5, 6).softmax(1),
-        torch.rand(2, 3, 2, 2),
-        torch.rand(2, 5, 6, 2),
-    )
-    source, driving = torch.rand(2, 2, 3, 2).unbind(0)
-    motions = torch.cat([behind[:, None], affine_motion(matrix, source, driving, 5, 6)], dim=1)
-    expected = torch.einsum("bkhw,bkhwc->bhwc", mask, motions)
-    assert_close(
-        mixed(mask, matrix, source, driving, behind, identity_grid(5, 6)),
-        expected,
-        atol=1e-5,
-        rtol=1e-5,
-    )
-
-
-def test_outlines_told_roughly_come_to_lie_where_colours_change():
-    picture, told = torch.full((1, 3, 64, 64), 0.3), torch.full((1, 2, 64, 64), -3.0)
-    picture[:, 1, :, 30:] = 0.6
-    told[:, 0, :, 26:] = 3.0  # four pixels too far to the left
-    told[:, 1, :, 35:] = 3.0  # five too far to the right
-    found = by_colour(told, picture) > 0
-    assert not found[..., :30].any() and found[..., 30:].all()
-    plain = by_colour(told, torch.full_like(picture, 0.3))
-    assert plain.isfinite().all() and plain[0, 0, 32, 0] < 0 < plain[0, 0, 32, -1]
-
-
-def test_every_layer_of_figure_and_finer_field_learns():
-    torch.manual_seed(2)
-    model = small(regions=4, finer=6, finer_depth=2, figure=3, figure_depth=2).train()
-    flow = model.generator.pixelwise_flow_predictor
-    learning = {
-        name: value
-        for name, value in flow.named_parameters()
-        if name.startswith(("finer.", "figure.")) and "hourglass" not in name
-    }
-    before = {name: value.detach().clone() for name, value in learning.items()}
-    steps = torch.optim.Adam(learning.values(), lr=1e-2)
-    source, frames, wanted = (
-        torch.rand(2, 3, 64, 64),
-        torch.rand(2, 3, 64, 64),
-        torch.rand(2, 2, 32, 32).round(),
-    )
-    for _ in range(3):  # what starts by adding nothing lets nothing through to the layers before it
-        portrait = model.encode(source)
-        field = model.motion(portrait, model.detect(frames), frames=frames)
-        loss = (
-            (portrait.figure - wanted).square().mean()
-            + (field.occlusion[-1] - wanted[:, :1]).square().mean()
-            + field.grid.square().mean()
-        )
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-    assert [name for name, value in learning.items() if torch.equal(value, before[name])] == []
-
-
-def test_a_finer_field_needs_occlusion_and_room():
-    for change in ({"occlusion": False}, {"flow_scale": 1.0}, {"figure": 0}):
-        with pytest.raises(motion.InputError, match="finer"):
-            small(**{"finer": 6, "figure": 3, **change})
-
-
-def test_a_figure_follows_regions_put_right_by_hand():
-    model = small(finer=6, figure=3)
-    portrait = model.encode(torch.rand(1, 3, 64, 64))
-    moved = model.repose(
-        portrait,
-        dataclasses.replace(portrait.keypoints, position=portrait.keypoints.position + 0.3),
-    )
-    assert_close(moved.fine[:, :3], portrait.fine[:, :3])
-    assert portrait.figure.shape == (1, 2, 32, 32) and not torch.allclose(
-        moved.figure, portrait.figure
-    )
-    assert small().encode(torch.rand(1, 3, 64, 64)).figure is None
-
-
-def test_what_the_field_calls_background_and_hidden_shows_the_plate():
-    model = small(finer=6, figure=3)
-    portrait = model.encode(torch.rand(1, 3, 64, 64) / 4)
-    assert_close(portrait.plate, clean_plate(portrait.picture, portrait.figure[:, :1]))
-    still = model.motion(portrait, portrait.keypoints)
-    scenery = torch.zeros_like(still.contributions)
-    scenery[:, 0] = 1
-    hidden = (torch.zeros_like(still.occlusion[-1]),)
-    field = dataclasses.replace(still, occlusion=hidden, contributions=scenery)
-    assert_close(model.generate(portrait, field), portrait.plate)
-    subject = scenery.roll(1, dims=1)
-    made = model.generate(portrait, dataclasses.replace(field, contributions=subject))
-    assert_close(made, model.generate(portrait, dataclasses.replace(field, contributions=None)))
-    assert (made - portrait.plate).abs().mean() > 0.01, (
-        "behind the subject it is the network that paints"
-    )
-    shown = dataclasses.replace(field, occlusion=(torch.ones_like(hidden[0]),))
-    assert_close(model.generate(portrait, shown), shown.warp(portrait.picture), atol=1e-5, rtol=0)
-
-
-def test_a_figure_put_right_by_hand_brings_its_plate():
-    model = small(finer=6, figure=3)
-    portrait = model.encode(torch.rand(1, 3, 64, 64))
-    moved = model.repose(
-        portrait,
-        dataclasses.replace(portrait.keypoints, position=portrait.keypoints.position + 0.3),
-    )
-    assert_close(moved.plate, clean_plate(moved.picture, moved.figure[:, :1]))
-
-
-def test_without_a_figure_there_is_no_plate():
-    model = small()
-    assert model.encode(torch.rand(1, 3, 64, 64)).plate is None
-
-
-@torch.no_grad()
-def test_a_shrunk_model_moves_what_it_is_given_as_it_would_move_it_half_as_large():
-    shape = {"detector_scale": 0.5, "flow_scale": 0.5, "finer": 6, "figure": 3}
-    plain, shrunk = small(**shape), small(shrink=2, **shape)
-    source, driving = pictures(1, size=128), pictures(2, size=128)
-    halves = [torch.nn.functional.avg_pool2d(frames, 2) for frames in (source, driving)]
-    portraits = shrunk.encode(source), plain.encode(halves[0])
-    points = [model.detect(frames) for model, frames in ((shrunk, driving), (plain, halves[1]))]
-    assert_close(points[0].position, points[1].position)
-    fields = [
-        model.motion(*given)
-        for model, *given in zip((shrunk, plain), portraits, points, strict=True)
-    ]
-    assert_close(fields[0].grid, fields[1].grid)
-    assert_close(fields[0].occlusion[-1], fields[1].occlusion[-1])
-    assert_close(shrunk.segment(driving), plain.segment(halves[1]))
-    moved = shrunk.repose(portraits[0], portraits[0].keypoints)
-    assert_close(moved.fine, portraits[1].fine)
-    assert shrunk.generate(portraits[0], fields[0]).shape == driving.shape, "it paints at full size"
-
-
-def test_nothing_is_shrunk_to_less_than_itself():
-    with pytest.raises(motion.InputError, match="shrink is 1 pixel or more, and is 0"):
-        small(shrink=0)

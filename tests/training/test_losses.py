@@ -315,20 +315,6 @@ def test_pictures_shrink_as_the_networks_shrink_theirs():
         assert torch.allclose(shrunk(picture, step), Antialias(3, 1 / step)(picture), atol=1e-6)
 
 
-def test_a_figure_is_told_map_by_map():
-    wanted = truth(size=16)
-    wanted.figure[:, 0, 4:12, 4:12] = 1
-    wanted.figure[:, 1, 4:12, 4:8] = 1
-    exact, swapped = (
-        losses.figure_told(maps, wanted) for maps in (wanted.figure, wanted.figure.flip(1))
-    )
-    assert exact < 0.01
-    # 32 of 64 pixels overlap, both ways, and half of the difference lies in each map
-    assert swapped == pytest.approx(1 - 33 / 65 + 64 / 512 * -math.log(1e-5), rel=1e-3)
-    small = wanted.figure[:, :, ::2, ::2]
-    assert losses.figure_told(small, wanted) < 0.1, "compared at its own size"
-
-
 def test_where_the_source_hides_all_differences_count_elsewhere_none():
     wanted, picture = truth(hidden=2), torch.rand(1, 3, 8, 8)
     made = picture.clone()

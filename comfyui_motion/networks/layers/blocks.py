@@ -278,18 +278,6 @@ def start_at(layer: nn.Conv2d | nn.Linear, numbers: list[float]) -> None:
         layer.bias.copy_(torch.tensor(numbers))
 
 
-class Onward(nn.Module):
-    """x -> relu(x + convolution of x), B C H W. Untrained, it leaves what is positive as it was."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.add = nn.Conv2d(channels, channels, 3, padding=1)
-        start_at(self.add, [0.0] * channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.add(x))
-
-
 def together(x: Tensor, *heads: nn.Module | None) -> list[Tensor]:
     """What several convolutions of one shape make of the same features, computed as one: narrow
     ones waste most of a vector. Absent ones are left out.
