@@ -312,6 +312,11 @@ def resolve(path: str | Path) -> Path:
     if found:
         return found
     entry = catalogue.by_name(str(path))
+    if str(path) == "puppets":
+        raise CheckpointError(
+            "The model puppets is no more: face finds faces and moves them, and the drawings that"
+            " puppets learned from train any family (docs/training.md)."
+        )
     if entry is None:
         return Path(path)  # read() says what is wrong with it
     looked = ", ".join(str(folder) for folder in catalogue.search_paths()) or "no folder"

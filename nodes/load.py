@@ -15,8 +15,9 @@ DEFAULT = "face (comes with the pack)"
 OURS = {
     DEFAULT: "face",
     "flow (needs no weights)": "flow",
-    "puppets (learned, comes with the pack)": "puppets",
 }
+# what earlier versions listed, and what stands in for it
+RETIRED = {"puppets (learned, comes with the pack)": "face"}
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -75,8 +76,7 @@ class LoadModel(io.ComfyNode):
                     tooltip=(
                         "The default moves faces by a mesh of 478 points: lids shut, mouths open on"
                         " teeth. Where picture or clip shows no face it hands over to flow, which"
-                        " follows any subject by optical flow. puppets, small and learned from drawings, is what"
-                        " finds faces: connect it as a finder. Checkpoints put in models/motion are"
+                        " follows any subject by optical flow. Checkpoints put in models/motion are"
                         " listed after them, just as they are published (vox-cpk.pth.tar must not"
                         " be unpacked)."
                     ),
@@ -184,14 +184,15 @@ class LoadModel(io.ComfyNode):
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
         return (
             True
-            if model_name in (None, *OURS) or host.model_path(model_name)
+            if model_name in (None, *OURS, *RETIRED) or host.model_path(model_name)
             else missing(model_name)
         )
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **_: Any) -> Any:
         """Loaded anew when the file has changed."""
-        path = None if model_name in (None, *OURS) else host.model_path(model_name)
+        known = (None, *OURS, *RETIRED)
+        path = None if model_name in known else host.model_path(model_name)
         return (model_name, path and (os.path.getmtime(path), os.path.getsize(path)))
 
     @classmethod
@@ -204,7 +205,9 @@ class LoadModel(io.ComfyNode):
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
     """On the processor: the host moves it. Raises CheckpointError, InputError."""
     speed = one_of(PRECISIONS, precision, "precision")
-    path = OURS.get(name) or host.model_path(name)
+    if name in RETIRED:
+        host.log.warning("The model puppets is no more; %s stands in for it.", RETIRED[name])
+    path = {**OURS, **RETIRED}.get(name) or host.model_path(name)
     if path is None:
         raise InputError(missing(name))
     return load(path, device="cpu", speed=speed, **options)

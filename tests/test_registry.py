@@ -1,11 +1,14 @@
 """Tensors to model: by content, strictly, with every assumption named."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import comfyui_motion as motion
-from comfyui_motion import registry
+from comfyui_motion import CheckpointError, registry
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
 SMALL = {
@@ -211,3 +214,25 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         motion.save(built, tmp_path / "own.pth")
     with pytest.raises(motion.InputError, match="optimised"):
         motion.save(motion.optimise(built), tmp_path / "own.safetensors")
+
+
+def test_the_model_of_an_earlier_version_is_named_and_what_stands_in_for_it(tmp_path):
+    with pytest.raises(CheckpointError, match="puppets is no more: face finds faces"):
+        motion.load("puppets")
+    shape = HourglassShape(8, 16, 2)
+    small = motion.build(
+        "mraa", detector=shape, flow=shape, background_encoder=shape, body=BodyShape(8, 16, 1, 1)
+    )
+    motion.save(small, tmp_path / "own.safetensors")
+    said = json.loads(registry.metadata("mraa", small.spec)["parameters"])
+
+    def written(**retired):
+        about = registry.metadata("mraa", small.spec)
+        about["parameters"] = json.dumps(said | retired)
+        path = tmp_path / f"old-{len(retired)}.safetensors"
+        save_file(load_file(tmp_path / "own.safetensors"), path, metadata=about)
+        return path
+
+    motion.load(written(crowding=0, finer=0, shrink=1))  # as earlier versions wrote their own
+    with pytest.raises(CheckpointError, match="the puppets model of an earlier version"):
+        motion.load(written(crowding=24, shrink=1))

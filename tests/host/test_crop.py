@@ -1,70 +1,59 @@
-"""A subject found by a finder's keypoints, in a real ComfyUI: cut out, put back, animated where it
+"""A face found, in a real ComfyUI: cut out, put back, animated where it
 is.
 """
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
+
+from comfyui_motion import read_picture
 
 pytestmark = pytest.mark.host
 
 
+ROOT = Path(__file__).parents[2]
+OLD = "puppets (learned, comes with the pack)"  # as earlier versions listed it
+
+
 @pytest.fixture
-def given(host, face, monkeypatch) -> dict[str, Any]:
-    """A prompt with a node that gives a finder, a picture with a small face aside, a clip of a
-    large face that nods, and plain noise.
+def given(host, monkeypatch) -> dict[str, Any]:
+    """A prompt with a node that gives a picture with a small face aside, a clip of a large face that
+    nods, and plain noise.
     """
-    animate = sys.modules[host.nodes.NODE_CLASS_MAPPINGS["CM_Animate"].__module__]
-    library = import_module(animate.__name__.rpartition(".nodes.")[0] + ".comfyui_motion")
-    finder = face.finder()
+    head = read_picture(ROOT / "samples" / "source.png")[:, :3, 100:740, 160:800]
 
-    class Dots(library.MotionModel):
-        """The tests' finder, as a model of the pack's own library, which is another
-        import of it.
-        """
+    def placed(height: int, width: int, left: int, top: int, side: int) -> torch.Tensor:
+        ground = torch.full((1, 3, height, width), 0.35)
+        small = F.interpolate(head, size=side, mode="area")
+        ground[..., top : top + side, left : left + side] = small
+        return ground
 
-        family = "dots"
-
-        def __init__(self) -> None:
-            super().__init__(finder.spec)
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
-        def detect(self, frames, reference=None):
-            return library.Keypoints(finder.detect(frames).position)
-
-    torch.manual_seed(0)
-    picture = face.draw(221, 301, face.points(215, 90, 17), 0.1 * torch.rand(1, 3, 221, 301))
-    clip = torch.cat(
-        [
-            face.draw(160, 160, face.points(80, 84 + 3 * i, 26), torch.full((1, 3, 160, 160), 0.1))
-            for i in range(3)
-        ]
-    )
+    picture = placed(221, 301, 170, 45, 90)
+    clip = torch.cat([placed(160, 160, 15, 6 + 3 * i, 130) for i in range(3)])
 
     class Given:
-        RETURN_TYPES, FUNCTION, CATEGORY = ("CM_MODEL", "IMAGE", "IMAGE", "IMAGE"), "give", "test"
+        RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE", "IMAGE", "IMAGE"), "give", "test"
 
         @classmethod
         def INPUT_TYPES(cls) -> dict[str, Any]:
             return {"required": {}}
 
         def give(self) -> tuple[Any, ...]:
-            images = [
-                pictures.movedim(1, -1) for pictures in (picture, clip, torch.rand(1, 3, 64, 64))
-            ]
-            return animate.host.HostedModel.of(Dots().eval()), *images
+            torch.manual_seed(0)
+            noise = torch.rand(1, 3, 64, 64)
+            return tuple(pictures.movedim(1, -1) for pictures in (picture, clip, noise))
 
     monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, "Given", Given)
     return {"given": {"class_type": "Given", "inputs": {}}}
 
 
-FINDER, PICTURE, CLIP, NOISE = (["given", i] for i in range(4))
+PICTURE, CLIP, NOISE = (["given", i] for i in range(3))
 
 
 def with_shown(prompt: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -75,10 +64,10 @@ def with_shown(prompt: dict[str, Any], *names: str) -> dict[str, Any]:
     }
 
 
-def test_a_subject_is_cut_out_and_put_back_where_it_was(host, given, face):
+def test_a_face_is_cut_out_and_put_back_where_it_was(host, given):
     given["cut"] = {
         "class_type": "CM_CropSubject",
-        "inputs": {"images": PICTURE, "finder": FINDER, "margin": 0.2, "size": 0},
+        "inputs": {"images": PICTURE, "margin": 0.2, "size": 0},
     }
     paste = {
         "images": PICTURE,
@@ -91,29 +80,23 @@ def test_a_subject_is_cut_out_and_put_back_where_it_was(host, given, face):
     done = host.run(with_shown(given, "paste"))
     assert done.success, done.error
     crops, place, mask = done.values["cut"]
-    points = face.points(215, 90, 17)[:17]
     left, top, right, bottom = place.box
     assert crops.shape == (1, bottom - top, right - left, 3) and right - left == bottom - top
-    assert (
-        left < points[:, 0].min()
-        and right > points[:, 0].max()
-        and top < points[:, 1].min()
-        and bottom > points[:, 1].max()
-    )
+    assert left < 185 and right > 245 and top < 60 and bottom > 130
     assert mask.shape == (1, 221, 301) and mask.sum() == (min(bottom, 221) - max(top, 0)) * (
         min(right, 301) - max(left, 0)
     )
-    assert_close(done.values["paste"][0], done.values["given"][1])
+    assert_close(done.values["paste"][0], done.values["given"][0])
 
 
 def test_a_crop_is_animated_and_put_back_into_the_still_picture(host, given):
     given["cut"] = {
         "class_type": "CM_CropSubject",
-        "inputs": {"images": PICTURE, "finder": FINDER, "margin": 0.2, "size": 96},
+        "inputs": {"images": PICTURE, "margin": 0.2, "size": 96},
     }
     given["cut clip"] = {
         "class_type": "CM_CropSubject",
-        "inputs": {"images": CLIP, "finder": FINDER, "margin": 0.2, "size": 96},
+        "inputs": {"images": CLIP, "margin": 0.2, "size": 96},
     }
     given["model"] = {
         "class_type": "CM_LoadModel",
@@ -138,12 +121,12 @@ def test_a_crop_is_animated_and_put_back_into_the_still_picture(host, given):
     assert images.shape == (3, 220, 300, 3) and mask.shape == (1, 220, 300)
     assert torch.equal(
         images[:, mask[0] == 0],
-        done.values["given"][1][:, :220, :300][:, mask[0] == 0].expand(3, -1, -1),
+        done.values["given"][0][:, :220, :300][:, mask[0] == 0].expand(3, -1, -1),
     )
     assert (images[2] - images[0]).abs().max() > 0.1
 
 
-def test_a_finder_moves_a_small_face_aside_and_leaves_the_rest(host, given):
+def test_a_small_face_aside_is_found_and_moved_and_the_rest_stays(host, given):
     given["model"] = {
         "class_type": "CM_LoadModel",
         "inputs": {"model_name": "flow (needs no weights)"},
@@ -157,17 +140,17 @@ def test_a_finder_moves_a_small_face_aside_and_leaves_the_rest(host, given):
     }
     given["animate"] = {
         "class_type": "CM_Animate",
-        "inputs": moved | {"reference_frame": -1, "size": "source", "finder": FINDER},
+        "inputs": moved | {"reference_frame": -1, "size": "source", "find_face": "on"},
     }
     done = host.run(with_shown(given, "animate"))
     assert done.success, done.error
     images = done.values["animate"][0]
-    changed = (images - done.values["given"][1][:, :220, :300]).abs().amax((0, 3))
-    assert changed[60:130, 190:240].max() > 0.1
+    changed = (images - done.values["given"][0][:, :220, :300]).abs().amax((0, 3))
+    assert changed[45:135, 170:260].max() > 0.1
     assert changed[:, :110].max() < 1e-3 and changed[180:].max() < 1e-3
 
 
-def test_where_the_finder_sees_nothing_the_node_says_so_and_all_is_moved(host, given):
+def test_where_there_is_no_face_the_node_says_so_and_all_is_moved(host, given):
     given["model"] = {
         "class_type": "CM_LoadModel",
         "inputs": {"model_name": "flow (needs no weights)"},
@@ -181,7 +164,7 @@ def test_where_the_finder_sees_nothing_the_node_says_so_and_all_is_moved(host, g
     }
     given["animate"] = {
         "class_type": "CM_Animate",
-        "inputs": moved | {"reference_frame": 0, "size": "source", "finder": FINDER},
+        "inputs": moved | {"reference_frame": 0, "size": "source", "find_face": "on"},
     }
     done = host.run(with_shown(given, "animate"))
     assert done.success, done.error
@@ -190,18 +173,29 @@ def test_where_the_finder_sees_nothing_the_node_says_so_and_all_is_moved(host, g
         for event, data in done.sent
         if event == "progress_text" and data["node"] == "animate"
     ]
-    assert any("The picture does not show a subject" in text for text in told)
+    assert any("The picture does not show a face" in text for text in told)
 
 
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"images": NOISE, "finder": FINDER}, "The finder sees no subject"),
-        ({"images": NOISE}, "a finder or a mask must tell"),
+        ({"images": NOISE}, "There is no face in the pictures"),
+        ({"images": PICTURE, "face": 2}, "one face, and face 2"),
     ],
-    ids=["no subject", "no finder"],
+    ids=["no face", "fewer faces"],
 )
 def test_what_cannot_be_cut_out_is_one_sentence(host, given, inputs, says):
     given["cut"] = {"class_type": "CM_CropSubject", "inputs": {"margin": 0.2, "size": 64, **inputs}}
     done = host.run(with_shown(given, "cut"))
     assert not done.success and says in done.error and "\n" not in done.error
+
+
+def test_a_graph_with_the_finder_of_an_earlier_version_still_runs(host, given, caplog):
+    given["finder"] = {"class_type": "CM_LoadModel", "inputs": {"model_name": OLD}}
+    given["cut"] = {
+        "class_type": "CM_CropSubject",
+        "inputs": {"images": PICTURE, "finder": ["finder", 0], "margin": 0.2, "size": 64},
+    }
+    done = host.run(with_shown(given, "cut"))
+    assert done.success, done.error
+    assert "The model puppets is no more; face stands in for it." in caplog.text

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...doors.words import logger
@@ -244,7 +245,8 @@ def largest(networks: SeesFaces, frames: Tensor) -> list[Region | None]:
 def thumbnails(frames: Tensor) -> Tensor:
     """Of a few pixels each. B 3 H W -> B 3*24*24, on the CPU"""
     step = max(min(frames.shape[-2:]) // (4 * THUMBNAIL), 1)
-    small = torch.nn.functional.adaptive_avg_pool2d(frames[..., ::step, ::step], THUMBNAIL)
+    few = frames[..., ::step, ::step].contiguous()
+    small = F.interpolate(few, size=(THUMBNAIL, THUMBNAIL), mode="area")
     return small.flatten(1).cpu()
 
 
