@@ -26,7 +26,7 @@ from .media.picture import to_rgb
 from .memory import frames_at_once, in_parts
 from .model import MotionModel, Placement
 from .moving_heads import perform_moving_heads
-from .options import Options
+from .options import ALL_FACES, Options
 from .retarget import best_reference, retarget
 
 Progress = Callable[[int, int | None], None]
@@ -115,6 +115,11 @@ def _steps(
         alone = isinstance(source, Tensor) and len(source) == 1
         work = perform_heads if alone else perform_moving_heads
         return work(model, source, driving, options, progress, Step)
+    if options.face == ALL_FACES:
+        raise InputError(
+            f"All faces of a picture move together with LivePortrait, not with {model.family}; give"
+            " the number of one, from the left, or 0 for the largest."
+        )
     if isinstance(source, Tensor) and (len(source) == 1 or model.many_sources):
         return _perform(model, source, driving, options, progress)
     if model.many_sources:

@@ -114,6 +114,12 @@ def eased(keys: Mapping[int, Dials], frames: int) -> list[Dials]:
     return [_at(keys, numbers, frame) for frame in range(frames)]
 
 
+def around(dials: Dials, frame: int, ease: int, frames: int) -> list[Dials]:
+    """A pose for each of so many frames that comes over `ease` of them, stands in one, and goes."""
+    keys = {frame - ease - 1: Dials(), frame: dials, frame + ease + 1: Dials()}
+    return [_at(keys, sorted(keys), number) for number in range(frames)]
+
+
 def _at(keys: Mapping[int, Dials], numbers: list[int], frame: int) -> Dials:
     before = max((n for n in numbers if n <= frame), default=numbers[0])
     after = min((n for n in numbers if n >= frame), default=numbers[-1])

@@ -110,6 +110,21 @@ def checkpoints_in(folder: Path) -> list[Path]:
         ]
 
 
+def listed(names: Iterable[str], files: Files, title: str) -> dict[str, str]:
+    """Names of files as a list shows them, and which file is then meant: of a set that is several,
+    its folder, once.
+    """
+    shown: dict[str, str] = {}
+    for name in sorted(names, key=lambda n: stem(n) != files.names[1]):
+        if stem(name) in files.names:
+            folder = Path(name).parent.as_posix()
+            name, file = (title if folder == "." else f"{folder} ({title})"), name
+            shown.setdefault(name, file)
+        else:
+            shown[name] = name
+    return dict(sorted(shown.items()))
+
+
 def stem(file: Path | str) -> str:
     """The name of a file without its endings."""
     return Path(file).name.partition(".")[0].lower()

@@ -343,6 +343,7 @@ def corrected(own: Keypoints, given: Keypoints) -> Keypoints:
 class Files:
     """How a checkpoint is published that is several files in one folder."""
 
+    title: str  # as a list of models shows the set
     which: Callable[
         [Mapping[str, Tensor]], str | None
     ]  # which of them these tensors are, by their names

@@ -27,7 +27,7 @@ from .doors.words import A_REPORT, listed, logger, shown
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
 from .fileset import gather
 from .media.files import check_target
-from .model import Family, MotionModel
+from .model import Family, Files, MotionModel
 from .speed.optimise import MODES, optimise
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
@@ -103,11 +103,16 @@ def _short(value: Any) -> str:
     )
 
 
+def file_sets() -> list[Files]:
+    """The checkpoints that are several files."""
+    return [kind.files for kind in map(family, FAMILIES) if kind.files]
+
+
 def open_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint's file, or all the files of one that is several: from any of them, or from
     their folder. Raises CheckpointError.
     """
-    sets = [kind.files for kind in map(family, FAMILIES) if kind.files]
+    sets = file_sets()
     if os.path.isdir(path):
         whole = next(filter(None, (gather(path, files) for files in sets)), None)
         return whole or read(path)

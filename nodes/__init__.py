@@ -16,6 +16,7 @@ STEPS = (
     "animate",
     "encode",
     "keypoints",
+    "expression",
     "motion",
     "generate",
     "occlusion",

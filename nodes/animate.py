@@ -101,6 +101,7 @@ class Animate(io.ComfyNode):
                         ),
                     )
                 ),
+                *widgets.of_heads(),
             ],
             outputs=[
                 io.Image.Output(
@@ -154,6 +155,8 @@ class Animate(io.ComfyNode):
         every_nth: int = 1,
         frame_rate: float = 0.0,
         outputs: str = GIVES[0],
+        neutral_source: bool = False,
+        published: bool = False,
     ) -> io.NodeOutput:
         source = moving(source_image, "source_image")
         driving = moving(
@@ -172,6 +175,8 @@ class Animate(io.ComfyNode):
             to_box(driving_subject, first_of(driving, "driving_images")),
             finding.chosen(finder, find_face),
             face=face,
+            neutral_source=neutral_source,
+            published=published,
         )
         rate = Fraction(frame_rate).limit_denominator(100_000) if frame_rate else fps_of(driving)
         keep = one_of(GIVES, outputs, "outputs") == GIVES[0]

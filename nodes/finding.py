@@ -42,12 +42,12 @@ def face() -> Any:
     return io.Int.Input(
         "face",
         default=0,
-        min=0,
+        min=-1,
         max=99,
         optional=True,
         tooltip=(
             "Which face of the picture, where it shows several: 1, 2, ... from left to right. 0: the"
-            " largest."
+            " largest. -1: all of them, with LivePortrait."
         ),
     )
 

@@ -24,7 +24,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..comfyui_motion import MotionError, MotionModel
+from ..comfyui_motion import MotionError, MotionModel, fileset, registry
 from ..comfyui_motion.doors.words import A_REPORT, logger, shown
 from ..comfyui_motion.memory import bytes_needed, frames_at_once, in_parts
 from .remember import Memory, Remembering
@@ -356,6 +356,10 @@ def add_model_folder() -> None:
     with suppress(OSError):
         os.makedirs(folder, exist_ok=True)
     folder_paths.add_model_folder_path(FOLDER, folder)
+    for kind in registry.file_sets():  # where other packs keep such a set
+        elsewhere = os.path.join(folder_paths.models_dir, kind.title.lower())
+        if os.path.isdir(elsewhere):
+            folder_paths.add_model_folder_path(FOLDER, elsewhere)
     folder_paths.folder_names_and_paths[FOLDER][1].update(
         EXTENSIONS
     )  # an empty set would list every file
@@ -402,9 +406,17 @@ def _roots() -> dict[str, str]:
 
 
 def model_files() -> list[str]:
-    return folder_paths.get_filename_list(FOLDER)
+    """As the list of models shows them: a set of several files once, by its folder."""
+    return list(_listed())
+
+
+def _listed() -> dict[str, str]:
+    listed = {name: name for name in folder_paths.get_filename_list(FOLDER)}
+    for kind in registry.file_sets():
+        listed = fileset.listed(listed.values(), kind, kind.title)
+    return listed
 
 
 def model_path(name: str) -> str | None:
     """Where a listed file lies, None when there is none of that name."""
-    return folder_paths.get_full_path(FOLDER, name)
+    return folder_paths.get_full_path(FOLDER, _listed().get(name, name))

@@ -133,7 +133,10 @@ class RetargetKeypoints(io.ComfyNode):
                 sockets.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Needed for mode avd alone: a checkpoint with an avd network.",
+                    tooltip=(
+                        "Needed for mode avd: a checkpoint with an avd network. LivePortrait"
+                        " stitches with it: neck and shoulders meet the picture round them."
+                    ),
                 ),
             ],
             outputs=[
@@ -157,14 +160,14 @@ class RetargetKeypoints(io.ComfyNode):
     ) -> io.NodeOutput:
         source = source_keypoints[:1]
         rest = resting(driving_keypoints, source, reference_frame)
-        if mode != "avd" or model is None:
+        if model is None or not isinstance(driving_keypoints, Keypoints):
             return io.NodeOutput(
                 retarget(driving_keypoints, rest, source, mode, adapt_scale, strength)
             )
         network = model.ready()
         pose = retarget(
             driving_keypoints.to(network.device),
-            None,
+            rest.to(network.device),
             source.to(network.device),
             mode,
             adapt_scale,

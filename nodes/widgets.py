@@ -158,3 +158,28 @@ def opacity() -> Any:
     return io.Float.Input(
         "opacity", default=0.6, min=0.0, max=1.0, step=0.05, optional=True, tooltip=OPACITY
     )
+
+
+def of_heads() -> list[Any]:
+    """What LivePortrait alone is asked."""
+    return [
+        host.advanced(
+            io.Boolean.Input(
+                "neutral_source",
+                default=False,
+                optional=True,
+                tooltip="LivePortrait: start from the picture's face without its expression.",
+            )
+        ),
+        host.advanced(
+            io.Boolean.Input(
+                "published",
+                default=False,
+                optional=True,
+                tooltip=(
+                    "LivePortrait: frames as its authors' program makes them, without the picture's"
+                    " own detail."
+                ),
+            )
+        ),
+    ]

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 import comfyui_motion as motion
 from comfyui_motion import Dials, InputError, Keypoints, eased
+from comfyui_motion.dials import around
 from comfyui_motion.posed import EYES, LIPS, PosedKeypoints
 
 
@@ -89,3 +90,12 @@ def test_what_no_dial_can_be_is_refused():
         motion.pose(Keypoints(torch.rand(1, 10, 2)), smile=1.0)
     with pytest.raises(InputError, match="at least one key"):
         eased({}, 4)
+
+
+def test_an_expression_comes_stands_and_goes_round_its_frame():
+    poses = around(Dials(smile=1.0), frame=4, ease=3, frames=12)
+    smiles = [pose.smile for pose in poses]
+    assert smiles[0] == 0 and smiles[4] == 1 and smiles[8:] == [0] * 4
+    assert smiles[1:5] == sorted(smiles[1:5]) and smiles[3] == pytest.approx(smiles[5])
+    alone = [pose.smile for pose in around(Dials(smile=1.0), frame=2, ease=0, frames=5)]
+    assert alone == [0, 0, 1, 0, 0]

@@ -354,3 +354,16 @@ def test_g_by_phases_is_exact_and_saves_a_fifth_of_its_multiplications(small):
             network(features)
         counts.append(counter.get_total_flops() / 2e9)
     assert counts == pytest.approx([446, 363], abs=1)
+
+
+def test_a_list_of_models_shows_a_set_once_by_its_folder():
+    from comfyui_motion.fileset import listed
+
+    members = [f"{name}.safetensors" for name in MEMBERS]
+    names = [*members, *(f"animal/{name}" for name in members), "vox-cpk.pth.tar"]
+    shown = listed(names, KIND.files, KIND.files.title)
+    assert shown == {
+        "LivePortrait": "motion_extractor.safetensors",
+        "animal (LivePortrait)": "animal/motion_extractor.safetensors",
+        "vox-cpk.pth.tar": "vox-cpk.pth.tar",
+    }

@@ -79,6 +79,7 @@ def configure(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 FILES = Files(
+    title="LivePortrait",
     which=member,
     names=MEMBERS,
     optional={
