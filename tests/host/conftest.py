@@ -142,6 +142,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     )
     (host.base / "models" / "motion" / "vox-cpk.pth.tar").write_bytes(checkpoint)
     (host.base / "models" / "motion" / "readme.md").write_text("not a model")
+    elsewhere = host.base / "models" / "liveportrait"  # where other packs keep theirs
+    elsewhere.mkdir()
+    for packed in (ROOT / "tests" / "golden" / "liveportrait").glob("*.pth.xz"):
+        (elsewhere / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
     write_media(host.base / "input")
     pack = host.base / "custom_nodes" / "comfyui_motion"
     pack.symlink_to(ROOT)
