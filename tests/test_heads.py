@@ -1,7 +1,7 @@
 """Models that are shown a head: found, cropped level, moved, and put back where it was."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +13,7 @@ from comfyui_motion.framing.crop import Place
 from comfyui_motion.framing.head import eye_ratios, lip_ratio, source_place
 from comfyui_motion.framing.level import LevelPortrait
 from comfyui_motion.framing.plan import WHOLE
+from comfyui_motion.framing.portrait import believed
 from comfyui_motion.moving_heads import random_walk
 from comfyui_motion.networks.face.topology import canonical
 
@@ -299,3 +300,11 @@ def test_a_random_walk_is_smoothed_and_what_stands_still_stays():
     smooth = random_walk(steps, process=1.0, observation=1.0)
     assert (smooth.diff() >= 0).all() and smooth[3] > 0.1 and smooth[4] < 0.9
     assert_close(smooth, 1 - smooth.flip(0))
+
+
+def test_what_a_network_never_calls_visible_is_not_hidden_by_standing_still():
+    rest = torch.rand(1, 1, 8, 8) * 0.04
+    field = motion.MotionField.identity(1, 8, 8)
+    assert (believed(replace(field, occlusion=(rest,)), (rest,)) == 1).all()
+    fallen = believed(replace(field, occlusion=(rest,)), (rest + 0.9,))
+    assert (fallen == 0).all()

@@ -187,5 +187,5 @@ def believed(field: MotionField, resting: tuple[Tensor, ...]) -> Tensor:
         return torch.ones_like(field.grid[..., :1].permute(0, 3, 1, 2))
     now = field.occlusion[-1]
     moved = MotionField(field.grid).warp(resting[0], padding="border")
-    fallen = (now / moved.clamp(min=0.05)).clamp(0, 1)
+    fallen = (now.clamp(min=0.05) / moved.clamp(min=0.05)).clamp(0, 1)
     return ((fallen - 0.2) / 0.7).clamp(0, 1)  # the ends belong wholly to one picture or the other
