@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .doors.unpickle import read_pickle
 from .doors.weights import read_safetensors, too_many
 from .doors.words import listed
 from .errors import CheckpointError
+from .unwrapping import members, read_unpacked, unpacked_folder
 
 __all__ = ["EXTENSIONS", "Checkpoint", "clean", "diagnose", "read", "read_tensors", "sha256"]
 
@@ -50,6 +51,10 @@ def read(path: str | Path) -> Checkpoint:
     Raises CheckpointError, whose sentence says what the file is and what to do.
     """
     path = Path(path)
+    folder = unpacked_folder(path)
+    if folder is not None:
+        whole = clean(read_unpacked(folder, path.name), path)
+        return replace(whole, members=tuple(members(folder)))
     complaint = diagnose(path)
     if complaint:
         raise CheckpointError(complaint)

@@ -29,6 +29,7 @@ from .fileset import gather
 from .media.files import check_target
 from .model import Family, Files, MotionModel
 from .speed.optimise import MODES, optimise
+from .unwrapping import groups, unwrapped
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = (
@@ -120,7 +121,16 @@ def open_checkpoint(path: Path) -> Checkpoint:
     for files in sets:
         if files.which(checkpoint.tensors):
             return gather(path, files) or checkpoint
-    return checkpoint
+    return _laid_open(checkpoint)
+
+
+def _laid_open(checkpoint: Checkpoint) -> Checkpoint:
+    """The same, where the model is inside other dictionaries: as if it were not."""
+    if checkpoint.metadata.get("format") == FORMAT:
+        return checkpoint
+    kinds = [family(name) for name in FAMILIES]
+    inside = unwrapped(checkpoint.tensors, lambda found: any(k.recognise(found) for k in kinds))
+    return checkpoint if inside is None else dataclasses.replace(checkpoint, tensors=inside)
 
 
 def recognise(checkpoint: Checkpoint) -> Family:
@@ -244,6 +254,7 @@ def load(
     found = _inspect(checkpoint, overrides)
     model = _without_storage(found, checkpoint.path.name)
     tensors = _renamed(checkpoint, family(found.family))
+    tensors = _belonging(model, tensors, checkpoint.path.name)
     check_numbers(tensors, checkpoint.path.name)
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
@@ -276,6 +287,21 @@ def _renamed(checkpoint: Checkpoint, kind: Family) -> dict[str, Tensor]:
         return dict(checkpoint.tensors)
     with boundary(CheckpointError, f"{checkpoint.path.name} is incomplete ({{reason}})."):
         return kind.rename(dict(checkpoint.tensors))
+
+
+def _belonging(model: MotionModel, tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Those of the model. What else the file holds (an EMA copy, a loss's network) is told of."""
+    wanted = model.state_dict().keys()
+    others = [key for key in tensors if key not in wanted]
+    if others:
+        logger().warning(
+            "%s: %d tensors that the %s model has no use for are left out (%s).",
+            name,
+            len(others),
+            model.family,
+            groups(others, wanted),
+        )
+    return {key: tensor for key, tensor in tensors.items() if key in wanted}
 
 
 def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
@@ -383,8 +409,10 @@ def convert(
         )
     found = _inspect(checkpoint, overrides)
     tensors = _renamed(checkpoint, family(found.family))
+    empty = _without_storage(found, origin.name)
+    tensors = _belonging(empty, tensors, origin.name)
     check_numbers(tensors, origin.name)
-    fill(_without_storage(found, origin.name), tensors, origin.name)
+    fill(empty, tensors, origin.name)
     kept = _dtypes(family(found.family), found.parameters, dtype) if dtype else {}
     tensors = {name: tensor.to(kept.get(name, tensor.dtype)) for name, tensor in tensors.items()}
     check_numbers(tensors, f"{origin.name} in {shown(dtype)}")

@@ -162,13 +162,16 @@ def test_what_is_no_checkpoint_gets_one_sentence(tmp_path, content, says):
     assert "\n" not in str(refusal.value) and str(refusal.value).startswith("vox-cpk.pth.tar")
 
 
-def test_an_unpacked_checkpoint_is_known_for_what_it_is(tmp_path):
+def test_an_unpacked_checkpoint_opens_as_if_it_were_not(tmp_path):
     with zipfile.ZipFile(io.BytesIO(whole_checkpoint())) as archive:
         archive.extractall(tmp_path / "vox-cpk")
-    with pytest.raises(motion.CheckpointError, match="unpacked into a folder.*not an archive"):
-        motion.load(tmp_path / "vox-cpk")
+    (tmp_path / "vox-cpk.pth").write_bytes(whole_checkpoint())
+    packed = motion.read_tensors(tmp_path / "vox-cpk.pth")
+    found = motion.read_tensors(tmp_path / "vox-cpk")
+    assert found.keys() == packed.keys() and all(found[k].equal(packed[k]) for k in packed)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(motion.CheckpointError, match="is a folder"):
-        motion.load(tmp_path)
+        motion.load(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(

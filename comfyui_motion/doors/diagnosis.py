@@ -84,11 +84,6 @@ def _is_text(head: bytes) -> bool:
 
 
 def _diagnose_folder(path: Path) -> str:
-    if any(path.glob("data.pkl")) or any(path.glob("*/data.pkl")):
-        return (
-            f"{path.name} is a checkpoint that was unpacked into a folder; a .pth.tar is one file,"
-            " not an archive to untar: use the file as it was downloaded."
-        )
     return f"{path.name} is a folder; name the checkpoint file inside it."
 
 

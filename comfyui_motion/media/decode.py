@@ -163,7 +163,7 @@ def decode_film(
         for frame in _frames(container, stream, losses):
             base = frame.time_base or stream.time_base
             found = moment + step if frame.pts is None else float(frame.pts * base) + offset
-            if not moment - 1 < found < moment + LONGEST:
+            if not moment - 0.5 * step < found < moment + LONGEST:  # the clock was set anew
                 offset += moment + step - found
                 found = moment + step
             losses.shown(found, frame.is_corrupt)
@@ -176,7 +176,7 @@ def _lasting(frame: Any, base: Fraction, moment: float, facts: Facts) -> float:
     """How long a frame stays if it is the last: not beyond the end that the film tells of."""
     step = float(1 / facts.rate)
     said = float(getattr(frame, "duration", None) or 0) * float(base)  # PyAV tells since version 13
-    lasts = said if 0 < said < LONGEST else step
+    lasts = max(said, step) if said < LONGEST else step
     return lasts if facts.length is None else min(lasts, max(facts.length - moment, step))
 
 

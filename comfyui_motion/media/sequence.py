@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..doors.words import logger
 from ..errors import InputError, MediaError
 from .files import (
     check_parent,
@@ -52,7 +53,8 @@ def sequence(pattern: Path, overwrite: bool, keep: bool = False) -> Iterator[Enc
             yield save
         except Exception:
             if keep and count:
-                kept_unfinished(gathering, folder)
+                kept = kept_unfinished(gathering, folder)
+                logger().warning("The %d frames that were finished are kept in %s.", count, kept)
             raise
         if not count:
             raise MediaError(f"{pattern} was not written: no frames came.")

@@ -116,7 +116,8 @@ def evenly(
             held, at = new, tick
         end = max(end, moment + new.duration)
     if held is not None:
-        yield from _repeated(held, _least(max(tick_of(end, fps), at + 1), count) - written)
+        total = max(_ticks(end, fps), 1 if at >= 0 else 0)
+        yield from _repeated(held, _least(total, count) - written)
 
 
 def _repeated(shown: Shown, times: int) -> Iterator[Any]:
@@ -136,6 +137,11 @@ def in_order(shown: Iterable[Shown], start: int, stop: int | None) -> Iterator[A
 def tick_of(moment: float, fps: Fraction) -> int:
     """The tick nearest to a moment; the earlier of two that are equally near."""
     return math.ceil(moment * fps.numerator / fps.denominator - 0.5 - 1e-6)
+
+
+def _ticks(seconds: float, fps: Fraction) -> int:
+    """How many frames so long a clip has."""
+    return math.floor(seconds * fps.numerator / fps.denominator + 0.5 + 1e-6)
 
 
 def _nearer(moment: float, other: float, tick: int, fps: Fraction) -> bool:

@@ -1,0 +1,104 @@
+"""Checkpoints as people keep them: a known family's tensors inside other dictionaries, beside others'
+(an EMA copy, a perceptual network, counters), in a folder that was unpacked.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .doors.unpickle import read_pickle
+from .doors.words import listed
+from .errors import CheckpointError, boundary
+
+# what training programs put networks into; no published network has modules of these names
+WRAPPERS = frozenset(
+    "state_dict model model_state_dict net network networks params weights module".split()
+)
+DEEPEST = 4  # dictionaries that are looked into
+MOST = 64  # of them
+COPIES = ("ema", "average", "avg", "swa", "teacher")  # of a network, beside the one that is wanted
+
+
+def unwrapped(
+    tensors: Mapping[str, Tensor], known: Callable[[Mapping[str, Tensor]], bool]
+) -> dict[str, Tensor] | None:
+    """Those that are a known model's, by the names they have there; None if nothing is.
+
+    Of several copies the one that is no average is taken, of those the first.
+    """
+    for found in (dict(tensors), _without_wrappers(tensors)):
+        for prefix in _prefixes(found):
+            inside = _within(found, prefix)
+            if known(inside):
+                return inside
+    return None
+
+
+def groups(names: Iterable[str], networks: Iterable[str]) -> str:
+    """What the tensors belong to, in words: the network of each, or what they are in one of these."""
+    known = {name.partition(".")[0] for name in networks}
+    return listed(
+        dict.fromkeys(n if n.partition(".")[0] in known else n.partition(".")[0] for n in names), 4
+    )
+
+
+def _without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        *path, leaf = name.split(".")
+        found.setdefault(".".join([*(part for part in path if part not in WRAPPERS), leaf]), tensor)
+    return found
+
+
+def _prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The dictionaries inside, the outer ones first, copies last."""
+    found = dict.fromkeys(
+        ".".join(parts[:depth]) + "." if depth else ""
+        for depth in range(DEEPEST)
+        for parts in (name.split(".") for name in tensors)
+        if depth < len(parts)
+    )
+    return sorted(list(found)[:MOST], key=lambda prefix: any(c in prefix.lower() for c in COPIES))
+
+
+def _within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n[len(prefix) :]: value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def unpacked_folder(path: Path) -> Path | None:
+    """The folder that holds what torch.save had packed into one file, if the path is, or has, one."""
+    if not path.is_dir():
+        return None
+    return next(
+        (
+            place.parent
+            for place in (path / "data.pkl", *sorted(path.glob("*/data.pkl")))
+            if place.is_file()
+        ),
+        None,
+    )
+
+
+def read_unpacked(folder: Path, name: str) -> Any:
+    """What is in such a folder, as if it had not been unpacked. Raises CheckpointError."""
+    damaged = f"{name} is a checkpoint that was unpacked, and incomplete ({{reason}})."
+    with boundary(CheckpointError, damaged), tempfile.TemporaryDirectory() as place:
+        packed = Path(place) / f"{name}.pth"
+        with zipfile.ZipFile(packed, "w") as archive:
+            for file in members(folder):
+                archive.write(file, f"archive/{file.relative_to(folder).as_posix()}")
+        return read_pickle(packed, mapped=False)
+
+
+def members(folder: Path) -> Iterator[Path]:
+    """data.pkl, version and the like, and the tensors in data/; not what else lies there."""
+    for name in ("data.pkl", "version", "byteorder", ".format_version", ".storage_alignment"):
+        if (folder / name).is_file():
+            yield folder / name
+    yield from sorted(file for file in (folder / "data").glob("*") if file.name.isdecimal())

@@ -1,0 +1,115 @@
+"""Damage in the middle: what can be read is used, and what could not is named."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from comfyui_motion.errors import MediaError
+from comfyui_motion.media.video import VideoWriter, read_video
+
+
+@pytest.mark.parametrize("name", ["d.mp4", "d.mov", "d.mkv"])
+def test_broken_frames_are_held_over_and_named(film, overwritten, numbers, caplog, name):
+    path = film(
+        name, 20, muxer={} if name == "d.mkv" else {"movflags": "+faststart"}, g="1", bf="0"
+    )
+    overwritten(path, 8, 9)
+    found = numbers(read_video(path).frames())
+    assert len(found) == 20 and found[:8] == list(range(8)) and found[10:] == list(range(10, 20))
+    assert re.search(r"frames? \d.*(could not be read|damaged)", caplog.text)
+
+
+def test_a_missing_key_frame_at_the_start_is_held_backwards(film, overwritten, numbers, caplog):
+    path = film("d.mp4", 24, muxer={"movflags": "+faststart"}, g="12", bf="0", sc_threshold="0")
+    overwritten(path, 0, 0)
+    found = numbers(read_video(path).frames())
+    assert len(found) == 24 and found[12:] == list(range(12, 24))
+    assert "frame" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["d.mp4", "d.mkv", "d.webm"])
+@pytest.mark.parametrize("kept", [0.5, 0.8])
+def test_a_film_that_was_cut_off_gives_what_it_has(film, tmp_path, numbers, caplog, name, kept):
+    path = film(
+        name, 24, muxer={"movflags": "+faststart"} if name == "d.mp4" else {}, g="5", bf="0"
+    )
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    found = numbers(read_video(path).frames())
+    assert 0 < len(found) <= 24 and found == list(range(len(found)))
+
+
+def test_a_cut_mp4_is_told_of_before_anything_is_done(film, caplog):
+    path = film("d.mp4", 40, muxer={"movflags": "+faststart"})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 9 // 10])
+    read_video(path)
+    assert "cut off" in caplog.text
+
+
+def test_a_film_with_its_index_missing_says_what_to_do(film):
+    path = film("d.mp4", 12)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 9 // 10])
+    with pytest.raises(MediaError, match="get it again"):
+        read_video(path)
+
+
+def test_nothing_that_can_be_read_is_one_sentence(film, overwritten):
+    path = film("d.mp4", 6, muxer={"movflags": "+faststart"})
+    overwritten(path, 0, 5)
+    with pytest.raises(MediaError, match="damaged") as caught:
+        read_video(path).frames()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_film_whose_size_changes_is_fitted_into_the_first(tmp_path, caplog):
+    path = tmp_path / "d.m4v"  # a bare stream: one film behind another
+    for size in ((64, 48), (32, 32)):
+        encoder = av.CodecContext.create("mpeg4", "w")
+        encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
+        encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
+        with path.open("ab") as file:
+            for number in range(4):
+                frame = av.VideoFrame.from_ndarray(
+                    np.full((size[1], size[0], 3), 40 + 40 * number, np.uint8), format="rgb24"
+                )
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                for packet in encoder.encode(frame):
+                    file.write(bytes(packet))
+            for packet in encoder.encode(None):
+                file.write(bytes(packet))
+    frames = read_video(path).frames()
+    assert frames.shape[1:] == (3, 48, 64) and len(frames) == 8
+    assert "of another size" in caplog.text and not frames[-1, :, :, :6].any()
+
+
+def test_a_picture_that_is_no_picture_is_held_over_in_a_folder(tmp_path, caplog):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(6):
+        Image.new("RGB", (32, 32), (40 * number, 90, 90)).save(folder / f"{number}.png")
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:40])
+    (folder / "0.png").write_bytes(b"not a picture")
+    reds = [round(float(frame[0, 5, 5]) * 255) for frame in read_video(folder).frames()]
+    assert reds == [40, 40, 40, 120, 160, 200] and "frames 0 and 2 could not be read" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["o.mp4", "o.webm", "o.gif", "frames/"])
+def test_a_run_that_must_stop_keeps_what_is_finished(tmp_path, caplog, target):
+    frames = torch.rand(8, 3, 32, 48)
+    with pytest.raises(ValueError), VideoWriter(f"{tmp_path}/{target}", 25, keep=True) as writer:
+        for batch in frames.split(1):
+            writer.write(batch)
+        raise ValueError
+    kept = next(tmp_path.glob("*unfinished*"))
+    found = len(read_video(kept).frames())
+    assert 0 < found <= 8 and kept.name in caplog.text and len(list(tmp_path.iterdir())) == 1
+    assert f"{found} frames" in caplog.text or target == "o.gif"
