@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         find_subject,
         follow_subject,
     )
+    from .keeping import load_keypoints, save_keypoints
     from .keypoints import Keypoints
     from .live import Live, live
     from .media.picture import read_picture, write_picture
@@ -114,6 +115,7 @@ __all__ = [
     "live",
     "load",
     "load_field",
+    "load_keypoints",
     "optimise",
     "paste_back",
     "perform",
@@ -125,6 +127,7 @@ __all__ = [
     "retarget",
     "save",
     "save_field",
+    "save_keypoints",
     "square_box",
     "swap_parts",
     "tracks",
@@ -179,6 +182,7 @@ _HOMES = {
     "live": "live",
     "load": "registry",
     "load_field": "fields.files",
+    "load_keypoints": "keeping",
     "optimise": "speed.optimise",
     "paste_back": "framing.crop",
     "perform": "animate",
@@ -190,6 +194,7 @@ _HOMES = {
     "retarget": "retarget",
     "save": "registry",
     "save_field": "fields.files",
+    "save_keypoints": "keeping",
     "square_box": "framing.crop",
     "swap_parts": "parts",
     "tracks": "fields.follow",

@@ -30,11 +30,11 @@ class Animate(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_Animate",
-            display_name="Animate Picture",
+            display_name="Animate Picture (Motion Transfer)",
             category="motion",
             description=(
-                "A still picture moves as a driving clip moves: the whole of motion transfer in one"
-                " node."
+                "A still picture moves as a clip moves: talking portraits, face animation, expressions"
+                " and gestures, puppets. The whole of motion transfer in one node."
             ),
             search_aliases=[
                 "motion transfer",
@@ -42,6 +42,11 @@ class Animate(io.ComfyNode):
                 "reenactment",
                 "face animation",
                 "puppet",
+                "talking head",
+                "talking face",
+                "liveportrait",
+                "expression transfer",
+                "video to face",
             ],
             inputs=[
                 sockets.Model.Input("model", tooltip="From Load Motion Model."),
@@ -73,6 +78,7 @@ class Animate(io.ComfyNode):
                 finding.finder(),
                 finding.find_face(),
                 finding.face(),
+                *widgets.strengths(),
                 *range_inputs(),
                 host.advanced(
                     io.Float.Input(
@@ -150,6 +156,10 @@ class Animate(io.ComfyNode):
         finder: host.HostedModel | None = None,
         find_face: str = finding.AUTO,
         face: int = 0,
+        head: float = 1.0,
+        expression: float = 1.0,
+        eyes: float = 1.0,
+        mouth: float = 1.0,
         start_frame: int = 0,
         frame_count: int = 0,
         every_nth: int = 1,
@@ -174,6 +184,10 @@ class Animate(io.ComfyNode):
             to_box(subject, picture),
             to_box(driving_subject, first_of(driving, "driving_images")),
             finding.chosen(finder, find_face),
+            head=head,
+            expression=expression,
+            eyes=eyes,
+            mouth=mouth,
             face=face,
             neutral_source=neutral_source,
             published=published,

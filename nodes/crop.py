@@ -24,7 +24,7 @@ class CropSubject(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_CropSubject",
-            display_name="Crop Subject",
+            display_name="Crop Subject (Face)",
             category="motion/crop",
             description=(
                 "Cuts the square round a face, or what a mask marks, out of a picture or a clip, the"

@@ -10,14 +10,19 @@ from . import host, sockets
 from .convert import one_of
 from .host import io
 
-DEFAULT = "face (comes with the pack)"
-# as the list shows them, and as load() knows them
-OURS = {
-    DEFAULT: "face",
+FACES = "faces (comes with the pack)"
+ANYTHING = "any subject (comes with the pack)"
+DEFAULT = FACES
+OURS = {FACES: "face", ANYTHING: "flow"}  # as the list shows them, and as load() knows them
+# as the list showed them once: workflows that have them go on
+FORMER = {
+    "face (comes with the pack)": "face",
     "flow (needs no weights)": "flow",
 }
 # what earlier versions listed, and what stands in for it
 RETIRED = {"puppets (learned, comes with the pack)": "face"}
+SUITS = {"face": "faces, of any size; without a face, any subject", "flow": "any subject, any size"}
+KNOWN = OURS | FORMER | RETIRED
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -50,11 +55,11 @@ class LoadModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_LoadModel",
-            display_name="Load Motion Model",
+            display_name="Load Motion Model (LivePortrait)",
             category="motion",
             description=(
-                "Loads a motion-transfer checkpoint from models/motion, of any family that is"
-                " known, or the default, which needs none."
+                "The model that moves pictures: the pack's own for faces or any subject, which need"
+                " no download, or a checkpoint from models/motion (LivePortrait, FOMM, TPSMM ...)."
             ),
             search_aliases=[
                 "fomm",
@@ -67,6 +72,8 @@ class LoadModel(io.ComfyNode):
                 "co-part",
                 "vox",
                 "animate",
+                "liveportrait",
+                "face",
             ],
             inputs=[
                 io.Combo.Input(
@@ -74,11 +81,11 @@ class LoadModel(io.ComfyNode):
                     options=[*OURS, *host.model_files()],
                     default=DEFAULT,
                     tooltip=(
-                        "The default moves faces by a mesh of 478 points: lids shut, mouths open on"
-                        " teeth. Where picture or clip shows no face it hands over to flow, which"
-                        " follows any subject by optical flow. Checkpoints put in models/motion are"
-                        " listed after them, just as they are published (vox-cpk.pth.tar must not"
-                        " be unpacked)."
+                        "faces: for portraits, finds the face in picture and clip by itself, and takes"
+                        " over any motion where there is none. any subject: follows whatever moves"
+                        " in the clip. Neither needs a download. Checkpoints put in models/motion"
+                        " are listed after them, just as they are published: vox-cpk.pth.tar must"
+                        " not be unpacked."
                     ),
                 ),
                 host.advanced(
@@ -184,22 +191,22 @@ class LoadModel(io.ComfyNode):
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
         return (
             True
-            if model_name in (None, *OURS, *RETIRED) or host.model_path(model_name)
+            if model_name in (None, *KNOWN) or host.model_path(model_name)
             else missing(model_name)
         )
 
     @classmethod
     def fingerprint_inputs(cls, model_name: str | None = None, **_: Any) -> Any:
         """Loaded anew when the file has changed."""
-        known = (None, *OURS, *RETIRED)
-        path = None if model_name in known else host.model_path(model_name)
+        path = None if model_name in (None, *KNOWN) else host.model_path(model_name)
         return (model_name, path and (os.path.getmtime(path), os.path.getsize(path)))
 
     @classmethod
     def execute(cls, model_name: str, precision: str = "float32", **options: Any) -> io.NodeOutput:
-        model = open_model(model_name, precision, chosen(options))
+        with host.told(cls.hidden.unique_id) as words:
+            model = open_model(model_name, precision, chosen(options))
         told = report(model)
-        return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told]})
+        return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told, *words]})
 
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
@@ -207,7 +214,7 @@ def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionMode
     speed = one_of(PRECISIONS, precision, "precision")
     if name in RETIRED:
         host.log.warning("The model puppets is no more; %s stands in for it.", RETIRED[name])
-    path = {**OURS, **RETIRED}.get(name) or host.model_path(name)
+    path = KNOWN.get(name) or host.model_path(name)
     if path is None:
         raise InputError(missing(name))
     return load(path, device="cpu", speed=speed, **options)
@@ -243,7 +250,7 @@ def report(model: MotionModel) -> str:
     """What was recognised and assumed."""
     return str(
         model.inspection
-        or f"{model.family}: comes with the pack and needs no weights; any subject, any size"
+        or f"{model.family}: comes with the pack; {SUITS.get(model.family, 'any size')}"
     )
 
 

@@ -119,7 +119,7 @@ class SwapParts(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_SwapParts",
-            display_name="Swap Parts",
+            display_name="Swap Parts (Face, Hair)",
             category=CATEGORY,
             description=(
                 "Parts of the source picture in place of the targets': hair, lips, eyes, a shirt."

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -50,18 +50,40 @@ class Remembering:
         self, model: Any, memory: Memory, heard: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._model, self._memory, self._heard = model, memory, heard
+        self._others: dict[int, Remembering] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Any:
-        key = "detect", digest(frames), digest(reference)
+        key = self._model.family, "detect", digest(frames), digest(reference)
         return self._recall(key, lambda: self._model.detect(frames, reference=reference))
 
     def encode(self, source: Tensor, placement: Any = None) -> Any:
-        key = "encode", digest(source), repr(placement)
+        key = self._model.family, "encode", digest(source), repr(placement)
         placed = {} if placement is None else {"placement": placement}  # some families take none
         return self._recall(key, lambda: self._model.encode(source, **placed))
+
+    def rehearse(
+        self, source: Tensor, clip: Iterable[Tensor], reference: int | None, placement: Any
+    ) -> tuple[Any, Any]:
+        """The look ahead at a whole clip, once a clip."""
+        seen = tuple(digest(batch) for batch in clip)
+        key = "rehearse", seen, digest(source), reference, repr(placement)
+
+        def look() -> tuple[Any, Any]:
+            return self._model.rehearse(source, clip, reference, placement)
+
+        model, script = self._recall(key, look)
+        return self._known(model), script
+
+    def _known(self, model: Any) -> Any:
+        """This one, or another that takes over, remembering too."""
+        if model is self._model:
+            return self
+        if id(model) not in self._others:
+            self._others[id(model)] = Remembering(model, self._memory, self._heard)
+        return self._others[id(model)]
 
     def motion(self, *given: Any, **named: Any) -> Any:
         with self._heard():

@@ -27,7 +27,7 @@ class SampleMotion(io.ComfyNode):
         pictures, clips = samples(PICTURES), samples(CLIPS)
         return host.schema(
             node_id="CM_SampleMotion",
-            display_name="Sample Picture and Clip",
+            display_name="Sample Talking Clip and Picture",
             category="motion",
             description=(
                 "A picture and a clip that come with the pack, to try motion transfer with at once."

@@ -183,3 +183,30 @@ def of_heads() -> list[Any]:
             )
         ),
     ]
+
+
+PARTS_OF_A_FACE = {
+    "head": "How far the head turns, nods and shifts",
+    "expression": "How far brows, cheeks and nose go",
+    "eyes": "How far lids and gaze go",
+    "mouth": "How far the mouth goes",
+}
+
+
+def strengths() -> list[Any]:
+    """One dial for each part of a face, times strength."""
+    return [
+        io.Float.Input(
+            name,
+            default=1.0,
+            min=0.0,
+            max=3.0,
+            step=0.05,
+            optional=True,
+            tooltip=(
+                f"{what}: 1 as far as the driver's, 0 not at all. Of faces alone: the models face"
+                " and LivePortrait."
+            ),
+        )
+        for name, what in PARTS_OF_A_FACE.items()
+    ]

@@ -114,8 +114,20 @@ function attach(node, output) {
       app.canvas?.setDirty(true, true);
     };
   }
+  endPreview(node);
   node.motionPlayer.show(output.motion_words, output.motion_film?.[0]);
   if (fresh || !output.motion_film) node.motionPlayer.resized();
+}
+
+// The picture that the page shows while a node works stays below the film otherwise.
+function endPreview(node) {
+  const index = node.widgets?.findIndex(({ name }) => name === "$$canvas-image-preview") ?? -1;
+  if (index >= 0) {
+    node.widgets[index].onRemove?.();
+    node.widgets.splice(index, 1);
+  }
+  node.imgs = undefined;
+  delete app.nodePreviewImages?.[node.id];
 }
 
 app.registerExtension({

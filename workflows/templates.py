@@ -1,36 +1,544 @@
 """What the templates are: each runs as opened, with the pack's own samples."""
 
+from __future__ import annotations
+
+import json
+
 from build import Group, Node, Template
 
-SAMPLE = Node("sample", "CM_SampleMotion", room=250)
-MODEL = Node("model", "CM_LoadModel", room=60)
-YOUR_OWN = (
-    "For your own, put **Load Image** and **Load Video** in place of *Sample Picture and Clip*."
-)
+FACES, ANYTHING = "faces (comes with the pack)", "any subject (comes with the pack)"
+YOURS = "For your own, put **Load Image** and **Load Video** in place of the sample node."
 
 
-def save(of: str = "@animate.video", prefix: str = "motion/animated") -> Node:
-    return Node("save", "SaveVideo", {"video": of, "filename_prefix": prefix}, room=260, width=340)
+def sample(room: int = 150) -> Node:
+    return Node("sample", "CM_SampleMotion", room=room)
 
 
-def animate(name: str = "animate", **inputs: object) -> Node:
+def model(name: str = FACES, at: str = "model") -> Node:
+    return Node(at, "CM_LoadModel", {"model_name": name}, room=44)
+
+
+def animate(name: str = "animate", room: int = 230, **inputs: object) -> Node:
     given = {
         "model": "@model.model",
         "source_image": "@sample.picture",
         "driving_images": "@sample.clip",
+        "reference_frame": -1,
     }
-    return Node(name, "CM_Animate", given | inputs, room=240)
+    return Node(name, "CM_Animate", given | inputs, room=room)
 
+
+def save(of: str = "@animate.video", name: str = "motion/animated") -> Node:
+    return Node("save", "SaveVideo", {"video": of, "filename_prefix": name}, room=270, width=320)
+
+
+def film(of: str, name: str = "motion/film") -> list[Node]:
+    """Images without a rate of their own, as a video at 25 frames a second."""
+    return [
+        Node("video", "CreateVideo", {"images": of, "fps": 25.0}),
+        Node(
+            "save",
+            "SaveVideo",
+            {"video": "@video.VIDEO", "filename_prefix": name},
+            room=270,
+            width=320,
+        ),
+    ]
+
+
+def small(of: str) -> dict[str, object]:
+    """ImageScale's inputs, for a picture of 512 pixels."""
+    return {"image": of, "upscale_method": "area", "width": 512, "height": 512, "crop": "disabled"}
+
+
+def poses(keys: dict[int, dict[str, float]]) -> str:
+    document = {
+        "format": "comfyui_motion.poses",
+        "version": 1,
+        "keys": {str(frame): dials for frame, dials in keys.items()},
+        "saved": {},
+    }
+    return json.dumps(document)
+
+
+NODDING = poses(
+    {
+        0: {},
+        12: {"smile": 0.9, "brows": 0.3},
+        26: {"smile": 0.5, "yaw": 10, "gaze_x": 0.5},
+        34: {"smile": 0.7, "yaw": 8, "wink_left": 1},
+        42: {"smile": 0.6, "yaw": -8, "gaze_x": -0.4, "mouth_open": 0.2},
+        58: {},
+    }
+)
+SMILE = poses({0: {"smile": 0.9, "brows": 0.2}})
 
 TEMPLATES = [
     Template(
         "01 A picture moves as a clip moves",
-        f"Press **Run**. The picture takes over what the man in the clip does. {YOUR_OWN}\n"
-        "The result plays on *Animate Picture*, and is saved with the clip's sound in `output/motion`.",
+        "### Press Run\n"
+        "The woman takes over what the man in the clip does. The result plays on *Animate Picture*"
+        " (try **Before | after**) and is saved, with the clip's sound, in `output/motion`.\n\n"
+        f"{YOURS}\n\n**strength**, **head**, **eyes** and **mouth** say how far it goes: turning"
+        " one takes a moment, for the clip is not looked at again.",
         [
-            Group("1 · Picture and clip", [SAMPLE]),
-            Group("2 · Motion", [MODEL, animate()]),
-            Group("3 · The film", [save()]),
+            Group("1 Picture and clip", [sample()]),
+            Group("2 Motion", [model(), animate()]),
+            Group("3 Film", [save()]),
+        ],
+    ),
+    Template(
+        "02 A face posed by hand, without a clip",
+        "### Press Run, then drag\n"
+        "The picture on *Pose Face* follows the dials at once. This one has poses at several"
+        " frames, which ease into one another: choose a frame, set the dials, and it is a key.\n\n"
+        "Run again for the frames. For one still, keep a single pose, and put **Save Image** in"
+        " place of *Create Video*.",
+        [
+            Group("1 Picture", [sample(), model()]),
+            Group(
+                "2 Expression",
+                [
+                    Node(
+                        "pose",
+                        "CM_PoseFace",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "poses": NODDING,
+                        },
+                        room=640,
+                        width=380,
+                    )
+                ],
+            ),
+            Group("3 Film", film("@pose.images", "motion/posed")),
+        ],
+    ),
+    Template(
+        "03 As in the clip, but smiling",
+        "### A pose on top of a performance\n"
+        "*Animate Picture* gives the performance as **keypoints**; *Pose Face* adds a smile to every"
+        " frame of them.\n\nDrag other dials, or set keys so that the smile comes and goes.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Performance", [animate(frame_count=40)]),
+            Group(
+                "3 Smile",
+                [
+                    Node(
+                        "pose",
+                        "CM_PoseFace",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "keypoints": "@animate.keypoints",
+                            "poses": SMILE,
+                        },
+                        room=620,
+                        width=360,
+                    )
+                ],
+            ),
+            Group("4 Film", film("@pose.images", "motion/smiling")),
+        ],
+    ),
+    Template(
+        "04 A video as the source",
+        "### What moves may itself be a film\n"
+        "Each frame of the source keeps its own motion, and moves by what the driving clip adds:"
+        " here the clip plays both parts, at half the strength, so that he overdoes it.\n\n"
+        "The result is as long as the shorter of the two.",
+        [
+            Group("1 Clip", [sample()]),
+            Group(
+                "2 Motion",
+                [
+                    model(),
+                    animate(
+                        source_image="@sample.clip", frame_count=24, start_frame=8, strength=0.5
+                    ),
+                ],
+            ),
+            Group("3 Film", [save(name="motion/overdone")]),
+        ],
+    ),
+    Template(
+        "05 One of several faces",
+        "### Which face moves\n"
+        "Two portraits side by side: **face** on *Animate Picture* says which one, 1, 2, ... from the"
+        " left; 0 is the largest. The rest of the picture stays as it is.\n\n"
+        "Chain a second *Animate Picture* behind the first to move another face by another clip.",
+        [
+            Group("1 Picture and clip", [sample()]),
+            Group(
+                "2 Two faces",
+                [
+                    Node("small", "ImageScale", small("@sample.picture")),
+                    Node(
+                        "pair",
+                        "ImageStitch",
+                        {
+                            "image1": "@small.IMAGE",
+                            "image2": "@small.IMAGE",
+                            "direction": "right",
+                            "match_image_size": True,
+                        },
+                    ),
+                    Node("seen", "PreviewImage", {"images": "@pair.IMAGE"}, room=150),
+                ],
+            ),
+            Group(
+                "3 Motion", [model(), animate(source_image="@pair.IMAGE", face=2, frame_count=32)]
+            ),
+            Group("4 Film", [save(name="motion/second_face")]),
+        ],
+    ),
+    Template(
+        "06 Every step open",
+        "### What is inside Animate Picture\n"
+        "The source is encoded once; the clip's **keypoints** are found, carried over to the source,"
+        " calmed, and made a **motion field**; the field makes the frames. Every wire can be looked"
+        " at, edited, saved or sent elsewhere.",
+        [
+            Group("1 Picture and clip", [sample(100), model()]),
+            Group(
+                "2 Keypoints",
+                [
+                    Node(
+                        "encode",
+                        "CM_EncodeSource",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "driving_images": "@clip.images",
+                        },
+                    ),
+                    Node(
+                        "extract",
+                        "CM_ExtractKeypoints",
+                        {
+                            "model": "@model.model",
+                            "images": "@clip.images",
+                            "portrait": "@encode.portrait",
+                        },
+                    ),
+                    Node("clip", "GetVideoComponents", {"video": "@sample.clip"}),
+                ],
+            ),
+            Group(
+                "3 Carried over",
+                [
+                    Node(
+                        "retarget",
+                        "CM_RetargetKeypoints",
+                        {
+                            "driving_keypoints": "@extract.keypoints",
+                            "source_keypoints": "@encode.source_keypoints",
+                            "reference_frame": "@encode.reference_frame",
+                        },
+                    ),
+                    Node("smooth", "CM_SmoothKeypoints", {"keypoints": "@retarget.keypoints"}),
+                    Node(
+                        "points",
+                        "CM_PreviewKeypoints",
+                        {"keypoints": "@smooth.keypoints", "images": "@sample.picture"},
+                        room=230,
+                    ),
+                ],
+            ),
+            Group(
+                "4 Field",
+                [
+                    Node(
+                        "motion",
+                        "CM_EstimateMotion",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "driving_keypoints": "@smooth.keypoints",
+                            "portrait": "@encode.portrait",
+                        },
+                    ),
+                    Node(
+                        "field",
+                        "CM_PreviewField",
+                        {"field": "@motion.field", "images": "@sample.picture"},
+                        room=230,
+                    ),
+                ],
+            ),
+            Group(
+                "5 Frames",
+                [
+                    Node(
+                        "generate",
+                        "CM_Generate",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "field": "@motion.field",
+                            "portrait": "@encode.portrait",
+                        },
+                        room=230,
+                    ),
+                    *film("@generate.images", "motion/steps"),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "07 A calmer performance",
+        "### Smoothing\n"
+        "*Smooth Keypoints* takes the tremble out of a hand-held or noisy clip: **sigma** is how"
+        " many frames are averaged. More is calmer, and lazier.\n\n"
+        "*Save Keypoints* keeps the performance in a file for *Load Keypoints* in another workflow.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Performance", [animate(frame_count=32, room=200)]),
+            Group(
+                "3 Calmer",
+                [
+                    Node(
+                        "smooth",
+                        "CM_SmoothKeypoints",
+                        {"keypoints": "@animate.keypoints", "sigma": 2.0},
+                    ),
+                    Node("keep", "CM_SaveKeypoints", {"keypoints": "@smooth.keypoints"}, room=40),
+                    Node(
+                        "motion",
+                        "CM_EstimateMotion",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "driving_keypoints": "@smooth.keypoints",
+                        },
+                    ),
+                    Node(
+                        "generate",
+                        "CM_Generate",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "field": "@motion.field",
+                        },
+                        room=220,
+                    ),
+                ],
+            ),
+            Group("4 Film", film("@generate.images", "motion/calm")),
+        ],
+    ),
+    Template(
+        "08 Points corrected by hand",
+        "### Run, drag, run again\n"
+        "*Edit Keypoints* shows the points over the frames. Drag one and it is a key in that frame;"
+        " **Pin** holds one still, **reach** takes its neighbours along.\n\n"
+        "The wheel of the page still zooms; click the picture for the keys: arrows step through the"
+        " frames, P pins, L locks, Delete removes.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Performance", [animate(frame_count=24, room=200)]),
+            Group(
+                "3 By hand",
+                [
+                    Node(
+                        "edit",
+                        "CM_EditKeypoints",
+                        {"keypoints": "@animate.keypoints", "images": "@animate.images"},
+                        room=470,
+                        width=380,
+                    )
+                ],
+            ),
+            Group(
+                "4 Film",
+                [
+                    Node(
+                        "motion",
+                        "CM_EstimateMotion",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "driving_keypoints": "@edit.keypoints",
+                        },
+                    ),
+                    Node(
+                        "generate",
+                        "CM_Generate",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@sample.picture",
+                            "field": "@motion.field",
+                        },
+                        room=300,
+                    ),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "09 Cut out, moved, put back",
+        "### For models that want a face to fill the picture\n"
+        "*Crop Subject* cuts the same square out of all frames; *Paste Back* puts the moved crop where"
+        " it came from, with a soft edge.\n\nPaint a mask in *Load Image* and connect it to"
+        " **subject** to say by hand where the square is.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group(
+                "2 Cut out",
+                [
+                    Node(
+                        "cut",
+                        "CM_CropSubject",
+                        {"images": "@sample.picture", "finder": "@model.model"},
+                        room=230,
+                    )
+                ],
+            ),
+            Group("3 Motion", [animate(source_image="@cut.images", frame_count=32)]),
+            Group(
+                "4 Put back",
+                [
+                    Node(
+                        "paste",
+                        "CM_PasteBack",
+                        {
+                            "images": "@sample.picture",
+                            "crops": "@animate.images",
+                            "place": "@cut.place",
+                        },
+                        room=20,
+                    ),
+                    *film("@paste.images", "motion/pasted"),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "10 Passes for compositing",
+        "### The motion itself\n"
+        "The **field** moves anything drawn for the still picture: here a copy of it in another"
+        " colour, and a mask. **Occlusion** is what the picture does not show. All passes are as"
+        " large as the frames and lie on one another.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Motion", [animate(frame_count=32, room=220)]),
+            Group(
+                "3 Passes",
+                [
+                    Node("field", "CM_PreviewField", {"field": "@animate.field"}, room=200),
+                    Node("hidden", "CM_OcclusionMask", {"field": "@animate.field", "grow": 4}),
+                    Node("shown", "MaskPreview", {"mask": "@hidden.mask"}, room=120),
+                ],
+            ),
+            Group(
+                "4 Another version",
+                [
+                    Node("other", "ImageInvert", {"image": "@sample.picture"}),
+                    Node(
+                        "warp",
+                        "CM_WarpImage",
+                        {"field": "@animate.field", "image": "@other.IMAGE"},
+                        room=240,
+                    ),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "11 Paint what was hidden",
+        "### Occlusion to inpaint\n"
+        "What comes to light beside a moving head, the picture never showed. *Occlusion Mask* marks"
+        " it, grown and feathered; core's *Image Composite Masked* lays anything there: here a plain"
+        " colour, so that you see where.\n\nWith a diffusion model, send **images** and **mask** to"
+        " *VAE Encode (for Inpainting)* or *Set Latent Noise Mask* instead.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Motion", [animate(frame_count=32, room=220)]),
+            Group(
+                "3 What was hidden",
+                [
+                    Node(
+                        "hidden",
+                        "CM_OcclusionMask",
+                        {
+                            "field": "@animate.field",
+                            "threshold": 0.5,
+                            "grow": 3,
+                            "feather": 6.0,
+                        },
+                    ),
+                    Node("mask", "MaskPreview", {"mask": "@hidden.mask"}, room=200),
+                ],
+            ),
+            Group(
+                "4 Laid over",
+                [
+                    Node("paint", "EmptyImage", {"width": 960, "height": 960, "color": 16744448}),
+                    Node(
+                        "over",
+                        "ImageCompositeMasked",
+                        {
+                            "destination": "@animate.images",
+                            "source": "@paint.IMAGE",
+                            "x": 0,
+                            "y": 0,
+                            "resize_source": True,
+                            "mask": "@hidden.mask",
+                        },
+                    ),
+                    *film("@over.IMAGE", "motion/inpainted"),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "12 Parts of a face",
+        "### Eyes, lips, hair as masks\n"
+        "*Segment Parts* knows the parts of a face; *Part Mask* makes a mask of those you number, for"
+        " any node that takes one. *Swap Parts* lays them over another picture.",
+        [
+            Group("1 Pictures", [sample(), model()]),
+            Group(
+                "2 Parts",
+                [
+                    Node(
+                        "parts",
+                        "CM_SegmentParts",
+                        {"model": "@model.model", "images": "@sample.picture"},
+                    ),
+                    Node(
+                        "seen",
+                        "CM_PreviewParts",
+                        {"parts": "@parts.parts", "images": "@sample.picture"},
+                        room=250,
+                    ),
+                ],
+            ),
+            Group(
+                "3 A mask",
+                [
+                    Node("mask", "CM_PartMask", {"parts": "@parts.parts", "indices": "1"}),
+                    Node("shown", "MaskPreview", {"mask": "@mask.mask"}, room=250),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "13 A checkpoint of your own",
+        "### LivePortrait, FOMM, TPSMM, MRAA ...\n"
+        "Put the file as it was published into `models/motion` (a `.pth.tar` must not be unpacked),"
+        " press **R**, and choose it in *Load Motion Model*: it says what it recognised. Until then"
+        " the pack's own model for any subject stands in.\n\nTheir licences are their authors' own:"
+        " the node's help has them.",
+        [
+            Group("1 Picture and clip", [sample()]),
+            Group(
+                "2 Your model",
+                [model(ANYTHING), animate(size="model", frame_count=12, reference_frame=0)],
+            ),
+            Group("3 Film", [save(name="motion/checkpoint")]),
         ],
     ),
 ]

@@ -41,8 +41,21 @@ def test_every_socket_explains_itself(host, name):
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_every_node_has_its_help(name):
-    assert (Path(__file__).parents[2] / "web" / "docs" / f"{name}.md").read_text().strip()
+def test_every_node_has_its_help_with_every_socket(host, name):
+    help = (Path(__file__).parents[2] / "web" / "docs" / f"{name}.md").read_text()
+    info = host.info(name)
+    sockets = [*info["input"].get("required", {}), *info["input"].get("optional", {})]
+    assert help.startswith("# ") and len(help.partition("## Inputs")[0].split()) > 12
+    assert [s for s in [*sockets, *info["output_name"]] if f"**{s}**" not in help] == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["liveportrait", "motion transfer", "face", "expression", "talking", "puppet"],
+)
+def test_an_artists_words_find_a_node_by_its_name(host, word):
+    """Of older pages, which search names alone, and no further than some thirty letters."""
+    assert any(word in host.info(name)["display_name"].lower()[:36] for name in NODES)
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -60,7 +73,7 @@ def test_execute_takes_every_input_and_optional_ones_have_defaults(host, name):
 
 def test_the_loader_lists_the_default_first_and_files_as_they_are_published(host):
     options = host.info("CM_LoadModel")["input"]["required"]["model_name"][1]["options"]
-    assert options[0].startswith("flow")
+    assert options[0].startswith("faces") and options[1].startswith("any subject")
     assert "vox-cpk.pth.tar" in options and "readme.md" not in options
 
 
