@@ -111,6 +111,12 @@ def _steps(
     options: Options,
     progress: Progress | None,
 ) -> Iterator[Step]:
+    alone = isinstance(source, Tensor) and (len(source) == 1 or model.many_sources)
+    if options.only is not None and (model.level or not alone):
+        raise InputError(
+            "Only some frames of a clip (only, --workers) can be made of a single picture, and not"
+            f" by {model.family if model.level else 'a source that is a clip'}; leave it out."
+        )
     if model.level:
         alone = isinstance(source, Tensor) and len(source) == 1
         work = perform_heads if alone else perform_moving_heads
@@ -149,24 +155,39 @@ def _perform(
         rest = points[:1] if rest is None else rest
         return points, rest
 
-    def step(batch: Tensor) -> Step:
+    def step(batch: Tensor) -> tuple[int, Step | None]:
+        """Frames that were looked at, and what was made of those that are wanted."""
         nonlocal seen
         points, at_rest = measured(batch)
-        made = _step(portrait, points, at_rest, batch, options)
+        part = wanted(options.only, seen, len(batch))
         seen += len(batch)
-        return made
+        if part == slice(0, len(batch)):
+            return len(batch), _step(portrait, points, at_rest, batch, options)
+        if part.start >= part.stop:
+            return len(batch), None
+        still = at_rest if len(at_rest) == 1 else at_rest[part]
+        return len(batch), _step(portrait, points[part], still, batch[part], options)
 
     done = 0
     for batch in clip:
-        for made in in_parts(step, batch, portrait.model.device):
-            if len(made.driving) < len(batch):  # the next ones will not fit either
-                clip.batch_size = max(1, min(clip.batch_size, len(made.driving)))
-            done += len(made.driving)
-            yield made
+        if options.only is not None and done >= options.only[1]:
+            break
+        for looked, made in in_parts(step, batch, portrait.model.device):
+            if looked < len(batch):  # the next ones will not fit either
+                clip.batch_size = max(1, min(clip.batch_size, looked))
+            done += looked
+            if made is not None:
+                yield made
             if progress:
                 progress(done, clip.total)
     if not done:
         raise InputError("The driving clip has no frames; give at least one.")
+
+
+def wanted(only: tuple[int, int] | None, first: int, count: int) -> slice:
+    """Which of `count` frames from number `first` are to be made."""
+    start, stop = only or (0, first + count)
+    return slice(max(0, start - first), min(count, stop - first))
 
 
 def with_face(model: MotionModel, source: Tensor, options: Options) -> Options:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from .errors import InputError
@@ -34,6 +36,19 @@ def device_of(name: torch.device | str | None) -> torch.device:
             f"There is no device {str(name)!r} here; there are {', '.join(available())}."
         )
     return device
+
+
+def shared_out(named: Sequence[str], workers: int | None) -> list[str]:
+    """One device for each worker: those that are named, else every GPU of CUDA, else the CPU, in
+    turn. `workers` None: one for each device. Raises InputError.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"There must be 1 worker or more, and {workers} were asked for.")
+    for name in named:
+        device_of(name)
+    there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    devices = list(named) or there or ["cpu"]
+    return [devices[i % len(devices)] for i in range(workers or len(devices))]
 
 
 def _is_there(device: torch.device) -> bool:

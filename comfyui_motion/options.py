@@ -48,6 +48,8 @@ class Options:
     neutral_source  start from the source's face without its expression (LivePortrait)
     published   the published result: no detail of the source's, and stitched at rest too
                 (LivePortrait)
+    only        (first, stop): the driving frames that are made, while all are looked at; so parts
+                of a clip, made apart, are those of the whole. None: all
     """
 
     mode: str = "relative"
@@ -67,6 +69,7 @@ class Options:
     face: int = 0
     neutral_source: bool = False
     published: bool = False
+    only: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, MODES)
@@ -80,6 +83,11 @@ class Options:
         check_strength(self.strength)
         check_strength(self.parts)
         _check_whole("face", self.face, ALL_FACES, "a number from the left, 0 or -1")
+        if self.only is not None and not 0 <= self.only[0] < self.only[1]:
+            raise InputError(
+                f"only must be (first, stop), frames from 0 and stop beyond first, and is"
+                f" {tuple(self.only)}."
+            )
         for name in ("subject", "driving_subject"):
             _check_sides(name, getattr(self, name))
         if self.finder is not None and self.finder != AUTO:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..animate import Step, perform
+from ..devices import shared_out
 from ..doors.words import logger
 from ..draw import Samples, draw_field
 from ..media.picture import read_picture, write_picture
@@ -24,6 +25,7 @@ from .arguments import box, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, driving_clip, load_model
 from .out import say
+from .split import animate_in_parts
 from .writing import check_outputs, writers
 
 PARTS = {
@@ -105,6 +107,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     model_options(command)
     command.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="parts of the clip made at once, over the GPUs or by processes (the whole by one)",
+    )
+    command.add_argument(
         "--occlusion",
         metavar="OUT",
         help="also write what the source does not show, white, as a clip or a PNG sequence",
@@ -131,6 +139,10 @@ def run(
     clip = driving_clip(options)
     model = load(options)
     chosen = replace(chosen, batch_size=options.batch or frames_at_once(model))
+    if options.workers is not None:
+        devices = shared_out([options.device] if options.device else [], options.workers)
+        options.batch = chosen.batch_size
+        return animate_in_parts(options, devices)
     samples = Preview() if options.preview else None
     with ExitStack() as stack, Bar("animating") as bar:
         open_writer = writers(options, clip, stack)

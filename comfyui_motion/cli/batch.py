@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from ..devices import shared_out
 from ..errors import InputError
 from ..jobs.batch import run_batch
 from ..jobs.job import Job, Outcome
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     for job in jobs:
         for path in job.writes:
             path.parent.mkdir(parents=True, exist_ok=True)
-    devices = worker_devices(options.device, options.workers)
+    devices = shared_out(options.device, options.workers)
     threads = options.threads or max(1, (os.cpu_count() or 1) // len(devices))
     work = functools.partial(perform_job, threads=threads)
 
@@ -96,15 +97,6 @@ def finish(out: Path, outcomes: Sequence[Outcome]) -> None:
         for outcome in failed:
             say(f"  {outcome.name}: {outcome.message}", file=sys.stderr)
         raise InputError(f"{len(failed)} of {len(outcomes)} jobs failed.")
-
-
-def worker_devices(named: Sequence[str], workers: int | None) -> list[str]:
-    """One device a worker; those that are named, or every GPU, are given out in turn."""
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers is 1 or more, and was {workers}.")
-    there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    devices = list(named) or there or ["cpu"]
-    return [devices[i % len(devices)] for i in range(workers or len(devices))]
 
 
 class RowParser(argparse.ArgumentParser):
@@ -134,6 +126,8 @@ def job_of(folder: Path, out: Path, name: str, row: Row) -> Job:
     values = {"output": target, "preview": sheet, **row, **placed}
     values["output"] = target
     options = parsed(values)
+    if options.workers is not None:
+        raise InputError("its jobs run side by side already; leave workers out of the table.")
     for path in placed.values():
         if "%" not in path.name and not path.exists():
             raise InputError(f"{path} does not exist.")

@@ -1,0 +1,70 @@
+"""One clip in parts, by several workers, is the clip made by one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import comfyui_motion as motion
+from comfyui_motion import InputError
+from comfyui_motion.cli import main
+from comfyui_motion.cli.split import END, parts_of
+from comfyui_motion.media.picture import write_picture
+from comfyui_motion.media.video import read_video, write_video
+
+
+@pytest.fixture
+def clip():
+    """A texture that slides. 11 3 48 64"""
+    torch.manual_seed(0)
+    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 12), (48, 90), mode="bicubic")
+    return torch.cat([texture[..., 12 - i : 76 - i].clamp(0, 1) for i in range(11)])
+
+
+def test_parts_are_whole_batches_and_the_last_is_open():
+    assert parts_of(10, 3, 2) == [(0, 4), (4, 8), (8, END)]
+    assert parts_of(2, 4, 2) == [(0, END)]
+    with pytest.raises(InputError, match="how many frames"):
+        parts_of(None, 2, 2)
+
+
+def test_frames_asked_for_alone_are_those_of_the_whole(clip):
+    model = motion.load("flow", device="cpu")
+    whole = torch.cat(list(motion.animate(model, clip[:1], clip, size="source", batch_size=2)))
+    for only in ((0, 3), (3, 8), (8, END)):
+        made = motion.animate(model, clip[:1], clip, size="source", batch_size=2, only=only)
+        assert_close(torch.cat(list(made)), whole[only[0] : only[1]], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("only", [(3, 3), (-1, 2)])
+def test_no_frames_at_all_are_refused(clip, only):
+    with pytest.raises(InputError, match="only must be"):
+        motion.animate(motion.load("flow", device="cpu"), clip[:1], clip, only=only)
+
+
+def test_two_workers_write_what_one_writes(clip, tmp_path, capsys):
+    write_picture(clip[:1], tmp_path / "me.png")
+    write_video(tmp_path / "clip.mp4", clip, 12)
+    shared = ["animate", tmp_path / "me.png", tmp_path / "clip.mp4", "--model", "flow"]
+    shared += ["--device", "cpu", "--batch", "2"]
+
+    def made(folder, *more):
+        (tmp_path / folder).mkdir()
+        outputs = [
+            "-o",
+            tmp_path / folder / "o.gif",
+            "--occlusion",
+            tmp_path / folder / "m" / "%03d.png",
+        ]
+        assert main([str(word) for word in [*shared, *outputs, *more]]) == 0
+        masks = sorted((tmp_path / folder / "m").iterdir())
+        return read_video(tmp_path / folder / "o.gif").frames(), [p.read_bytes() for p in masks]
+
+    frames, masks = made("one")
+    others, other_masks = made("two", "--workers", "2")
+    assert torch.equal(frames, others) and masks == other_masks and len(masks) == 11
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["m", "o.gif"]
+    words = [*shared, "-o", tmp_path / "x.gif", "--workers", "2", "--preview", tmp_path / "p.png"]
+    assert main([str(word) for word in words]) == 2
+    assert "--preview is made by one worker" in capsys.readouterr().err
