@@ -205,8 +205,8 @@ class MotionModel(nn.Module):
         Raises InputError where the family has no parts.
         """
         raise InputError(
-            f"The {self.family} family knows no parts; co-part segmentation, MRAA and TPSMM"
-            " checkpoints do."
+            f"The {self.family} family knows no parts; face, which comes with the pack,"
+            " co-part segmentation, MRAA and TPSMM checkpoints do."
         )
 
     def stitch(self, source: Keypoints, pose: Keypoints, stitching: str = "settled") -> Keypoints:
@@ -220,6 +220,14 @@ class MotionModel(nn.Module):
         them.
         """
 
+    def target(self, pictures: Tensor) -> Portrait:
+        """What `swap` needs of the pictures that parts are laid over. B C H W"""
+        return self.encode(pictures)
+
+    def across(self, portrait: Portrait, target: Portrait) -> MotionField:
+        """The field that lays the portrait's subject over the targets'."""
+        return self.motion(portrait, target.keypoints)
+
     def swap(
         self, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
     ) -> Tensor:
@@ -227,8 +235,8 @@ class MotionModel(nn.Module):
         is 1. Raises InputError where a family cannot.
         """
         raise InputError(
-            f"The {self.family} family cannot swap parts; co-part segmentation and FOMM"
-            " checkpoints do."
+            f"The {self.family} family cannot swap parts; face, which comes with the pack,"
+            " co-part segmentation and FOMM checkpoints do."
         )
 
     def avd(self, source: Keypoints, driving: Keypoints) -> Keypoints:

@@ -119,25 +119,30 @@ def swap_parts(
             f" {mask_of!r}."
         )
     portrait = source if isinstance(source, Portrait) else model.encode(source)
-    target = model.encode(targets)
-    if not target.features:
+    target = model.target(targets)
+    if not target.features and not model.finds_faces:
         raise InputError(
-            f"A model of the family {model.family} swaps no parts: take a co-part segmentation, or"
-            " FOMM, MRAA or TPSMM with a mask."
+            f"A model of the family {model.family} swaps no parts: take face, a co-part"
+            " segmentation, or FOMM, MRAA or TPSMM with a mask."
         )
-    field = model.motion(portrait, target.keypoints)
+    like = target.features[-1] if target.features else target.picture
+    field = model.across(portrait, target)
     whose = target if mask_of == "target" else portrait
     if isinstance(mask, Tensor):
-        chosen = _from_outside(mask, whose.picture, target.features[-1], hard)
+        chosen = _from_outside(mask, whose.picture, like, hard)
     else:
-        chosen = _from_parts(whose, parts, target.features[-1], hard)
+        chosen = _from_parts(model, whose, parts, like, hard)
     if mask_of == "source":
         chosen = sample(chosen, resize_grid(field.grid, *chosen.shape[-2:]), field.align_corners)
     return model.swap(portrait, target, field, strength * chosen)
 
 
-def _from_parts(portrait: Portrait, parts: Sequence[int], features: Tensor, hard: bool) -> Tensor:
+def _from_parts(
+    model: MotionModel, portrait: Portrait, parts: Sequence[int], features: Tensor, hard: bool
+) -> Tensor:
     segmentation = getattr(portrait.keypoints, "parts", None)
+    if segmentation is None and model.finds_faces:
+        segmentation = model.segment(portrait.picture)
     if segmentation is None:
         raise InputError(
             "This model knows no parts; give a mask from outside (any segmenter's), B 1 H W."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..comfyui_motion.framing.portrait import fitted
+from ..comfyui_motion.media.picture import to_rgb
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.parts import (
     WHOSE,
@@ -28,13 +29,14 @@ class SegmentParts(io.ComfyNode):
             display_name="Segment Parts",
             category=CATEGORY,
             description=(
-                "The parts a model knows in each picture: co-part segmentation's own, MRAA's"
-                " regions, TPSMM's splines."
+                "The parts a model knows in each picture: lips, eyes, brows, nose, face, hair and body"
+                " by the default; co-part segmentation's own, MRAA's regions, TPSMM's splines."
             ),
             search_aliases=["segmentation", "co-part"],
             inputs=[
                 sockets.Model.Input(
-                    "model", tooltip="A co-part segmentation, MRAA or TPSMM checkpoint."
+                    "model",
+                    tooltip="face, which comes with the pack, or a co-part, MRAA or TPSMM checkpoint.",
                 ),
                 io.Image.Input("images", tooltip="Pictures of any size."),
             ],
@@ -129,8 +131,8 @@ class SwapParts(io.ComfyNode):
                 sockets.Model.Input(
                     "model",
                     tooltip=(
-                        "A co-part segmentation or FOMM checkpoint. FOMM knows no parts: give it a"
-                        " mask."
+                        "face, which comes with the pack, or a co-part segmentation or FOMM"
+                        " checkpoint. FOMM knows no parts: give it a mask."
                     ),
                 ),
                 io.Image.Input(
@@ -203,7 +205,7 @@ class SwapParts(io.ComfyNode):
         targets, at_once = to_pictures(target_images, "target_images"), frames_at_once(model.model)
         network = model.ready(at_once)
         portrait = network.encode(
-            fitted(network, to_pictures(source_image, "source_image")[:1]).to(network.device)
+            shown(network, to_pictures(source_image, "source_image")[:1], size).to(network.device)
         )
         maps = None if mask is None else to_maps(mask)
         images = Gathered(len(targets), host.result_device())
@@ -213,7 +215,7 @@ class SwapParts(io.ComfyNode):
             frames = swap_parts(
                 network,
                 portrait,
-                fitted(network, targets[part]),
+                shown(network, targets[part], size),
                 part_numbers(indices),
                 chosen,
                 hard,
@@ -229,6 +231,12 @@ class SwapParts(io.ComfyNode):
         for frames in host.batches(work, len(targets), at_once, lambda made: made[0]):
             images.add(to_images(frames))
         return io.NodeOutput(images.whole)
+
+
+def shown(network: host.MotionModel, pictures: Tensor, size: str) -> Tensor:
+    """As a network swaps them: at their own size where it can and that is asked for."""
+    whole = network.any_size and one_of(SIZES, size, "size") == "target"
+    return to_rgb(pictures) if whole else fitted(network, pictures)
 
 
 NODES = [SegmentParts, PartMask, SwapParts]

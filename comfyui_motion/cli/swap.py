@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..framing.canvas import Fit
 from ..framing.portrait import fitted
-from ..media.picture import read_picture, write_picture
+from ..media.picture import read_picture, to_rgb, write_picture
 from ..memory import frames_at_once
 from ..model import MotionModel
 from ..parts import part_numbers, swap_parts
@@ -61,13 +61,18 @@ def run(options: argparse.Namespace) -> None:
     parts = part_numbers(options.parts)
     model = load_model(options)
     batch = options.batch or frames_at_once(model)
-    portrait = model.encode(fitted(model, source, options.fit).to(model.device))
+    whole = model.any_size and options.size != "model"
+
+    def shown(pictures: Tensor) -> Tensor:
+        return to_rgb(pictures) if whole else fitted(model, pictures, options.fit)
+
+    portrait = model.encode(shown(source).to(model.device))
 
     def swapped(frames: Tensor) -> Tensor:
         pictures = swap_parts(
             model,
             portrait,
-            fitted(model, frames, options.fit),
+            shown(frames),
             parts,
             mask,
             options.hard,
@@ -76,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
         )
         return (
             pictures
-            if options.size == "model"
+            if whole or options.size == "model"
             else back_to_size(model, pictures, frames, options.fit)
         )
 

@@ -29,6 +29,7 @@ from .keypoints import FaceKeypoints
 from .mask import SIDE as MASKED
 from .mask import PersonMask
 from .mesh import FaceMesh
+from .parts import Parts
 from .source import SourceFace, to_field
 from .topology import LIPS, POINTS
 from .watch import Looks, Script, watch
@@ -51,7 +52,7 @@ class FacePortrait(Portrait):
     faces: tuple[SourceFace, ...] = ()
 
 
-class FaceModel(FindsFaces, MotionModel):
+class FaceModel(Parts, FindsFaces, MotionModel):
     family = "face"
     any_size = True
     looks_ahead = True
