@@ -174,19 +174,6 @@ def test_nothing_imports_the_command_line():
         ), path
 
 
-@pytest.mark.parametrize("name", ["animate", "parts", "crop"])
-def test_a_model_arrives_as_an_argument(name):
-    path = LIBRARY / f"{name}.py"
-    if path.exists():
-        assert not within(
-            imports(path),
-            *(
-                f"comfyui_motion.{room}"
-                for room in ("registry", "checkpoint", "catalogue", "networks")
-            ),
-        ), path
-
-
 def test_training_builds_on_the_public_names():
     public = {
         f"comfyui_motion.{name}" for name in importlib.import_module("comfyui_motion").__all__
