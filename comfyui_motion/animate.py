@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cutout import move_alpha, split_alpha
 from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField
@@ -42,6 +43,8 @@ class Step:
     points: Any  # the driver's keypoints, on the canvas
     pose: Any  # the source's, posed, over the whole source
     driving: Tensor  # B 3 h w: the driving frames as the model was given them
+    # B 1 H W in 0..1, 1 = opaque, of frames whose colours are straight; None: the source has none
+    alpha: Tensor | None = None
 
 
 def animate(
@@ -72,7 +75,8 @@ def perform(
 ) -> Iterator[Step]:
     """`animate`, with field, occlusion and keypoints beside the frames.
 
-    source      1 C H W in 0..1, any size; C 1, 3 or 4 (alpha is composited on white). Several, or
+    source      1 C H W in 0..1, any size; C 1, 3 or 4: alpha moves along, as the steps' own, and
+                under it colours are those of the subject (see `cutout`). Several, or
                 an iterable of such batches: the frames of a clip, each moved as the driver differs
                 from its reference in the same frame, to the end of the shorter; where the subject
                 is, its first frame tells. X2Face takes several as one subject
@@ -85,7 +89,21 @@ def perform(
     Raises InputError before anything is computed.
     """
     options = replace(options or Options(), **changes)
-    return checked(_steps(model, source, driving, options, progress), model)
+    colours, alpha = split_alpha(source) if isinstance(source, Tensor) else (source, None)
+    steps = checked(_steps(model, colours, driving, options, progress), model)
+    if alpha is None:
+        return steps
+    return _with_alpha(steps, alpha[:1] if model.many_sources else alpha)
+
+
+def _with_alpha(steps: Iterator[Step], alpha: Tensor) -> Iterator[Step]:
+    """The steps of a cut-out: of one picture, or of the frames of a clip."""
+    done = 0
+    for step in steps:
+        part = alpha if len(alpha) == 1 else alpha[done : done + len(step.frames)]
+        done += len(step.frames)
+        moved = move_alpha(part, step.field, step.occlusion)
+        yield replace(step, alpha=moved.to(step.frames.device))
 
 
 def checked(steps: Iterator[Step], model: MotionModel) -> Iterator[Step]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..comfyui_motion import InputError, Keypoints, MotionField, Options, Step
@@ -14,7 +15,7 @@ from ..comfyui_motion.media.picture import to_rgb
 from ..comfyui_motion.media.video import VideoWriter
 from . import finding, host, sockets, widgets
 from .clips import Moving, Range, fps_of, moving, range_inputs
-from .convert import Gathered, evened, one_of, to_box, to_images, to_mask
+from .convert import Gathered, evened, one_of, resized, to_box, to_images, to_maps, to_mask
 from .film import Film
 from .host import io
 
@@ -108,6 +109,14 @@ class Animate(io.ComfyNode):
                     )
                 ),
                 *widgets.of_heads(),
+                io.Mask.Input(
+                    "source_alpha",
+                    optional=True,
+                    tooltip=(
+                        "For a cut-out: what of the source is transparent, 1 = transparent, as Load"
+                        " Image's mask is. It moves along, and comes out as alpha."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -132,6 +141,13 @@ class Animate(io.ComfyNode):
                 io.Video.Output(
                     display_name="video",
                     tooltip="The same as a video, with the driving clip's sound and frame rate.",
+                ),
+                io.Mask.Output(
+                    display_name="alpha",
+                    tooltip=(
+                        "Of a cut-out: what is transparent, 1 = transparent, for Join Image with"
+                        " Alpha and Image Composite Masked. Else nothing is."
+                    ),
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -167,6 +183,7 @@ class Animate(io.ComfyNode):
         outputs: str = GIVES[0],
         neutral_source: bool = False,
         published: bool = False,
+        source_alpha: Tensor | None = None,
     ) -> io.NodeOutput:
         source = moving(source_image, "source_image")
         driving = moving(
@@ -197,11 +214,30 @@ class Animate(io.ComfyNode):
         with host.told(cls.hidden.unique_id) as words:
             network = model.ready(options.batch_size or 1)
             pictures = source.whole() if source.total == 1 else source.frames
+            if source_alpha is not None:
+                pictures = cut_out(source.whole(), source_alpha)
             watched = host.Watched(driving.frames, driving.total)
             steps = perform(network, pictures, watched, options)
             work = _Work(source, driving, picture, rate, even_size, words)
             made = work.gathered(steps) if keep else work.streamed(steps)
         return io.NodeOutput(*made, ui=work.film.shown(words))
+
+
+def cut_out(pictures: Tensor, transparent: Tensor) -> Tensor:
+    """B C H W with the alpha that a host's mask says, one for all or one for each. B 4 H W.
+    Raises InputError.
+    """
+    maps = to_maps(transparent, "source_alpha")
+    if len(maps) not in (1, len(pictures)):
+        raise InputError(
+            f"source_alpha has {len(maps)} masks for {len(pictures)} pictures; give one for each, or"
+            " one."
+        )
+    alpha = 1 - resized(maps, *pictures.shape[-2:]).expand(len(pictures), -1, -1, -1)
+    if pictures.shape[1] in (2, 4):
+        alpha = alpha * pictures[:, -1:]
+        pictures = pictures[:, :-1]
+    return torch.cat([pictures.expand(-1, 3, -1, -1), alpha.to(pictures)], dim=1)
 
 
 def first_of(clip: Moving, name: str) -> Tensor:
@@ -254,23 +290,27 @@ class _Work:
     def gathered(self, steps: Iterable[Step]) -> tuple[Any, ...]:
         device = host.result_device()
         images, masks = Gathered(self.total, device), Gathered(self.total, device)
+        clear = Gathered(self.total, device)
         fields: list[MotionField] = []
         poses: list[Keypoints] = []
         for step, frames in self.frames(steps):
             images.add(to_images(frames))
             masks.add(to_mask(evened(step.occlusion, self.even)))
+            alpha = torch.ones_like(step.occlusion) if step.alpha is None else step.alpha
+            clear.add(to_mask(evened(1 - alpha, self.even)))
             fields.append(step.field.to(device))
             poses.append(step.pose.to(device))
         video = host.film_from(images.whole, self.rate, self.driving.audio())
         field, pose = fields[0].join(fields), poses[0].join(poses)
-        return images.whole, masks.whole, field, pose, video
+        return images.whole, masks.whole, field, pose, video, clear.whole
 
     def streamed(self, steps: Iterable[Step]) -> tuple[Any, ...]:
         path, _ = host.temporary("video.mp4")
         with VideoWriter(path, self.rate, audio_from=self.driving.file) as writer:
             for _, frames in self.frames(steps):
                 writer.write(frames)
-        return *[host.blocked(KEPT_AS_VIDEO)] * 4, host.film_of(path)
+        blocked = host.blocked(KEPT_AS_VIDEO)
+        return *[blocked] * 4, host.film_of(path), blocked
 
 
 def _singly(clip: Moving) -> Any:

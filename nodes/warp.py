@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..comfyui_motion import InputError, MotionField
+from ..comfyui_motion.cutout import warp_cutout
 from . import host, sockets
 from .convert import EVEN_TOO, Gathered, evened, one_of, to_images, to_maps, to_mask, to_pictures
 from .film import film_of
@@ -109,9 +110,10 @@ def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:
             f" {len(pictures)}."
         )
     field = field.of_source()
+    warp = warp_cutout if pictures.shape[1] == 4 else MotionField.warp
     moved = Gathered(len(field), host.result_device())
     for batch in host.batches(
-        lambda part: field[part].warp(pictures if len(pictures) == 1 else pictures[part], padding),
+        lambda part: warp(field[part], pictures if len(pictures) == 1 else pictures[part], padding),
         len(field),
         16,
     ):

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from ..animate import Step, perform
 from ..devices import shared_out
 from ..doors.words import logger
 from ..draw import Samples, draw_field
-from ..media.picture import read_picture, write_picture
+from ..media.picture import read_cutout, write_picture
 from ..memory import frames_at_once
 from ..model import MotionModel
 from ..options import AUTO, Options
@@ -135,7 +136,7 @@ def run(
     """The main job; `load` gives the model that the options name."""
     check_outputs(options)
     chosen = chosen_options(options)
-    source = read_picture(options.source)
+    source = read_cutout(options.source)
     clip = driving_clip(options)
     model = load(options)
     chosen = replace(chosen, batch_size=options.batch or frames_at_once(model))
@@ -154,11 +155,11 @@ def run(
             passes = stack.enter_context(PassWriter(options.passes, told))
         driving = Ahead(clip, chosen.batch_size or 1)
         for step in perform(model, source, driving, chosen, bar):
-            writer.write(step.frames)
+            writer.write(with_alpha(step))
             if masks:
                 masks.write(step.occlusion.expand(-1, 3, -1, -1))
             if passes:
-                passes.write(step.field, {"beauty": step.frames})
+                passes.write(step.field, {"beauty": with_alpha(step)})
             if samples:
                 samples.add(step)
     say(
@@ -171,6 +172,11 @@ def run(
     if samples:
         write_picture(samples.sheet(), options.preview)
         say(f"{options.preview}: driver, result, field, occlusion")
+
+
+def with_alpha(step: Step) -> Tensor:
+    """B 3 H W, or B 4 H W of a cut-out."""
+    return step.frames if step.alpha is None else torch.cat([step.frames, step.alpha], dim=1)
 
 
 def chosen_options(options: argparse.Namespace) -> Options:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cutout import split_alpha
 from ..driving import no_such_frame
 from ..field import MotionField, PictureSize
 from ..keypoints import Keypoints
@@ -39,7 +40,7 @@ class FramedPortrait:
     @staticmethod
     def of(model: MotionModel, source: Tensor, framing: Framing = WHOLE) -> FramedPortrait:
         """1 C H W in 0..1, C 1 to 4; N of them for models that make one portrait of several."""
-        picture = to_rgb(source if model.many_sources else source[:1])
+        picture = to_rgb(split_alpha(source if model.many_sources else source[:1])[0])
         height, width = picture.shape[-2:]
         if not model.any_size:
             fit = Fit.plan(height, width, model.size, framing.fit, framing.subject)

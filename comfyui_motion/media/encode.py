@@ -29,6 +29,7 @@ class Format:
 
     encoder: str
     pixels: str  # FFmpeg's name of the pixel format
+    alpha: str = ""  # its name with alpha, where there is one
     options: dict[str, str] = field(default_factory=dict)  # the encoder's; {crf} is filled in
     even: bool = False  # chroma is stored at half size
     deep: bool = False  # more than 8 bits go in
@@ -36,12 +37,14 @@ class Format:
     fastest: Fraction | None = None  # frames a second that browsers play as they are told
 
 
-H264 = Format("libx264", "yuv420p", {"crf": "{crf}", "preset": "medium"}, even=True, worst=51)
+H264 = Format("libx264", "yuv420p", "", {"crf": "{crf}", "preset": "medium"}, even=True, worst=51)
 VP9_OPTIONS = {"crf": "{crf}", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-VP9 = Format("libvpx-vp9", "yuv420p", VP9_OPTIONS, even=True, worst=63)
-PRORES_4444 = Format("prores_ks", "yuv444p10le", {"profile": "4", "vendor": "apl0"}, deep=True)
+VP9 = Format("libvpx-vp9", "yuv420p", "yuva420p", VP9_OPTIONS, even=True, worst=63)
+PRORES_4444 = Format(
+    "prores_ks", "yuv444p10le", "yuva444p10le", {"profile": "4", "vendor": "apl0"}, deep=True
+)
 PRORES_422 = Format(
-    "prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, even=True, deep=True
+    "prores_ks", "yuv422p10le", "", {"profile": "3", "vendor": "apl0"}, even=True, deep=True
 )
 PRORES = {"prores": PRORES_4444, "prores-422": PRORES_422}
 
@@ -53,7 +56,9 @@ FORMATS: dict[str, dict[str, Format]] = {
     ".mkv": {"h264": H264, "vp9": VP9, **PRORES},
     ".webm": {"vp9": VP9},
     ".gif": {"gif": Format("gif", "pal8", fastest=Fraction(50))},
-    ".webp": {"webp": Format("libwebp_anim", "bgra", {"quality": "90"}, fastest=Fraction(90))},
+    ".webp": {
+        "webp": Format("libwebp_anim", "bgra", "bgra", {"quality": "90"}, fastest=Fraction(90))
+    },
 }
 MUXER_OPTIONS = {
     **dict.fromkeys(
@@ -90,7 +95,7 @@ def film(
     audio_from: Clip | str | os.PathLike | None,
     keep: bool = False,
 ) -> Iterator[Any]:
-    """Give a function that takes one frame, H W 3.
+    """Give a function that takes one frame, H W 3, or H W 4 with straight alpha.
 
     `keep`: where the work fails, what is finished stays beside the target, playable.
     """
@@ -156,7 +161,7 @@ class _Film:
     def encode(self, pixels: np.ndarray) -> None:
         with _encoding(self.path):
             if self.container is None:
-                self._open(*pixels.shape[:2])
+                self._open(*pixels.shape)
             tick = tick_of(self.count / float(self.given), self.fps)
             if tick >= self.next:  # else it would show too briefly for what plays such files
                 for frame in self.convert(self._frame(pixels, tick)):
@@ -183,7 +188,7 @@ class _Film:
                 # deleted
                 self.container.close()
 
-    def _open(self, height: int, width: int) -> None:
+    def _open(self, height: int, width: int, channels: int) -> None:
         import av
         from av.video.reformatter import VideoReformatter
 
@@ -193,16 +198,19 @@ class _Film:
             options=MUXER_OPTIONS.get(self.path.suffix.lower(), {}),
         )
         options = {name: value.format(crf=self.crf) for name, value in self.format.options.items()}
+        self.pixels = self.format.alpha if channels == 4 else self.format.pixels
+        if self.pixels == "yuva420p":
+            options["auto-alt-ref"] = "0"  # VP9 has no alpha with it
         self.stream: Any = self.container.add_stream(
             self.format.encoder, rate=self.fps, options=options
         )
         self.stream.height, self.stream.width, self.stream.pix_fmt = (
             height,
             width,
-            self.format.pixels,
+            self.pixels,
         )
         self.stream.codec_context.time_base = 1 / self.fps  # a frame is a tick: nothing to round
-        if self.format.pixels.startswith("yuv"):
+        if self.pixels.startswith("yuv"):
             context = self.stream.codec_context
             context.color_primaries = context.color_trc = context.colorspace = (
                 context.color_range
@@ -211,15 +219,14 @@ class _Film:
             self.sound.open(self.container)
         self.reformat = VideoReformatter().reformat  # one for all: it keeps its tables
         self.convert = (
-            _palettes(width, height, 1 / self.fps)
-            if self.format.pixels == "pal8"
-            else self._reformatted
+            _palettes(width, height, 1 / self.fps) if self.pixels == "pal8" else self._reformatted
         )
 
     def _frame(self, pixels: np.ndarray, tick: int) -> Any:
         from av import VideoFrame
 
-        frame = VideoFrame.from_ndarray(pixels, format="rgb48le" if self.format.deep else "rgb24")
+        kinds = ("rgba64le", "rgba") if pixels.shape[-1] == 4 else ("rgb48le", "rgb24")
+        frame = VideoFrame.from_ndarray(pixels, format=kinds[not self.format.deep])
         frame.pts, frame.time_base = tick, 1 / self.fps
         return frame
 
@@ -228,11 +235,11 @@ class _Film:
 
         if frame is None:
             return []
-        if not self.format.pixels.startswith("yuv"):
-            return [self.reformat(frame, format=self.format.pixels)]
+        if not self.pixels.startswith("yuv"):
+            return [self.reformat(frame, format=self.pixels)]
         frame = self.reformat(
             frame,
-            format=self.format.pixels,
+            format=self.pixels,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )

@@ -53,6 +53,17 @@ def read_picture(path: str | os.PathLike, background: Sequence[float] = WHITE) -
     return to_rgb(read_pixels(path), background)
 
 
+def read_cutout(path: str | os.PathLike) -> Tensor:
+    """The picture with its own straight alpha, where it has one. 1 C H W, C = 3 or 4, float32 in
+    0..1
+    """
+    pixels = read_pixels(path)
+    if pixels.shape[1] not in (2, 4):
+        return to_rgb(pixels)
+    straight = _unit(pixels)
+    return torch.cat([straight[:, :-1].expand(-1, 3, -1, -1), straight[:, -1:]], dim=1)
+
+
 def read_alpha(path: str | os.PathLike) -> Tensor | None:
     """The picture's own transparency, upright: 1 1 H W in 0..1, 1 = opaque; None if it has none."""
     pixels = read_pixels(path)

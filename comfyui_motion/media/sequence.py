@@ -31,7 +31,7 @@ Encode = Callable[["np.ndarray"], None]
 
 @contextmanager
 def sequence(pattern: Path, overwrite: bool, keep: bool = False) -> Iterator[Encode]:
-    """Give a function that takes one frame, H W 3.
+    """Give a function that takes one frame, H W 3 or H W 4.
 
     The pictures gather in a folder beside the target until all are there. `keep`: where the work
     fails, what there is stays beside the target.

@@ -19,17 +19,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..doors.words import logger
 from ..errors import InputError
 from .clip import Clip, as_rate, read_video
 from .encode import film, film_format
 from .naming import sequence_pattern
 from .overlap import Sink, prefetch
-from .picture import to_pixels
+from .picture import to_pixels, to_rgb
 from .sequence import sequence
 
 if TYPE_CHECKING:
     import numpy as np
 
+log = logger()
 __all__ = ["Clip", "VideoWriter", "prefetch", "read_video", "write_video"]
 
 
@@ -105,26 +107,40 @@ class VideoWriter:
                 f"{bits} bits in {self.path.name}: films have their codec's own depth, PNG"
                 " sequences 8 or 16 bits."
             )
+        self._alpha, self._flat = True, False
         if pattern:
             self._even, self._bits = False, bits
             self._target = sequence(pattern, overwrite, keep)
         else:
             format = film_format(self.path, codec, crf)
             self._even, self._bits = format.even, 16 if format.deep else 8
+            self._alpha = bool(format.alpha)
             self._target = film(self.path, format, self.fps, crf, audio_from, keep)
 
     def write(self, frames: Tensor) -> None:
-        """B 3 H W, floats in 0..1, any device. Raises what an earlier batch met in the encoder."""
+        """B 3 H W, or B 4 H W with straight alpha, floats in 0..1, any device. Raises what an earlier
+        batch met in the encoder.
+
+        Where the format has no alpha the frames are laid on white, and the log says so once.
+        """
         if self._sink is None:
             raise InputError(
                 "a VideoWriter writes inside its with block: `with VideoWriter(path, fps) as"
                 " writer: writer.write(frames)`."
             )
-        if frames.ndim != 4 or frames.shape[1] != 3 or not frames.is_floating_point():
+        if frames.ndim != 4 or frames.shape[1] not in (3, 4) or not frames.is_floating_point():
             raise InputError(
-                f"frames to write are B 3 H W floats in 0..1; these are {tuple(frames.shape)}"
+                f"frames to write are B 3 H W floats (or B 4 H W, with alpha) in 0..1; these are {tuple(frames.shape)}"
                 f" {frames.dtype}."
             )
+        if frames.shape[1] == 4 and not self._alpha:
+            if not self._flat:
+                log.warning(
+                    "%s has no room for alpha: the frames are laid on white. PNG sequences, ProRes"
+                    " 4444, WebM and WebP have.",
+                    self.path.name,
+                )
+            self._flat, frames = True, to_rgb(frames)
         self._size = self._size or tuple(frames.shape[-2:])
         if self._size != tuple(frames.shape[-2:]):
             raise InputError(
