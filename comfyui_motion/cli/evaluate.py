@@ -27,11 +27,15 @@ from ..evaluation.evaluate import (
     evaluate,
     own_size,
 )
+from ..evaluation.likeness import Table, likeness
 from ..evaluation.report import Report, compare
 from ..media.files import made_folder, write_text, write_whole
+from ..media.picture import read_picture, to_rgb, write_picture
+from ..media.video import read_video
+from ..registry import face_finder
 from .arguments import SPEEDS, assumption_options, words
 from .bar import Bar
-from .loading import load_model
+from .loading import Ahead, load_model
 from .out import say
 
 HELP = "how well models do on clips they did not see: a table, JSON, a sheet of the worst frames"
@@ -48,7 +52,6 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--data",
-        required=True,
         metavar="DIR|FILE|puppets",
         help="a folder of clips, one clip, or drawn clips that know the truth",
     )
@@ -68,7 +71,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pairs",
         metavar="PAIRS.csv",
-        help="for animation: columns source and driving, names of clips (at random)",
+        help="for animation: columns source and driving, names of clips (at random); without --data"
+        " pictures and clips by path: does the face do what the driver's does?",
     )
     command.add_argument(
         "--size", type=int, metavar="N", help="side of the squares compared (the models' own; 256)"
@@ -111,12 +115,45 @@ def run(options: argparse.Namespace) -> None:
         options.models,
         lambda path: load_model(argparse.Namespace(**{**vars(options), "model": path})),
     )
+    if options.data is None:
+        faces_alike(models, options)
+        return
     evaluation = Evaluation.plan(models, options)
     for name in models:
         with Bar(f"evaluating {name}") as bar:
             said = evaluation.score(name, bar)
         say(f"{said}\n")
     say(evaluation.summary())
+
+
+def faces_alike(models: Mapping[str, MotionModel], options: argparse.Namespace) -> None:
+    """Pictures moved by clips, read again: a table, its numbers, a sheet of each pair."""
+    if not options.pairs:
+        raise InputError(
+            "Give --data, clips to evaluate on, or --pairs, a CSV of pictures and clips whose faces"
+            " are compared."
+        )
+    folder, out = Path(options.pairs).resolve().parent, Path(options.out)
+    pairs = [
+        tuple(path if Path(path).exists() else folder / path for path in pair)
+        for pair in read_pair_list(options.pairs)
+    ]
+    finder, rows = face_finder(), []
+    made_folder(out)
+    for name, model in models.items():
+        for source, driving in pairs[: options.limit]:
+            pair = f"{Path(source).stem} by {Path(driving).stem}"
+            picture, clip = to_rgb(read_picture(source)), read_video(driving, stop=options.frames)
+            with Bar(f"{name}: {pair}") as bar:
+                row, sheet = likeness(
+                    model, finder, picture, Ahead(clip, 8), name, pair, progress=bar
+                )
+            rows.append(row)
+            write_picture(sheet, out / f"{name}-{pair.replace(' ', '-')}.png")
+    table = Table(rows)
+    write_text(out / "likeness.json", table.to_json())
+    write_text(out / "likeness.txt", table.text() + "\n")
+    say(f"{table.text()}\n\nwritten to {out}: likeness.json, .txt and a sheet of each pair")
 
 
 def named_function(text: str, what: str) -> Callable[..., Any]:

@@ -11,9 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...errors import InputError
 from .find import Face, find_in
-from .follow import Followed, follow_faces
+from .follow import Followed, Follower, follow_faces
 from .networks import FaceNetworks, SeesFaces
+from .readings import Readings
 
 __all__ = ["FaceFinder", "FaceNetworks", "FindsFaces"]
 
@@ -42,6 +44,18 @@ class FindsFaces:
         """
         brought = (self._brought(frames) for frames in clip)
         return follow_faces(self.networks, brought, near=near, progress=progress)
+
+    @torch.no_grad()
+    def read(self, clip: Iterable[Tensor]) -> Readings:
+        """What the largest face of a clip does, as it is seen: mouth, lids, head. Batches of
+        B 3 H W in 0..1
+        """
+        follower = Follower(self.networks)
+        parts = [follower.see(self._brought(frames)) for frames in clip]
+        if not parts:
+            raise InputError("The clip has no frames; give at least one.")
+        seen = Followed.join(parts)
+        return Readings.of(seen.points, seen.found)
 
     def _brought(self, pictures: Tensor) -> Tensor:
         return pictures.to(next(self.networks.detector.parameters()).device)
