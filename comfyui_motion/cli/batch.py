@@ -22,6 +22,7 @@ from ..jobs.on_ray import on_ray
 from ..jobs.report import summary
 from ..jobs.table import Row, read_jobs
 from ..jobs.workers import in_processes
+from ..media.files import made_folder
 from ..model import MotionModel
 from . import animate
 from .bar import Bar
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     jobs = read_jobs(options.jobs, functools.partial(job_of, Path(options.jobs).parent, out))
     for job in jobs:
         for path in job.writes:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made_folder(path.parent)
     devices = shared_out(options.device, options.workers)
     threads = options.threads or max(1, (os.cpu_count() or 1) // len(devices))
     work = functools.partial(perform_job, threads=threads)

@@ -101,9 +101,9 @@ def partial_path(path: Path) -> Path:
 def check_target(path: str | os.PathLike) -> None:
     """Refuse a target that could not be written, before any work is spent on it."""
     target = real_target(path)
-    if target.is_dir():
+    if os.path.isdir(target):
         raise MediaError(f"{path} is a folder: name a file to write.")
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not os.path.isfile(target):
         raise MediaError(f"{path} is a pipe or a device: name a file to write.")
     check_parent(target)
 
@@ -113,7 +113,7 @@ def check_parent(path: Path) -> None:
     file and taking it away again.
     """
     folder = path.absolute().parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise MediaError(f"{path} cannot be written: the folder {folder} does not exist.")
     with writing(path):
         if len(os.fsencode(path.name)) > _longest_name(folder):
@@ -208,7 +208,7 @@ def kept_unfinished(partial: Path, path: str | os.PathLike) -> Path:
     )
     for place in free:
         with suppress(OSError):
-            if not place.exists():
+            if not os.path.lexists(place):
                 settle(partial, place)
                 return place
     raise MediaError(f"nothing of {path} could be kept.")

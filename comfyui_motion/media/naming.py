@@ -66,13 +66,13 @@ class Numbered:
 def sequence_pattern(path: str | os.PathLike, codec: str | None = None) -> Path | None:
     """`folder/%05d.png` for what asks for a sequence of pictures, None for a film."""
     name, path = str(path), Path(path)
-    if NUMBER.search(path.name) and not path.is_file():
+    if NUMBER.search(path.name) and not os.path.isfile(path):
         if path.suffix.lower() != ".png":
             raise InputError(f"a sequence is written as PNG: {path.name} should end in .png.")
         return path
     return (
         path / "%05d.png"
-        if codec == "png" or path.is_dir() or name.endswith(("/", os.sep))
+        if codec == "png" or os.path.isdir(path) or name.endswith(("/", os.sep))
         else None
     )
 
@@ -94,10 +94,10 @@ def sequence_paths(path: str | os.PathLike) -> list[Path] | None:
 
 
 def _standing_for(path: Path) -> list[Path] | None:
-    if path.is_dir():
+    if os.path.isdir(path):
         entries = path.iterdir()
         return [e for e in entries if e.suffix.lower() in PICTURES and not e.name.startswith(".")]
-    if path.exists():
+    if os.path.exists(path):
         return None
     if number := NUMBER.search(path.name):
         before, after = map(re.escape, (path.name[: number.start()], path.name[number.end() :]))

@@ -85,6 +85,8 @@ def to_rgb(picture: Tensor, background: Sequence[float] = WHITE) -> Tensor:
             "a picture holds floats in 0..1, uint8 or uint16; this tensor is"
             f" {str(picture.dtype).removeprefix('torch.')}."
         )
+    if picture.is_floating_point():
+        check_numbers(picture, "The picture")
     if len(background) != 3:
         raise InputError(
             f"a background is three numbers in 0..1 (red, green, blue), not {tuple(background)}."

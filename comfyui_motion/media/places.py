@@ -75,7 +75,7 @@ def check_places(outputs: Named, inputs: Named, codec: str | None = None) -> Non
 def _read_from(path: str | os.PathLike) -> Iterator[Place]:
     for file in sequence_paths(path) or ():
         yield _file(file)
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):
         yield _file(path)
 
 

@@ -66,11 +66,11 @@ def sequence(pattern: Path, overwrite: bool, keep: bool = False) -> Iterator[Enc
 def check_sequence(pattern: Path, overwrite: bool) -> None:
     """Refuse a sequence that could not be written, or would come among what is there."""
     folder = pattern.parent
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise MediaError(f"{folder} is a file, and a folder for a sequence was expected.")
     if (
         not overwrite
-        and folder.is_dir()
+        and os.path.isdir(folder)
         and any(not entry.name.startswith(".") for entry in folder.iterdir())
     ):
         raise InputError(
