@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean. Each sets up .venv when it must: Python 3.10 or later is all it needs.
+# make demo | test | soak | lint | bench | clean. Each sets up .venv when it must: Python 3.10 or later is all it needs.
 # A PyTorch without CUDA: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test soak lint bench clean
 
 demo: .venv/installed
 	@mkdir -p demo
@@ -19,6 +19,10 @@ test: .venv/dev
 	$(BIN)/lint-imports
 	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright -p pyproject.toml --pythonpath $(BIN)/python; else echo "pyright cannot start here (it needs Node.js): types not checked."; fi
 	$(BIN)/python -m pytest
+
+# Long runs: flat memory over thousands of frames and hundreds of loads, large pictures in little memory, kills.
+soak: .venv/dev
+	$(BIN)/python -m pytest -m soak tests/faults
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from .framing.portrait import FramedPortrait, fitted
 from .heads import frame_head, perform_heads
 from .keypoints import Keypoints
 from .media.picture import to_rgb
-from .memory import frames_at_once, in_parts
+from .memory import frames_at_once, in_parts, is_out_of_memory, no_room
 from .model import MotionModel, Placement
 from .moving_heads import perform_moving_heads
 from .options import ALL_FACES, Options
@@ -90,7 +90,7 @@ def perform(
     """
     options = replace(options or Options(), **changes)
     colours, alpha = split_alpha(source) if isinstance(source, Tensor) else (source, None)
-    steps = checked(_steps(model, colours, driving, options, progress), model)
+    steps = checked(_steps(model, colours, driving, options, progress), model, colours)
     if alpha is None:
         return steps
     return _with_alpha(steps, alpha[:1] if model.many_sources else alpha)
@@ -106,20 +106,31 @@ def _with_alpha(steps: Iterator[Step], alpha: Tensor) -> Iterator[Step]:
         yield replace(step, alpha=moved.to(step.frames.device))
 
 
-def checked(steps: Iterator[Step], model: MotionModel) -> Iterator[Step]:
-    """The same, if its pictures are numbers. Raises InputError, which names the first that is not."""
+def checked(steps: Iterator[Step], model: MotionModel, source: Any = None) -> Iterator[Step]:
+    """The same, if its pictures are numbers, and fit. Raises InputError, which names the first that
+    is not, and what would fit where not even one frame does.
+    """
     done = 0
-    for step in steps:
-        finite = step.frames.isfinite().flatten(1).all(1)
-        if not finite.all():
-            number = done + int(finite.logical_not().nonzero()[0])
-            raise InputError(
-                f"Frame {number} came out as no numbers (NaN or infinite): the {model.family} network"
-                f" in {str(model.dtype).removeprefix('torch.')} ran out of range; try float32 or"
-                " bfloat16."
-            )
-        done += len(step.frames)
-        yield step
+    try:
+        for step in steps:
+            _check_made(step.frames, done, model)
+            done += len(step.frames)
+            yield step
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(no_room(model, source)) from None
+
+
+def _check_made(frames: Tensor, done: int, model: MotionModel) -> None:
+    finite = frames.isfinite().flatten(1).all(1)
+    if not finite.all():
+        number = done + int(finite.logical_not().nonzero()[0])
+        raise InputError(
+            f"Frame {number} came out as no numbers (NaN or infinite): the {model.family} network"
+            f" in {str(model.dtype).removeprefix('torch.')} ran out of range; try float32 or"
+            " bfloat16."
+        )
 
 
 def _steps(

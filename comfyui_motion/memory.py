@@ -60,6 +60,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return not isinstance(error, MotionError) and any(words in said for words in SAYS)
 
 
+def no_room(model: MotionModel, source: Any = None) -> str:
+    """What to say where not even one frame fits."""
+    size = ""
+    if isinstance(source, torch.Tensor) and source.ndim == 4:
+        height, width = source.shape[-2:]
+        size = f" of {width}x{height}"
+        size += f"; {width // 2}x{height // 2} takes a quarter of that"
+    return (
+        f"Memory ran out on {model.device.type} over a single frame{size}. Make the picture smaller,"
+        ' take the size "model", or close what else is running.'
+    )
+
+
 def release(device: torch.device) -> None:
     """What PyTorch keeps of a device's memory without using it, given back."""
     if device.type == "cuda":

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..doors.limits import ENVIRONMENT, limits
-from ..errors import MotionError
+from ..errors import MotionError, reason_of
 from .out import NAME, Parser, complain, write_anything
 from .stopping import GRACE, SAID, beginning, stoppable
 
@@ -41,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError as error:
+        complain(
+            f"Memory ran out ({reason_of(error)}): choose smaller pictures, fewer at a time"
+            " (--batch 1), or close what else is running."
+        )
+        return 2
     except KeyboardInterrupt as stopped:
         complain(SAID)
         return getattr(stopped, "code", 130)

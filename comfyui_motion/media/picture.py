@@ -19,7 +19,7 @@ from ..doors.words import logger
 from ..errors import InputError
 from ..shapes import check_numbers
 from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
-from .files import write_whole
+from .files import existing_file, write_whole
 from .opening import check_size, decoding, is_colour_tiff, opened
 from .profiles import adobe_rgb, in_srgb
 
@@ -181,7 +181,7 @@ def read_pixels(path: str | os.PathLike, deep: Deep | None = None) -> Tensor:
 
     `deep` is shared by the pictures of a sequence, so that all are read alike.
     """
-    path, deep = Path(path), deep or Deep(log.warning)
+    path, deep = existing_file(path, "a picture"), deep or Deep(log.warning)
     if is_colour_tiff(path):
         profile, exif, stored = None, {}, coded_pixels(path)
     else:

@@ -276,6 +276,7 @@ def test_being_told_to_stop_leaves_nothing_within_a_second(tmp_path, number, bus
     assert "nothing half-written is left" in said and not list(tmp_path.iterdir())
 
 
+@pytest.mark.soak
 def test_a_kill_leaves_the_old_film(tmp_path):
     write_video(tmp_path / "o.mp4", NOISE, 25)
     before = (tmp_path / "o.mp4").read_bytes()
@@ -287,6 +288,7 @@ def test_a_kill_leaves_the_old_film(tmp_path):
     assert (tmp_path / "o.mp4").read_bytes() == before
 
 
+@pytest.mark.soak
 def test_a_closed_pipe_is_no_error(tmp_path):
     program = (
         "import sys; from comfyui_motion.cli import main; sys.exit(main(['models', '--json']))"

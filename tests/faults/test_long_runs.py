@@ -1,0 +1,108 @@
+"""Long runs stay flat, and large pictures fit: `make soak`."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+import comfyui_motion as motion
+from comfyui_motion.errors import InputError
+from comfyui_motion.media.video import VideoWriter, prefetch, read_video
+
+ROOT = Path(__file__).parents[2]
+
+
+def resident() -> float:
+    """Megabytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_frame_that_does_not_fit_alone_says_what_would(model, monkeypatch):
+    def full(portrait, field):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(model, "generate", full)
+    with pytest.raises(InputError, match="single frame of 96x64; 48x32 takes a quarter"):
+        list(motion.animate(model, torch.rand(1, 3, 64, 96), torch.rand(4, 3, 64, 64)))
+
+
+@pytest.mark.soak
+def test_five_thousand_frames_leave_memory_descriptors_and_threads_as_they_were(model, tmp_path):
+    driver = tmp_path / "d.mp4"
+    with VideoWriter(driver, 25) as writer:
+        for _ in range(50):
+            writer.write(torch.rand(100, 3, 64, 64))
+    source, marks = torch.rand(1, 3, 128, 128), []
+    clip = read_video(driver)
+    with VideoWriter(tmp_path / "o.mp4", clip.fps) as writer:
+        for frames in motion.animate(model, source, prefetch(clip.batches(8)), size="source"):
+            writer.write(frames)
+            if writer.count % 1000 == 0:
+                gc.collect()
+                marks.append((resident(), descriptors(), threading.active_count()))
+    assert writer.count == 5000
+    assert marks[-1][0] - marks[0][0] < 60, marks
+    assert marks[-1][1:] == marks[0][1:], marks
+
+
+@pytest.mark.soak
+def test_two_thousand_frames_of_720p_stay_flat(tmp_path):
+    frame, marks = torch.rand(1, 3, 720, 1280), []
+    with VideoWriter(tmp_path / "d.mp4", 25) as writer:
+        for number in range(2000):
+            writer.write(frame.roll(number % 64, 3))
+            if number % 500 == 499:
+                marks.append(resident())
+    for number, _ in enumerate(read_video(tmp_path / "d.mp4").batches(4)):
+        if number % 125 == 124:
+            marks.append(resident())
+    assert max(marks) - marks[0] < 250, marks
+
+
+@pytest.mark.soak
+def test_three_hundred_loads_leave_memory_and_descriptors_as_they_were(model, tmp_path):
+    motion.save(model, tmp_path / "m.safetensors")
+    marks = []
+    for number in range(300):
+        motion.load(tmp_path / "m.safetensors", device="cpu")
+        if number % 100 == 99:
+            gc.collect()
+            marks.append((resident(), descriptors()))
+    assert marks[-1][0] - marks[0][0] < 40 and marks[-1][1] == marks[0][1], marks
+
+
+PROGRAM = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]) << 30,) * 2)
+from comfyui_motion.cli import main
+raise SystemExit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("width", "height", "room"), [(3840, 2160, 4), (7680, 4320, 8)])
+def test_a_large_picture_animates_in_little_memory(film, tmp_path, width, height, room):
+    picture = torch.nn.functional.interpolate(torch.rand(1, 3, 27, 48), size=(height, width))
+    motion.write_picture(picture, tmp_path / "p.png")
+    words = ["animate", tmp_path / "p.png", film("d.mp4", 4), "-o", tmp_path / "o.mp4"]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(room), *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert len(read_video(tmp_path / "o.mp4").frames()) == 4
