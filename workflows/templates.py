@@ -541,4 +541,90 @@ TEMPLATES = [
             Group("3 Film", [save(name="motion/checkpoint")]),
         ],
     ),
+    Template(
+        "14 One face of a group, dialled",
+        "### An expression by dials, with no clip\n"
+        "**face** on *Encode Source* says who, 1, 2, ... from the left. Each *Edit Expression* is a key:"
+        " its dials stand in one **frame**, and **ease** in and out round it.\n\n"
+        "For LivePortrait, put its five files into `models/liveportrait`, press **R**, and choose it in"
+        " *Load Motion Model*. The face comes back into the picture where it was; the rest stays.",
+        [
+            Group("1 Picture", [sample(), model()]),
+            Group(
+                "2 Two faces",
+                [
+                    Node("small", "ImageScale", small("@sample.picture")),
+                    Node(
+                        "pair",
+                        "ImageStitch",
+                        {
+                            "image1": "@small.IMAGE",
+                            "image2": "@small.IMAGE",
+                            "direction": "right",
+                            "match_image_size": True,
+                        },
+                    ),
+                    Node(
+                        "encode",
+                        "CM_EncodeSource",
+                        {"model": "@model.model", "source_image": "@pair.IMAGE", "face": 2},
+                    ),
+                ],
+            ),
+            Group(
+                "3 Dials",
+                [
+                    Node(
+                        "smile",
+                        "CM_EditExpression",
+                        {
+                            "keypoints": "@encode.source_keypoints",
+                            "smile": 0.9,
+                            "brows": 0.3,
+                            "frame": 12,
+                            "ease": 8,
+                            "frames": 36,
+                        },
+                    ),
+                    Node(
+                        "turn",
+                        "CM_EditExpression",
+                        {
+                            "keypoints": "@smile.keypoints",
+                            "yaw": 9.0,
+                            "wink_left": 1.0,
+                            "frame": 26,
+                            "ease": 6,
+                        },
+                    ),
+                ],
+            ),
+            Group(
+                "4 Frames",
+                [
+                    Node(
+                        "motion",
+                        "CM_EstimateMotion",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@pair.IMAGE",
+                            "driving_keypoints": "@turn.keypoints",
+                            "portrait": "@encode.portrait",
+                        },
+                    ),
+                    Node(
+                        "generate",
+                        "CM_Generate",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@pair.IMAGE",
+                            "field": "@motion.field",
+                            "portrait": "@encode.portrait",
+                        },
+                    ),
+                ],
+            ),
+            Group("5 Film", film("@generate.images", "motion/dialled")),
+        ],
+    ),
 ]
