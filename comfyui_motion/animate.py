@@ -337,6 +337,7 @@ def frame_source(
     """
     if model.level:
         return frame_head(model, source, options, driving)
+    options = with_face(model, source, options)
     framing, reference = options.framing, options.reference or 0
     finder = options.finder_for(model)
     if finder is not None and driving is not None and script is None:
