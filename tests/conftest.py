@@ -24,11 +24,9 @@ HERE = Path(__file__).parent / "golden"
 
 
 def golden_folders() -> list[Path]:
-    """The cases of this clone, then those of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS
-    names one.
-    """
+    """The cases of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS names one, then this clone's."""
     elsewhere = os.environ.get("COMFYUI_MOTION_GOLDENS")
-    return [HERE, *([Path(elsewhere)] if elsewhere else [])]
+    return [*([Path(elsewhere)] if elsewhere else []), HERE]
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,14 @@ class Golden:
     file: bytes
 
 
+def packed(folder: Path, checkpoint: str) -> list[Path]:
+    """The parts of a recorded checkpoint: one file, or several where it is large."""
+    whole = folder / f"{checkpoint}.pth.tar.xz"
+    return [whole] if whole.exists() else sorted(folder.glob(f"{whole.name}.[0-9]"))
+
+
 def read_golden(folder: Path, checkpoint: str = "checkpoint") -> Golden:
-    file = lzma.decompress((folder / f"{checkpoint}.pth.tar.xz").read_bytes())
+    file = lzma.decompress(b"".join(part.read_bytes() for part in packed(folder, checkpoint)))
     content = torch.load(io.BytesIO(file), weights_only=True)
     tensors = clean(content, folder).tensors
     return Golden(
@@ -63,7 +67,7 @@ def golden() -> Callable[..., Golden]:
 
     def find(case: str, checkpoint: str = "checkpoint") -> Golden:
         for folder in golden_folders():
-            if (folder / case / f"{checkpoint}.pth.tar.xz").exists():
+            if packed(folder / case, checkpoint):
                 return read_golden(folder / case, checkpoint)
         pytest.skip(
             f"the golden {case} is not in tests/golden; set COMFYUI_MOTION_GOLDENS to a folder that"

@@ -71,14 +71,17 @@ def test_every_recorded_tensor_is_met(golden, tmp_path):
     portrait, points = model.encode(recorded["source"]), model.detect(recorded["driving"])
     close(portrait.keypoints.position, recorded["kp_source"], 5e-4)
     close(points.position, recorded["kp_driving"], 5e-4)
-    close(model.background(portrait, recorded["driving"]), recorded["background.matrix"], 5e-4)
+    backgrounds = {"background": points} if "background.matrix" in recorded else {}
+    if backgrounds:
+        found = model.background(portrait, recorded["driving"])
+        close(found, recorded["background.matrix"], 5e-4)
     poses = {
         mode: motion.retarget(points, points[:1], portrait.keypoints, mode, True, 1.0, model)
         for mode in ("relative", "avd")
     }
     for mode, pose in poses.items():
         close(pose.position, recorded[f"{mode}.kp"], 5e-4)
-    for mode, pose in {"standard": points, **poses, "background": points}.items():
+    for mode, pose in {"standard": points, **poses, **backgrounds}.items():
         field = model.motion(portrait, pose, recorded["driving"] if mode == "background" else None)
         close(field.grid, recorded[f"{mode}.deformation"], 5e-4)
         close(model.generate(portrait, field), recorded[f"{mode}.prediction"], 3e-3)
