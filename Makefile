@@ -1,4 +1,4 @@
-# make demo | test | soak | lint | bench | clean. Each sets up .venv when it must: Python 3.10 or later is all it needs.
+# make demo | test | soak | fuzz | lint | bench | clean. Each sets up .venv when it must: Python 3.10 or later is all it needs.
 # A PyTorch without CUDA: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test soak lint bench clean
+.PHONY: demo test soak fuzz lint bench clean
 
 demo: .venv/installed
 	@mkdir -p demo
@@ -33,8 +33,14 @@ lint: .venv/dev
 bench: .venv/installed
 	$(BIN)/comfyui-motion bench
 
+# Files that mean harm, each within 5 s and 1 GB: see SECURITY.md. make fuzz SEED=1 ROUNDS=1000
+SEED ?= 0
+ROUNDS ?= 300
+fuzz: .venv/dev
+	$(BIN)/python tests/hostile/fuzz.py --seed $(SEED) --rounds $(ROUNDS)
+
 clean:
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv fuzz demo build dist *.egg-info .pytest_cache .ruff_cache
 
 # PyTorch first: its exact version, before anything else can ask for another.
 .venv/installed: pyproject.toml constraints.txt

@@ -176,6 +176,10 @@ class Keypoints:
             from .posed import PosedKeypoints
 
             return PosedKeypoints.from_parts(document)
+        if document.get("position") is None:
+            raise InputError(
+                "This JSON holds keypoints without a position: add one list a picture, of one list a point."
+            )
         return Keypoints(
             **{n: numbers_of(n, document[n]) for n in SHAPES if document.get(n) is not None}
         )

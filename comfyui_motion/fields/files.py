@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import InputError, MediaError, MotionError
+from ..doors.diagnosis import is_safetensors
+from ..doors.weights import read_safetensors
+from ..errors import CheckpointError, InputError, MediaError, MotionError, boundary
 from ..field import MotionField, PictureSize, identity_grid
 from ..media.files import cannot_write, existing_file, written_whole
 
@@ -71,14 +73,14 @@ def _tensors(field: MotionField, half: bool) -> dict[str, Tensor]:
 def load_field(path: str | os.PathLike) -> MotionField:
     """What `save_field` wrote, in float32. MediaError for a file that is none, or is damaged."""
     path = existing_file(path, "a field")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise MediaError(
-            f"{path} is no whole .safetensors file ({_first_line(error)}); save the field again."
-        ) from error
+    damaged = f"{path} is no whole .safetensors file ({{reason}}); save the field again."
+    with boundary(MediaError, damaged):
+        if not is_safetensors(path):
+            raise ValueError("it begins otherwise")
+        try:
+            tensors, about = read_safetensors(path)
+        except CheckpointError as error:
+            raise MediaError(f"{path} is no whole .safetensors file: {error}") from error
     if about.get("format") != FORMAT:
         raise MediaError(
             f"{path} holds no motion field: its format is {about.get('format') or 'not said'}, where"
@@ -92,8 +94,8 @@ def load_field(path: str | os.PathLike) -> MotionField:
 
 
 def _field(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> MotionField:
-    values: dict[str, Any] = {name: value.float() for name, value in tensors.items()}
-    try:
+    with boundary(MediaError, f"{path} lacks what makes a field ({{reason}})."):
+        values: dict[str, Any] = {name: value.float() for name, value in tensors.items()}
         grid = values.pop("grid", None)
         if grid is None:
             offset = values.pop("offset")
@@ -106,8 +108,6 @@ def _field(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Mot
             about.get("align_corners", "true") == "true",
             picture=_picture(about),
         )
-    except (KeyError, TypeError, InputError) as error:
-        raise MediaError(f"{path} lacks what makes a field ({_first_line(error)}).") from error
     said = tuple(about.get(name) for name in ("frames", "height", "width"))
     if said != tuple(str(n) for n in field.grid.shape[:3]):
         raise MediaError(
@@ -121,9 +121,5 @@ def _field(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Mot
 
 def _picture(about: dict[str, str]) -> PictureSize | None:
     width, _, height = about.get("picture", "").partition("x")
-    known = width.isdecimal() and height.isdecimal()
+    known = all(side.isdecimal() and len(side) <= 6 for side in (width, height))
     return PictureSize(int(height), int(width)) if known else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

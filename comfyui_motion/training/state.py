@@ -9,7 +9,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -220,15 +221,13 @@ def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
         complaint = diagnose(path)
         if complaint:
             raise InputError(f"{complaint} To go on, {advice}.")
-        try:
+        with _told_as_input(advice):
             content = read_pickle(path, mapped=False)
-        except CheckpointError as error:
-            raise InputError(f"{error} To go on, {advice}.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is no state of this trainer; {advice}.")
     _check_recipe(content, recipe, folder)
     damaged = f"{path} is damaged ({{reason}}); {advice}."
-    with boundary(InputError, damaged):
+    with boundary(InputError, damaged), _told_as_input(advice):
         _check_counts(content, recipe)
         run.step, run.sums, run.counted = content["step"], content["sums"], content["counted"]
         for module, name in _modules(run):
@@ -236,6 +235,15 @@ def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
             module.load_state_dict(content[name])
     run.waiting = {name: content.get(name) for name in ("stage", "optimiser", "critic")}
     run.waiting["damaged"] = damaged
+
+
+@contextmanager
+def _told_as_input(advice: str) -> Iterator[None]:
+    """A state is read as checkpoints are, and is none of the user's models."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise InputError(f"{error} To go on, {advice}.") from error
 
 
 def _modules(run: Run) -> list[tuple[nn.Module, str]]:

@@ -1,0 +1,79 @@
+"""Ctrl-C and kill end the command, also while it begins, without a traceback and without remains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+RUN = "import sys; from comfyui_motion.cli import main; sys.exit(main())"
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+
+
+def begun(tmp_path, *command):
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+
+
+def waited(process, there) -> None:
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end and not there():
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_it_begins_the_system_ends_it(tmp_path, number):
+    process = begun(tmp_path, "models")
+    time.sleep(0.4)
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1].decode()
+    assert process.returncode in (-number, 128 + number) and "Traceback" not in said
+
+
+def test_at_work_it_clears_up(tmp_path, number=signal.SIGINT):
+    Image.new("RGB", (64, 48), "green").save(tmp_path / "s.png")
+    frames = [Image.new("RGB", (96, 96), (i, 40, 90)) for i in range(200)]
+    frames[0].save(tmp_path / "d.gif", save_all=True, append_images=frames[1:], duration=40)
+    out = tmp_path / "out"
+    out.mkdir()
+    process = begun(tmp_path, "animate", "s.png", "d.gif", "-o", "out/frames/", "--batch", "1")
+    waited(process, lambda: any(out.rglob("*.png")))
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said and "stopped" in said
+    assert list(out.iterdir()) == []
+
+
+def test_work_that_hears_nothing_is_ended_from_beside_it(tmp_path):
+    """As a long computation does, that gives no one else a turn to interrupt it."""
+    script = (
+        "import sys, time, pathlib, threading\n"
+        "from comfyui_motion.cli.stopping import stoppable\n"
+        "from comfyui_motion.media.files import temporary\n"
+        "with stoppable(0.2), temporary(pathlib.Path('half')) as half:\n"
+        "    half.write_text('x'); print('begun', flush=True)\n"
+        "    while True:\n"
+        "        try: time.sleep(60)\n"
+        "        except KeyboardInterrupt: pass\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    assert process.stdout and process.stdout.readline().strip() == b"begun"
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == 143 and "Traceback" not in said
+    assert not (tmp_path / "half").exists()
