@@ -91,8 +91,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--detector",
-        metavar="MODULE:FUNCTION",
-        help="N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)",
+        metavar="face|MODULE:FUNCTION",
+        help="face: 478 points of the largest face; or your own, N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)",
     )
     command.add_argument(
         "--embedder", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to N D, for identity (none)"
@@ -124,6 +124,11 @@ def run(options: argparse.Namespace) -> None:
             said = evaluation.score(name, bar)
         say(f"{said}\n")
     say(evaluation.summary())
+
+
+def detector_of(text: str) -> Callable[..., Any]:
+    """The pack's own points of faces, or the user's function."""
+    return face_finder().landmarks if text == "face" else named_function(text, "detector")
 
 
 def faces_alike(models: Mapping[str, MotionModel], options: argparse.Namespace) -> None:
@@ -213,7 +218,7 @@ class Evaluation:
             "mode": options.mode,
             "size": size,
             "batch_size": options.batch,
-            "detector": named_function(options.detector, "detector") if options.detector else None,
+            "detector": detector_of(options.detector) if options.detector else None,
             "embedder": named_function(options.embedder, "embedder") if options.embedder else None,
             "limit": options.limit,
             "frames": options.frames,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from .find import Face, find_in
-from .follow import Followed, Follower, follow_faces
+from .follow import Followed, Follower, follow_faces, places
 from .networks import FaceNetworks, SeesFaces
 from .readings import Readings
 
@@ -44,6 +44,14 @@ class FindsFaces:
         """
         brought = (self._brought(frames) for frames in clip)
         return follow_faces(self.networks, brought, near=near, progress=progress)
+
+    @torch.no_grad()
+    def landmarks(self, frames: Tensor) -> Tensor:
+        """The points of the largest face in each frame, NaN where there is none. B 3 H W in 0..1 ->
+        B 478 2 in pixels, 0 the centre of the first: a detector for `evaluate`.
+        """
+        points, flag = places(self.networks, self._brought(frames))
+        return torch.where(flag[:, None, None] > 0, points[..., :2] - 0.5, torch.nan)
 
     @torch.no_grad()
     def read(self, clip: Iterable[Tensor]) -> Readings:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from comfyui_motion import InputError
 from comfyui_motion.networks.face.find import eye_distance
+from comfyui_motion.networks.face.finder import FaceFinder
 from comfyui_motion.networks.face.follow import Followed, Follower, follow_faces, missing, places
 
 
@@ -101,3 +102,9 @@ def test_missing_frames_are_named_in_stretches():
 def test_a_clip_without_frames_is_refused(networks):
     with pytest.raises(InputError, match="no frames"):
         follow_faces(networks, [])
+
+
+def test_landmarks_for_a_benchmark_are_pixels_or_nothing(networks, clip):
+    found = FaceFinder(networks).landmarks(torch.stack([clip[0], torch.zeros_like(clip[0])]))
+    assert found.shape == (2, 478, 2) and found[1].isnan().all()
+    assert found[0].min() > 0 and found[0].max() < 240
