@@ -39,7 +39,7 @@ DEMUXERS = (
 # FFmpeg's numbers: a frame's colour space → the converter's matrix
 BT709, BT601, VIDEO_RANGE = 1, 5, 1
 MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9}
-LOOKED_AT = 600  # packets, to find the rate
+LOOKED_AT = 300  # packets, to find the rate
 LONGEST = 3600.0  # seconds between two frames: a clock that jumps further has been set anew
 
 
