@@ -33,8 +33,15 @@ from .unwrapping import groups, unwrapped
 
 # In the order they are asked: a released co-part file would also pass for FOMM.
 FAMILIES = (
-    *("x2face", "tpsmm", "mraa", "copart", "monkeynet", "fomm"),
-    *("face", "flow", "liveportrait"),
+    "x2face",
+    "tpsmm",
+    "mraa",
+    "copart",
+    "monkeynet",
+    "fomm",
+    "face",
+    "flow",
+    "liveportrait",
 )
 DEFAULT = "face"  # bundled; for pictures with a face
 PARTNER = "flow"  # needs no weights; animates what has no face
