@@ -13,7 +13,10 @@ from .mouth import GREY, ramp
 from .raster import Array
 
 PLATE = 320  # longer side that the background is made up at
-BAND = 0.3  # eye distances round the mask in which thin things are looked for
+BAND = 0.35  # eye distances round the mask in which thin things are looked for
+SEEN_AT = 64  # pixels between the eyes where they are looked for
+CLEARLY = 1.5  # times as rough as what is behind: what is unlike it by more is no part of it
+LARGEST = 1.0  # square eye distances: thin things are no larger
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +30,41 @@ class Layers:
     def of(picture: Array, mask: Array, apart: float) -> Layers:
         """H W 3, the mask network's answer at any size, the eyes' distance in pixels."""
         person = refined(picture, mask)
-        plate = made_up(picture, person)
-        return Layers(person, plate)
+        person = np.maximum(person, thin_things(picture, person, apart))
+        return Layers(person, made_up(picture, person))
+
+
+def thin_things(picture: Array, person: Array, apart: float) -> Array:
+    """What the mask misses of somebody: earrings, strands, the brim of a hat. H W in 0..1
+
+    Close to them, and clearly unlike what is behind them, which is as rough as it is.
+    """
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = min(1.0, SEEN_AT / max(apart, 1e-3))
+    size = max(2, round(width * scale)), max(2, round(height * scale))
+    small, mask = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (picture, person))
+    reach = max(3, round(BAND * apart * scale))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    near = cv2.dilate((mask > 0.5).astype(np.uint8), disc)
+    band = (near > 0) & (mask < 0.5)
+    ring = (cv2.dilate(near, disc) > 0) & (near == 0)
+    if not band.any() or ring.sum() < 50:
+        return np.zeros((height, width), np.float32)
+    unlike = np.linalg.norm(small - made_up(small, near.astype(np.float32)), axis=-1)
+    rough = np.linalg.norm(small - cv2.GaussianBlur(small, (0, 0), reach / 2), axis=-1)
+    usual = max(float(np.percentile(rough[ring], 90)), 0.03)
+    found = ((unlike > CLEARLY * usual) & band).astype(np.uint8)
+    found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+    touching = np.zeros(count, bool)
+    body = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    touching[np.unique(labels[body])] = True
+    touching &= stats[:, cv2.CC_STAT_AREA] < LARGEST * (apart * scale) ** 2
+    touching[0] = False
+    kept = cv2.dilate(touching[labels].astype(np.float32), np.ones((3, 3)))
+    return cv2.GaussianBlur(cv2.resize(kept, (width, height)), (0, 0), max(0.6, 0.5 / scale))
 
 
 def refined(picture: Array, mask: Array) -> Array:

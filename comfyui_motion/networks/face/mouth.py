@@ -24,7 +24,8 @@ GREY = (0.299, 0.587, 0.114)
 SHOWN = (0.015, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
 SOFT = 0.008  # mouth widths: of the painted edge
 DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
-RIM = 0.2  # of the opening along its edge: what is red there are lips, which the picture has itself
+RIM = 0.2  # of the opening along its edge: what is red there are lips
+SHADED = 0.55  # of the picture's lips' colour, on their inside
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
 
@@ -228,10 +229,15 @@ def paint(
     box = slice(low[1], high[1]), slice(low[0], high[0])
     along, down, depth = spanned(opening, low, high, mouth.device)
     grid = torch.stack([along * 2 - 1, down * 2 - 1], dim=-1)[None]
-    read = F.grid_sample(mouth[None].float(), grid, padding_mode="border", align_corners=False)[0]
+    read = F.grid_sample(
+        mouth[None].float(), grid, "bicubic", padding_mode="border", align_corners=False
+    )[0].clamp(0, 1)
+    share = smooth_edge(depth * opening.width + edge, edge) * shown
     rim = 1 - ((0.5 - torch.maximum((along - 0.5).abs(), (down - 0.5).abs())) / RIM).clamp(0, 1)
-    share = smooth_edge(depth * opening.width, edge) * shown * (1 - rim * read[1])
-    return Painted(box, coloured(read, tones), share[..., None])
+    lips = torch.tensor(tones.lips * SHADED, dtype=read.dtype)
+    colour = coloured(read, tones)
+    colour = colour + (lips - colour) * (rim * read[1])[..., None]
+    return Painted(box, colour, share[..., None])
 
 
 def spanned(

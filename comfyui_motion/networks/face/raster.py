@@ -17,7 +17,7 @@ from .topology import TRIANGLES
 from .transfer import skin
 
 Array = NDArray[Any]
-FLAT = 0.05  # square pixels, twice over: smaller triangles are read at their middle
+FLAT = 0.5  # pixels of height: flatter triangles are read at their middle
 BITS = 6  # of a pixel's fraction, as OpenCV draws
 
 
@@ -77,7 +77,8 @@ def affine(posed: Array, rest: Array) -> Array:
     """What carries each posed triangle to where it was, less identity. T 3 2 twice -> T+1 6"""
     a, b = posed[:, 1] - posed[:, 0], posed[:, 2] - posed[:, 0]
     area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-    flat = np.abs(area) < FLAT
+    longest = np.sqrt(np.max([(e**2).sum(-1) for e in (a, b, b - a)], axis=0))
+    flat = np.abs(area) < FLAT * longest
     scale = 1 / np.where(flat, 1, area)
     across, down = rest[:, 1] - rest[:, 0], rest[:, 2] - rest[:, 0]
     u = np.stack([b[:, 1], -b[:, 0]], -1) * scale[:, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 from . import light
 from .layers import Layers
 from .lids import lash_tone, widened
+from .lips import parted
 from .mouth import Opening, Tones
 from .raster import Array, draw
 from .surroundings import Surroundings
@@ -24,7 +25,8 @@ class SourceFace:
     """One face of one picture."""
 
     points: Array  # 478 3, in pixels of the motion field
-    lids: Array  # 468 2: what is to be added to them so that the mesh's lids are the picture's
+    # 468 2: what is to be added so that the mesh's lids and lips are the picture's own
+    lids: Array
     size: tuple[int, int]  # height and width of the motion field
     surroundings: Surroundings
     tones: Tones
@@ -46,7 +48,7 @@ class SourceFace:
         places = to_field(points, (height, width), size)
         layers = None if mask is None else Layers.of(plain, mask, apart)
         person = np.ones_like(plain[..., :1]) if layers is None else layers.person[..., None]
-        wider = widened(plain, points.double().numpy())
+        wider = widened(plain, points.double().numpy()) + parted(plain, points.double().numpy())
         scale = (np.array(size[::-1]) - 1) / (np.array([width, height]) - 1)
         lit, cells = lit_cells(places.numpy(), size)
         return SourceFace(

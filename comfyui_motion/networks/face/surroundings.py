@@ -78,11 +78,15 @@ def polar(plane: Tensor, ring: Tensor, centre: Tensor, up: Tensor) -> tuple[Tens
     """
     away = plane - centre
     angle, theirs = (torch.atan2(p[:, 1], p[:, 0]) for p in (away, ring))
-    gap = (angle[:, None] - theirs) / (2 * math.pi)
-    gap = (gap - gap.round()).abs()  # N O, in turns
-    spacing = 1.5 / len(ring)
-    weight = (1 - gap / spacing).clamp(min=0) + 1e-6 / (gap + 1e-3)
-    weight = weight / weight.sum(1, keepdim=True)
+    order = theirs.argsort()
+    steps = theirs[order]
+    after = torch.searchsorted(steps, angle) % len(ring)
+    before = (after - 1) % len(ring)
+    span = (steps[after] - steps[before]) % (2 * math.pi)
+    share = (((angle - steps[before]) % (2 * math.pi)) / span.clamp(min=1e-6)).clamp(0, 1)
+    weight = torch.zeros(len(plane), len(ring), device=plane.device)
+    weight.scatter_add_(1, order[before][:, None], (1 - share)[:, None])
+    weight.scatter_add_(1, order[after][:, None], share[:, None])
     reach = weight @ ring.norm(dim=1)
     length = away.norm(dim=1)
     upwards = away @ (up / up.norm().clamp(min=1e-6)) / length.clamp(min=1e-6)

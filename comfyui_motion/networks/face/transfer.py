@@ -25,6 +25,7 @@ SMOOTHING, SHARE = (
     4,
     0.6,
 )  # rounds of smoothing of what is neither lip nor lid, and how much in each
+PURSED = 0.22  # of its width: a mouth is pursed by no more
 LEAST = 0.12  # of its own area: a triangle is not pressed further
 
 
@@ -101,13 +102,23 @@ def quiet(expression: Tensor, face: Face) -> Tensor:
 def fitted(expression: Tensor, theirs: Face, own: Face, told: Strengths) -> Tensor:
     """A driver's expression as the other face has it. B 478 3"""
     soft = softened(expression)
-    scaled = soft * mouth_scale(theirs, own)
+    scaled = wide_enough(soft * mouth_scale(theirs, own), own)
     parts = scaled * told.expression
     near_mouth = mouth_weight(theirs)[..., None]
     parts = parts + near_mouth * scaled * (told.mouth - told.expression)
     change = lids(parts, soft, theirs, own, told.eyes)
     change = gaze(change, expression, theirs, own, told.eyes)
     return contact(change, own)
+
+
+def wide_enough(change: Tensor, own: Face) -> Tensor:
+    """A mouth that purses does not draw the skin round it into a fan. B 478 3"""
+    corners = own.shape[:, [61, 291]] + change[:, [61, 291]]
+    ratio = (corners[:, 0] - corners[:, 1]).norm(dim=-1) / own.mouth_width
+    narrow = (1 - ratio).clamp(min=1e-6)
+    kept = (PURSED * torch.tanh(narrow / PURSED) / narrow)[:, None]
+    less = 1 - mouth_weight(own) * torch.where(ratio[:, None] < 1, 1 - kept, 0)
+    return torch.cat([change[..., :1] * less[..., None], change[..., 1:]], dim=-1)
 
 
 @lru_cache
