@@ -167,18 +167,23 @@ class Keypoints:
                 'This JSON holds no keypoints: it must be an object whose "format" is'
                 ' "comfyui_motion.keypoints".'
             )
-        if document.get("version") not in (JSON_VERSION, 2):
+        if document.get("version") not in (JSON_VERSION, 2, 3):
             raise InputError(
                 f"These keypoints are of version {shown(document.get('version'))}; this library"
-                f" reads versions {JSON_VERSION} and 2."
+                f" reads versions {JSON_VERSION} to 3."
             )
         if document["version"] == 2:
             from .posed import PosedKeypoints
 
             return PosedKeypoints.from_parts(document)
+        if document["version"] == 3:
+            from .networks.face.keypoints import FaceKeypoints
+
+            return FaceKeypoints.from_document(document)
         if document.get("position") is None:
             raise InputError(
-                "This JSON holds keypoints without a position: add one list a picture, of one list a point."
+                "This JSON holds keypoints without a position: add one list a picture, of one list"
+                " a point."
             )
         return Keypoints(
             **{n: numbers_of(n, document[n]) for n in SHAPES if document.get(n) is not None}

@@ -110,4 +110,4 @@ def change(now: Array, rest: Array) -> Array:
     ratio = np.clip(ratio, DARKER, BRIGHTER)
     believed = cv2.GaussianBlur(ratio**2, (0, 0), 1.5)
     believed = believed / (believed + NOTHING**2)
-    return (STRENGTH * ratio * believed * mask).astype(np.float32)
+    return (np.round(100 * STRENGTH * ratio * believed * mask) / 100).astype(np.float32)

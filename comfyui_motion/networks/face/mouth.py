@@ -21,6 +21,7 @@ ROWS, COLUMNS = 32, 64  # of what is kept of a mouth
 STEPS = 96  # along a mouth, of its lips' curves
 CHEEKS = (50, 280, 205, 425, 101, 330, 118, 347, 151, 9)
 GREY = (0.299, 0.587, 0.114)
+FINENESS = 127  # steps of light and redness that are kept
 SHOWN = (0.015, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
 SOFT = 0.008  # mouth widths: of the painted edge
 DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
@@ -156,7 +157,8 @@ def inside(picture: Array, points: Array) -> Array:
     red = ramp(0.03, max(0.08, 0.8 * float(redness(lips))), redness(seen)) * ramp(
         0.08, 0.25, seen @ grey
     )
-    return np.stack([np.clip(light / 2, 0, 1), red]).astype(np.float32)
+    seen = np.stack([np.clip(light / 2, 0, 1), red])
+    return (np.round(seen * FINENESS) / FINENESS).astype(np.float32)
 
 
 def redness(colour: Array) -> Array:

@@ -36,7 +36,7 @@ class Looks:
     def of(frames: Tensor, points: Tensor) -> Looks:
         """B 3 H W in 0..1, B 478 2 in pixels, 0 the first one's centre"""
         seen = [look(frame, place) for frame, place in zip(frames, points, strict=True)]
-        return Looks(*(torch.from_numpy(np.stack(rows)).half() for rows in zip(*seen, strict=True)))
+        return Looks(*(torch.from_numpy(np.stack(rows)) for rows in zip(*seen, strict=True)))
 
     @staticmethod
     def join(parts: list[Looks]) -> Looks:
