@@ -92,6 +92,11 @@ class Keypoints:
         """K: how many points each picture has."""
         return self.position.shape[1]
 
+    @property
+    def seen_nowhere(self) -> bool:
+        """Whether no picture shows any of them."""
+        return self.confidence is not None and not bool((self.confidence > 0).any())
+
     def to(self, device: torch.device | str) -> Self:
         return self.map(lambda value: value.to(device))
 

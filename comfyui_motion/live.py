@@ -10,6 +10,7 @@ from torch import Tensor
 from .errors import InputError, NoSubject
 from .framing.canvas import Fit
 from .framing.portrait import FramedPortrait
+from .keypoints import Keypoints
 from .model import MotionModel, Portrait
 from .options import Options
 from .retarget import retarget
@@ -81,11 +82,17 @@ class Live:
         return self._last
 
     def _seen(self, batch: Tensor) -> Any:
-        """The frame's points; the first one's are the rest pose."""
+        """The frame's points; the first one's are the rest pose. Raises NoSubject."""
         if self._rest is None:
             rest = self.portrait.at_rest if self.options.mode == "absolute" else batch
-            self._rest = rest, self.portrait.detect(rest, rest)
-        return self.portrait.detect(batch, self._rest[0])
+            self._rest = rest, self._points(rest, rest)
+        return self._points(batch, self._rest[0])
+
+    def _points(self, frame: Tensor, reference: Tensor) -> Any:
+        points = self.portrait.detect(frame, reference)
+        if isinstance(points, Keypoints) and points.seen_nowhere:
+            raise NoSubject("The frame does not show the subject.")
+        return points
 
     def _own(self) -> Any:
         return self.portrait.portrait.keypoints

@@ -65,6 +65,7 @@ def _commands() -> dict[str, Any]:
         live,
         models,
         passes,
+        pose,
         puppets,
         submit,
         swap,
@@ -73,6 +74,7 @@ def _commands() -> dict[str, Any]:
 
     return {
         "animate": animate,
+        "pose": pose,
         "swap": swap,
         "passes": passes,
         "live": live,

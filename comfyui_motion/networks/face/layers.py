@@ -16,6 +16,7 @@ PLATE = 320  # longer side that the background is made up at
 BAND = 0.35  # eye distances round the mask in which thin things are looked for
 SEEN_AT = 64  # pixels between the eyes where they are looked for
 CLEARLY = 1.5  # times as rough as what is behind: what is unlike it by more is no part of it
+STANDS = (0.01, 0.25)  # of a person in a pixel: from where what is behind is made up
 LARGEST = 1.0  # square eye distances: thin things are no larger
 
 
@@ -110,6 +111,4 @@ def made_up(picture: Array, person: Array) -> Array:
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    share = cv2.resize(hidden.astype(np.float32), (width, height))
-    share = cv2.GaussianBlur(share, (0, 0), max(1, 0.7 / scale))
-    return picture + (filled - picture) * np.clip(share * 2 - 0.3, 0, 1)[..., None]
+    return picture + (filled - picture) * ramp(*STANDS, person)[..., None]

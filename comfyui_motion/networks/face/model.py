@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...errors import InputError, NoSubject
 from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Family, MotionModel, Placement, Portrait
@@ -66,6 +66,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.detector = FaceDetector()
         self.mesh = FaceMesh()
         self.person = PersonMask()
+        self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
 
     @property
     def networks(self) -> FaceModel:
@@ -92,12 +93,11 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         Frames without a face have confidence 0.
         """
         frames = self.accept(frames).float().nan_to_num(0)
-        reference = frames[:1] if reference is None else self.accept(reference, "reference").float()
-        (points, flag), (first, sure) = (places(self, pictures) for pictures in (frames, reference))
-        points, first = points - HALF, first - HALF
+        points, flag = places(self, frames)
+        points = points - HALF
         looks = Looks.of(frames, points[..., :2])
-        bright = looks.bright.float().numpy()
-        rest = Looks.of(reference, first[..., :2]).bright[0].float().numpy()
+        bright = looks.bright.numpy()
+        rest, sure = self.at_rest(frames[:1] if reference is None else reference)
         lights = [
             light.change(now, rest) if float(sure) * s > 0 else 0 * rest
             for now, s in zip(bright, flag.tolist(), strict=True)
@@ -109,6 +109,17 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             mouth=looks.mouth.float(),
             light=torch.from_numpy(np.stack(lights))[:, None],
         )
+
+    def at_rest(self, reference: Tensor) -> tuple[np.ndarray, float]:
+        """The light on the reference's face, and how sure there is one: looked at once, however
+        often it is given.
+        """
+        if self._rest is None or self._rest[0] is not reference:
+            frame = self.accept(reference, "reference").float().nan_to_num(0)
+            points, flag = places(self, frame)
+            bright = Looks.of(frame, (points - HALF)[..., :2]).bright[0].numpy()
+            self._rest = reference, bright, float(flag[0])
+        return self._rest[1:]
 
     def rehearse(
         self,
@@ -145,7 +156,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             one = picture[i : i + 1]
             face = within(self.faces(one), placement, one)
             if face is None:
-                raise InputError(
+                raise NoSubject(
                     "There is no face in the source picture; choose flow, which moves anything."
                 )
             points.append(face.points - HALF)

@@ -13,6 +13,7 @@ from .raster import Array
 from .source import SourceFace
 from .warp import FaceField, farther
 
+NOBODY = 0.15  # of a person in a pixel: with less it is background, which stays
 STILL = 2e-3  # pixels: what moves less is copied
 
 
@@ -50,10 +51,13 @@ def moved(face: SourceFace, field: FaceField) -> Tensor:
     colour = cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
     shine(face, field.light, colour, here)
     if face.layers is not None:
-        share = np.clip((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0]), 0, 1)
-        share *= 1 - np.clip(warped[..., 3], 0, 1)
+        person = np.clip(warped[..., 3], 0, 1)
+        moving = np.clip((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0]), 0, 1)
+        nobody = np.clip((NOBODY - person) / NOBODY, 0, 1)
+        share = (1 - person) * cv2.max(moving, nobody)
         plate = np.ascontiguousarray(face.layers.plate[box])
-        colour = cv2.blendLinear(colour, plate, 1 - share, share)
+        colour += (plate - colour) * share[..., None]
+        cv2.copyTo(plate, (share >= 1).view(np.uint8), colour)
     cv2.copyTo(colour, (far > STILL).view(np.uint8), made[box])
     return torch.from_numpy(made)
 

@@ -17,7 +17,7 @@ from .topology import TRIANGLES
 from .transfer import skin
 
 Array = NDArray[Any]
-FLAT = 0.5  # pixels of height: flatter triangles are read at their middle
+FLAT = 0.5  # pixels of height: flatter triangles move as their middle does
 BITS = 6  # of a pixel's fraction, as OpenCV draws
 
 
@@ -84,11 +84,11 @@ def affine(posed: Array, rest: Array) -> Array:
     u = np.stack([b[:, 1], -b[:, 0]], -1) * scale[:, None]
     v = np.stack([-a[:, 1], a[:, 0]], -1) * scale[:, None]
     linear = across[:, :, None] * u[:, None] + down[:, :, None] * v[:, None]  # T 2 2
-    linear[flat] = 0
+    linear -= np.eye(2)
+    linear[flat] = 0  # moved as a whole
     origin = np.where(flat[:, None], posed.mean(1), posed[:, 0])
     target = np.where(flat[:, None], rest.mean(1), rest[:, 0])
-    shift = target - np.einsum("tij,tj->ti", linear, origin)
-    linear -= np.eye(2)
+    shift = target - origin - np.einsum("tij,tj->ti", linear, origin)
     maps = np.concatenate([linear.reshape(-1, 4), shift], axis=1)
     return np.concatenate([np.zeros((1, 6)), maps]).astype(np.float32)
 

@@ -18,8 +18,9 @@ from .keypoints import FaceKeypoints
 from .pose import Similarity, facing, fit_head, part_of
 from .topology import EYES, LIPS, SURFACE, TRIANGLES
 
-TREMBLE = 0.004  # eye distances: a point's motion of this size is halved, smaller vanishes
-TREMBLE_HEAD = 0.003  # likewise of the head as a whole
+TREMBLE = 0.006  # eye distances: a point's motion of this size is halved, smaller vanishes
+TREMBLE_HEAD = 0.005  # likewise of the head as a whole
+WIDE = 1.06  # of a lid's opening at rest: more is wide open
 SHUT, OPEN = 0.30, 0.92  # of the lids' opening at rest: at most this is shut, at least this at rest
 SMOOTHING, SHARE = (
     4,
@@ -210,9 +211,8 @@ def lid_share(ratio: Tensor) -> Tensor:
     measures a little.
     """
     closing = (ratio - SHUT) / (OPEN - SHUT)
-    return torch.where(
-        ratio < OPEN, closing.clamp(min=0), 1 + (ratio - 1).clamp(min=0).clamp(max=0.6)
-    )
+    wider = 1 + (ratio - WIDE).clamp(0, 0.6)
+    return torch.where(ratio < OPEN, closing.clamp(min=0), wider)
 
 
 def gaze(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: float) -> Tensor:

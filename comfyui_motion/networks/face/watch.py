@@ -131,7 +131,7 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
         confidence=followed.flag[:, None].expand(-1, points.shape[1]),
     )
     rest = rests(keypoints, followed.cut, reference)
-    bright = looks.bright.float().numpy()
+    bright = looks.bright.numpy()
     lights = np.stack([light.change(bright[t], bright[int(r)]) for t, r in enumerate(rest)])
     lit = torch.from_numpy(lights)[:, None] * followed.found[:, None, None, None]
     return Script(
@@ -140,7 +140,7 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
             confidence=keypoints.confidence,
             depth=keypoints.depth,
             size=keypoints.size,
-            mouth=looks.mouth.float(),
+            mouth=looks.mouth,
             light=lit,
         ),
         rest,

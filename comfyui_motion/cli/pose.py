@@ -1,0 +1,64 @@
+"""comfyui-motion pose: a face posed by hand."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..dials import ANGLES, Dials, pose
+from ..errors import InputError
+from ..framing.portrait import FramedPortrait
+from ..media.picture import read_picture, write_picture
+from .arguments import model_options
+from .loading import load_model
+from .out import say
+
+HELP = "a face posed by hand: dials for head, eyes, brows, mouth"
+DIALS = {
+    "yaw": "turn to the picture's right",
+    "pitch": "nod down",
+    "roll": "tilt clockwise",
+    "blink": "both eyes shut; below 0 wide open",
+    "wink_left": "the subject's own left eye shut",
+    "wink_right": "the subject's own right eye shut",
+    "brows": "raised; below 0 drawn together",
+    "gaze_x": "look to the picture's right",
+    "gaze_y": "look down",
+    "mouth_open": "the jaw down",
+    "mouth_wide": "the corners apart; below 0 together",
+    "pucker": "the lips forward",
+    "smile": "the corners up; below 0 down",
+}
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a picture of a face")
+    command.add_argument("-o", "--output", required=True, help="the picture to write")
+    command.add_argument("--overwrite", action="store_true", help="replace what is there")
+    for name, told in DIALS.items():
+        unit = "degrees" if name in ANGLES else "-1 to 1"
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=0.0,
+            metavar="X",
+            help=f"{told} ({unit}; 0)",
+        )
+    command.add_argument("--keypoints", metavar="OUT", help="also write the pose as JSON")
+    model_options(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    """The picture, posed, at its own size."""
+    for target in filter(None, (options.output, options.keypoints)):
+        if Path(target).exists() and not options.overwrite:
+            raise InputError(f"{target} is there already; name another target, or --overwrite.")
+    dials = Dials.of({name: getattr(options, name) for name in DIALS})
+    model = load_model(options)
+    portrait = FramedPortrait.of(model, read_picture(options.source))
+    posed = pose(portrait.portrait, dials)
+    frames, _ = portrait.render(model.motion(portrait.portrait, posed), "source")
+    write_picture(frames, options.output)
+    if options.keypoints:
+        Path(options.keypoints).write_text(posed.to_json(), encoding="utf-8")
+    say(options.output)

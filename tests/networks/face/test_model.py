@@ -1,0 +1,175 @@
+"""A face moves as a driver's does, and nothing else does."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import comfyui_motion as motion
+from comfyui_motion.networks.face.pose import angles, facing
+from comfyui_motion.networks.face.topology import EYES, LIPS
+from comfyui_motion.networks.face.transfer import Face, opening
+
+DIALS = (
+    {},
+    {"mouth_open": 0.5, "yaw": 5},
+    {"mouth_open": 1.0, "yaw": 12},
+    {"blink": 1.0, "yaw": 6},
+    {"smile": 1.0},
+    {},
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return motion.load("face", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def source(portrait):
+    return F.interpolate(portrait, size=(320, 320), mode="area")
+
+
+@pytest.fixture(scope="module")
+def encoded(model, source):
+    return model.encode(source)
+
+
+@pytest.fixture(scope="module")
+def clip(model, encoded):
+    """The picture itself, posed: a driver whose motion is known."""
+    poses = [motion.pose(encoded, **dials) for dials in DIALS]
+    return torch.cat([model.generate(encoded, model.motion(encoded, pose)) for pose in poses])
+
+
+@pytest.fixture(scope="module")
+def steps(model, source, clip):
+    return list(motion.perform(model, source, clip, size="source", batch_size=8))
+
+
+def faces(model, frames):
+    return Face.of(model.detect(frames).space())
+
+
+def mouths(face):
+    return opening(face.shape, *zip(*LIPS.pairs, strict=True)).amax(1) / face.eyes_apart
+
+
+def lids(face):
+    return torch.stack(
+        [opening(face.shape, eye.upper, eye.lower).mean(1) for eye in EYES.values()], dim=1
+    )
+
+
+def test_dials_at_rest_are_the_source_to_the_bit(clip, source):
+    assert torch.equal(clip[:1], source)
+
+
+def test_a_clip_in_which_nothing_moves_gives_the_source_to_the_bit(model, source, clip):
+    still = clip[:1].expand(3, -1, -1, -1)
+    for frames in motion.animate(model, source, still, size="source"):
+        assert torch.equal(frames, source.expand_as(frames))
+
+
+def test_noise_moves_next_to_nothing(model, source, clip):
+    noise = torch.randn(4, *clip.shape[1:], generator=torch.Generator().manual_seed(0))
+    noisy = (clip[:1] + 0.01 * noise).clamp(0, 1)
+    for frames in motion.animate(model, source, noisy, size="source"):
+        assert (frames - source).abs().max() < 0.02
+
+
+def test_strength_0_is_the_source(model, source, clip):
+    for frames in motion.animate(model, source, clip, size="source", strength=0.0):
+        assert torch.equal(frames, source.expand_as(frames))
+
+
+def test_batches_of_any_size_give_the_same_frames(model, source, clip, steps):
+    one = torch.cat(list(motion.animate(model, source, clip, size="source", batch_size=1)))
+    assert (one - torch.cat([step.frames for step in steps])).abs().max() < 1e-3
+
+
+def test_mouth_lids_and_head_do_what_the_drivers_do(model, clip, steps):
+    theirs, ours = faces(model, clip), faces(model, torch.cat([step.frames for step in steps]))
+    assert torch.corrcoef(torch.stack([mouths(theirs), mouths(ours)]))[0, 1] > 0.97
+    assert lids(ours)[3].max() < 0.45 * lids(ours)[0].min()
+    turned = angles(ours.head.rotation)[:, 0] - angles(theirs.head.rotation)[:, 0]
+    assert (turned - turned[0]).abs().max() < 3
+
+
+def test_what_is_behind_stays_to_the_bit(source, steps):
+    frames = torch.cat([step.frames for step in steps])
+    for corner in ((slice(0, 40), slice(0, 40)), (slice(0, 40), slice(-40, None))):
+        assert torch.equal(frames[(..., *corner)], source.expand_as(frames)[(..., *corner)])
+
+
+def test_occlusion_is_whole_regions(steps):
+    import cv2
+
+    hidden = torch.cat([step.occlusion for step in steps])[:, 0]
+    assert hidden[0].max() == 0
+    assert hidden[2].max() > 0.9  # the inside of the mouth
+    for frame in hidden:
+        found = (frame > 0.5).numpy().astype("uint8")
+        _, _, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+        assert (stats[1:, cv2.CC_STAT_AREA] > 1e-4 * frame.numel()).all()
+
+
+def test_a_turn_is_as_many_degrees_as_its_dial(model, encoded):
+    pose = motion.pose(encoded, yaw=20, pitch=-10)
+    there, here = (angles(facing(k.space()).rotation)[0] for k in (pose, encoded.keypoints))
+    assert torch.allclose(there[:2] - here[:2], torch.tensor([20.0, -10.0]), atol=1.0)
+
+
+def test_keypoints_written_down_give_the_same_frames(model, encoded, clip):
+    found = model.detect(clip)
+    text = found.to_json()
+    assert len(text) < 12_000 * len(found)
+    again = motion.Keypoints.from_json(text)
+    made = [
+        model.generate(encoded, model.motion(encoded, motion.retarget(k, k[:1], encoded.keypoints)))
+        for k in (found, again)
+    ]
+    assert (made[0] - made[1]).abs().max() < 1e-3
+
+
+def test_frames_without_a_face_hold_the_last_pose_and_are_named(model, source, clip, caplog):
+    gone = clip.clone()
+    gone[3] = torch.rand(clip.shape[1:], generator=torch.Generator().manual_seed(2))
+    with caplog.at_level(logging.WARNING):
+        frames = torch.cat(list(motion.animate(model, source, gone, size="source")))
+    assert "no face in frame 3 " in caplog.text
+    assert (frames[3] - frames[2]).abs().mean() < (frames[0] - frames[2]).abs().mean() / 2
+    assert torch.equal(frames[0], source[0])
+
+
+def test_a_clip_that_fades_in_is_measured_from_its_most_neutral_frame(model, source, clip, steps):
+    faded = torch.cat([0 * clip[:1], 0.02 * clip[:1], clip[1:]])
+    frames = torch.cat(list(motion.animate(model, source, faded, size="source")))
+    whole = torch.cat([step.frames for step in steps])
+    assert (frames[3] - whole[2]).abs().mean() < 0.02
+
+
+def test_without_a_face_flow_takes_over_and_says_so(model, source, clip, caplog):
+    scene = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    for picture, driver, told in ((scene, clip[:2], "picture"), (source, scene, "clip")):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            step = next(motion.perform(model, picture, driver, size="source"))
+        assert f"There is no face in the {told}" in caplog.text
+        assert step.frames.shape[-2:] == picture.shape[-2:]
+
+
+def test_parts_have_strengths_of_their_own(model, source, clip):
+    shut = torch.cat(list(motion.animate(model, source, clip, size="source", mouth=0.0)))
+    assert mouths(faces(model, shut)).max() < 0.03
+    awake = torch.cat(list(motion.animate(model, source, clip[2:5], size="source", eyes=0.0)))
+    opened = lids(faces(model, awake))
+    assert opened[1].min() > 0.7 * opened[0].max()
+
+
+def test_a_source_without_a_face_is_refused_in_a_sentence(model):
+    with pytest.raises(motion.InputError, match="no face in the source picture"):
+        model.encode(torch.zeros(1, 3, 64, 64))
