@@ -18,8 +18,8 @@ from .keypoints import FaceKeypoints
 from .pose import Similarity, facing, fit_head, part_of
 from .topology import EYES, LIPS, SURFACE, TRIANGLES
 
-TREMBLE = 0.006  # eye distances: a point's motion of this size is halved, smaller vanishes
-TREMBLE_HEAD = 0.005  # likewise of the head as a whole
+TREMBLE = 0.007  # eye distances: a point's motion of this size is halved, smaller vanishes
+TREMBLE_HEAD = 0.010  # likewise of the head as a whole
 WIDE = 1.06  # of a lid's opening at rest: more is wide open
 SHUT, OPEN = 0.30, 0.92  # of the lids' opening at rest: at most this is shut, at least this at rest
 SMOOTHING, SHARE = (

@@ -22,6 +22,7 @@ from .topology import EYES, LIPS
 from .transfer import Face, opening
 
 log = logging.getLogger("comfyui_motion")
+UNSEEN = 1e-3  # confidence of a frame that does not show the face, whose pose is held
 MARGIN = 0.1  # of a face's box, that is cut out round it
 
 
@@ -73,13 +74,14 @@ class Script:
 
     keypoints: FaceKeypoints  # T: steadied, with light against each shot's rest
     rest: Tensor  # T: the frame that each frame's motion is measured from
+    shown: bool  # whether there is a face in it at all
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     @property
     def empty(self) -> bool:
-        return not bool(self.keypoints.found().any())
+        return not self.shown
 
     def at(self, start: int, count: int) -> FaceKeypoints:
         return self.keypoints[start : start + count]
@@ -123,33 +125,51 @@ def regrouped(clip: Iterable[Tensor], count: int) -> Iterator[Tensor]:
 
 def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
     """Shots, their frames at rest, and light against those."""
+    shown = nearest_shown(followed.found)
     points = followed.points.clone()
+    faceless = ~shots_with_faces(followed.found, followed.cut)
+    points[faceless] = followed.points[shown[faceless]]
     points[..., :2] -= 0.5
     keypoints = FaceKeypoints.placed(
         points,
         points.new_tensor([[followed.width, followed.height]]),
-        confidence=followed.flag[:, None].expand(-1, points.shape[1]),
+        confidence=followed.flag.clamp(min=UNSEEN)[:, None].expand(-1, points.shape[1]),
     )
-    rest = rests(keypoints, followed.cut, reference)
-    bright = looks.bright.numpy()
+    rest = rests(keypoints, followed.found, followed.cut, reference)
+    rest = torch.where(faceless, rest[shown], rest)
+    bright = looks.bright[shown].numpy()
     lights = np.stack([light.change(bright[t], bright[int(r)]) for t, r in enumerate(rest)])
-    lit = torch.from_numpy(lights)[:, None] * followed.found[:, None, None, None]
+    lit = torch.from_numpy(lights)[:, None]
     return Script(
         FaceKeypoints(
             keypoints.position,
             confidence=keypoints.confidence,
             depth=keypoints.depth,
             size=keypoints.size,
-            mouth=looks.mouth,
+            mouth=looks.mouth[shown],
             light=lit,
         ),
         rest,
+        bool(followed.found.any()),
     )
 
 
-def rests(keypoints: FaceKeypoints, cut: Tensor, reference: int) -> Tensor:
+def nearest_shown(found: Tensor) -> Tensor:
+    """For each frame, the last one that shows the face, or the first that will. T"""
+    seen = found.nonzero()[:, 0]
+    if not len(seen):
+        return torch.zeros(len(found), dtype=torch.long)
+    return seen[(found.long().cumsum(0) - 1).clamp(min=0)]
+
+
+def shots_with_faces(found: Tensor, cut: Tensor) -> Tensor:
+    """Which frames are of a shot that shows the face somewhere. T, bool"""
+    shot = cut.long().cumsum(0)
+    return torch.isin(shot, shot[found])
+
+
+def rests(keypoints: FaceKeypoints, found: Tensor, cut: Tensor, reference: int) -> Tensor:
     """The frame each frame's motion is measured from: one in each shot. T"""
-    found = keypoints.found()
     shot = cut.long().cumsum(0)
     rest = torch.zeros(len(cut), dtype=torch.long)
     for number in shot.unique().tolist():
