@@ -29,6 +29,7 @@ from .model import MotionModel, Placement
 from .moving_heads import perform_moving_heads
 from .options import ALL_FACES, Options
 from .retarget import best_reference, retarget
+from .shapes import are_numbers
 
 Progress = Callable[[int, int | None], None]
 
@@ -123,7 +124,7 @@ def checked(steps: Iterator[Step], model: MotionModel, source: Any = None) -> It
 
 
 def _check_made(frames: Tensor, done: int, model: MotionModel) -> None:
-    finite = frames.isfinite().flatten(1).all(1)
+    finite = are_numbers(frames)
     if not finite.all():
         number = done + int(finite.logical_not().nonzero()[0])
         raise InputError(

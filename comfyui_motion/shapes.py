@@ -1,7 +1,8 @@
-"""One sentence when a tensor has the wrong shape."""
+"""One sentence when a tensor has the wrong shape, or holds what is no number."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .errors import InputError
@@ -25,11 +26,21 @@ def check_shape(name: str, tensor: Tensor, shape: str) -> None:
         )
 
 
+def are_numbers(pictures: Tensor) -> Tensor:
+    """Which pictures of a batch hold no NaN and no infinity. B ... -> B, bool
+
+    A sum tells in a twentieth of the time that looking at every value takes; where it is no number
+    (one value is none, or they are too large together), every value is looked at.
+    """
+    sums = pictures.flatten(1).sum(1, dtype=torch.float32).isfinite()
+    return sums if bool(sums.all()) else pictures.isfinite().flatten(1).all(1)
+
+
 def check_numbers(pictures: Tensor, name: str) -> None:
     """Refuse a batch that holds NaN or infinity. Raises InputError, which names the first such one."""
-    finite = pictures.isfinite()
+    finite = are_numbers(pictures)
     if not finite.all():
-        number = int(finite.flatten(1).all(1).logical_not().nonzero()[0])
+        number = int(finite.logical_not().nonzero()[0])
         which = f"{name}, number {number} of its batch," if len(pictures) > 1 else name
         raise InputError(
             f"{which} holds values that are no numbers (NaN or infinite): what made it may have run"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..doors.words import logger
 from ..errors import InputError
+from ..shapes import are_numbers
 from .clip import Clip, as_rate, read_video
 from .encode import film, film_format
 from .naming import sequence_pattern
@@ -148,7 +149,7 @@ class VideoWriter:
                 f" {tuple(frames.shape[-2:])} came."
             )
         pixels = to_pixels(_padded(frames) if self._even else frames, self._bits)
-        self._sink.put(_Pixels(pixels, frames.isfinite().flatten(1).all(1), self.count))
+        self._sink.put(_Pixels(pixels, are_numbers(frames), self.count))
         self.count += len(frames)
 
     def __enter__(self) -> VideoWriter:
