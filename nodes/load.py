@@ -205,7 +205,7 @@ class LoadModel(io.ComfyNode):
     def execute(cls, model_name: str, precision: str = "float32", **options: Any) -> io.NodeOutput:
         with host.told(cls.hidden.unique_id) as words:
             model = open_model(model_name, precision, chosen(options))
-        told = report(model)
+        told = report(model, model_name)
         return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told, *words]})
 
 
@@ -246,10 +246,10 @@ def _meant(value: Any) -> Any:
         ) from None
 
 
-def report(model: MotionModel) -> str:
-    """What was recognised and assumed."""
+def report(model: MotionModel, name: str) -> str:
+    """What was recognised and assumed of a file; of the pack's own, what it suits."""
     return str(
-        model.inspection
+        (None if name in KNOWN else model.inspection)
         or f"{model.family}: comes with the pack; {SUITS.get(model.family, 'any size')}"
     )
 

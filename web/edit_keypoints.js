@@ -231,7 +231,7 @@ app.registerExtension({
     const text = node.widgets?.find(({ name }) => name === "edits");
     if (!text) return;
     const editor = (node.motionEditor = new Editor(node, text));
-    const widget = node.addDOMWidget("motion_editor", "motion_editor", editor.element, { serialize: false, getMinHeight: () => 380 });
+    const widget = node.addDOMWidget("motion_editor", "motion_editor", editor.element, { serialize: false, hideOnZoom: false, getMinHeight: () => 380 });
     widget.serialize = false;
     node.setSize([Math.max(node.size[0], 380), Math.max(node.size[1], node.computeSize()[1])]);
     const executed = node.onExecuted;

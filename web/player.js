@@ -98,7 +98,9 @@ export class Player {
 }
 
 function attach(node, output) {
-  if (!output.motion_words?.length && !output.motion_film) return;
+  endPreview(node);
+  const film = node.motionPose ? null : output.motion_film?.[0]; // the expression editor has its own picture
+  if (!output.motion_words?.length && !film) return;
   const fresh = !node.motionPlayer;
   if (fresh) {
     const player = (node.motionPlayer = new Player());
@@ -114,9 +116,8 @@ function attach(node, output) {
       app.canvas?.setDirty(true, true);
     };
   }
-  endPreview(node);
-  node.motionPlayer.show(output.motion_words, output.motion_film?.[0]);
-  if (fresh || !output.motion_film) node.motionPlayer.resized();
+  node.motionPlayer.show(output.motion_words, film);
+  if (fresh || !film) node.motionPlayer.resized();
 }
 
 // The picture that the page shows while a node works stays below the film otherwise.

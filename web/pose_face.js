@@ -176,7 +176,7 @@ app.registerExtension({
     const text = node.widgets?.find(({ name }) => name === "poses");
     if (!text) return;
     const editor = (node.motionPose = new Editor(node, text));
-    const widget = node.addDOMWidget("motion_pose", "motion_pose", editor.element, { serialize: false, getMinHeight: () => 560 });
+    const widget = node.addDOMWidget("motion_pose", "motion_pose", editor.element, { serialize: false, hideOnZoom: false, getMinHeight: () => 560 });
     widget.serialize = false;
     node.setSize([Math.max(node.size[0], 360), Math.max(node.size[1], node.computeSize()[1])]);
     const executed = node.onExecuted;

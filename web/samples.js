@@ -24,7 +24,7 @@ app.registerExtension({
         if (panes[widget.name] && widget.value) panes[widget.name].src = address(widget.value);
       }
     };
-    const widget = node.addDOMWidget("motion_samples", "motion_samples", row, { serialize: false, getMinHeight: () => 120 });
+    const widget = node.addDOMWidget("motion_samples", "motion_samples", row, { serialize: false, hideOnZoom: false, getMinHeight: () => 120 });
     widget.serialize = false;
     for (const choice of node.widgets) {
       if (!panes[choice.name]) continue;

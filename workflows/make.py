@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from build import Template, written
+from build import written
 from templates import TEMPLATES
 
 FOLDER = Path(__file__).parent
@@ -38,7 +38,7 @@ def main() -> None:
         from cards import draw_card
 
         for template in chosen:
-            draw_card(asked.host, FOLDER / f"{template.name}.json", template)
+            draw_card(asked.host, FOLDER / f"{template.name}.json")
 
 
 def _remove_others() -> None:
@@ -50,5 +50,3 @@ def _remove_others() -> None:
 
 if __name__ == "__main__":
     main()
-
-__all__ = ["Template"]

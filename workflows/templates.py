@@ -15,7 +15,7 @@ def sample(room: int = 150) -> Node:
 
 
 def model(name: str = FACES, at: str = "model") -> Node:
-    return Node(at, "CM_LoadModel", {"model_name": name}, room=44)
+    return Node(at, "CM_LoadModel", {"model_name": name}, room=50)
 
 
 def animate(name: str = "animate", room: int = 230, **inputs: object) -> Node:
@@ -107,7 +107,7 @@ TEMPLATES = [
                             "source_image": "@sample.picture",
                             "poses": NODDING,
                         },
-                        room=640,
+                        room=580,
                         width=380,
                     )
                 ],
@@ -135,7 +135,7 @@ TEMPLATES = [
                             "keypoints": "@animate.keypoints",
                             "poses": SMILE,
                         },
-                        room=620,
+                        room=580,
                         width=360,
                     )
                 ],
