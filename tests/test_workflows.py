@@ -17,6 +17,7 @@ CORE = {
     "EmptyImage",
     "GetVideoComponents",
     "ImageCompositeMasked",
+    "ImageFromBatch",
     "ImageInvert",
     "ImageScale",
     "ImageStitch",

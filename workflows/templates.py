@@ -211,7 +211,7 @@ TEMPLATES = [
                         {
                             "model": "@model.model",
                             "source_image": "@sample.picture",
-                            "driving_images": "@clip.images",
+                            "driving_images": "@part.IMAGE",
                         },
                     ),
                     Node(
@@ -219,11 +219,16 @@ TEMPLATES = [
                         "CM_ExtractKeypoints",
                         {
                             "model": "@model.model",
-                            "images": "@clip.images",
+                            "images": "@part.IMAGE",
                             "portrait": "@encode.portrait",
                         },
                     ),
                     Node("clip", "GetVideoComponents", {"video": "@sample.clip"}),
+                    Node(
+                        "part",
+                        "ImageFromBatch",
+                        {"image": "@clip.images", "batch_index": 0, "length": 32},
+                    ),
                 ],
             ),
             Group(
