@@ -81,7 +81,15 @@ def picked(faces: list[Any], options: Options) -> list[Any]:
         return faces
     if options.face:
         return [faces[options.face - 1]]
-    return [max(faces, key=lambda face: face.size)]
+    largest = max(range(len(faces)), key=lambda i: faces[i].size)
+    if len(faces) > 1:
+        logger().warning(
+            "The picture shows %d faces: number %d from the left, the largest, moves; give another"
+            " number (face), or all.",
+            len(faces),
+            largest + 1,
+        )
+    return [faces[largest]]
 
 
 def faces_in(finder: Any, picture: Tensor, within: Box | None) -> list[Any]:

@@ -236,3 +236,15 @@ def test_parts_that_are_not_there_are_refused_in_one_sentence(media, copart, cap
         == 2
     )
     assert says in capsys.readouterr().err and not (media / "out.mp4").exists()
+
+
+def test_a_model_that_is_a_folder_of_files_is_no_folder_of_frames(tmp_path):
+    from comfyui_motion.errors import InputError
+    from comfyui_motion.media.places import check_places
+
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "motion_extractor.pth").write_bytes(b"weights")
+    check_places({"-o": str(tmp_path / "out.mp4")}, {"--model": str(folder)})
+    with pytest.raises(InputError, match="also what is to be read"):
+        check_places({"-o": str(folder / "motion_extractor.pth")}, {"--model": str(folder)})

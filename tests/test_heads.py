@@ -173,7 +173,7 @@ def test_frames_without_a_face_show_the_source_and_the_clip_goes_on(shown):
     assert (frames[2:3] - source).abs().max() > 5 * STEP
 
 
-def test_one_of_several_faces_moves_or_all(shown):
+def test_one_of_several_faces_moves_or_all(shown, caplog):
     source, driving = noise(120, 240), noise(80, 100, 2)
     left, right = face_points(60, 60, 24), face_points(180, 60, 26, 0.2)
     model = shown([left, right], DRIVER[:2])
@@ -187,6 +187,7 @@ def test_one_of_several_faces_moves_or_all(shown):
         sides = both[face][:118].max(), both[face][122:].max()
         assert [bool(side > 5 * STEP) for side in sides] == list(moved), face
     assert torch.equal(both[0], both[2])  # the larger
+    assert "shows 2 faces: number 2 from the left, the largest" in caplog.text
     with pytest.raises(motion.InputError, match="shows 2 faces, and face 3"):
         run(model, source, driving, face=3)
 

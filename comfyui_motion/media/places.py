@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from .naming import Numbered, sequence_paths, sequence_pattern
+from .naming import PICTURES, Numbered, sequence_paths, sequence_pattern
 
 Named = Mapping[str, str | os.PathLike | None]  # what it is for the user ("--preview") → where
 
@@ -73,9 +73,14 @@ def check_places(outputs: Named, inputs: Named, codec: str | None = None) -> Non
 
 
 def _read_from(path: str | os.PathLike) -> Iterator[Place]:
+    folder = os.path.isdir(path)
+    if folder and not any(Path(n).suffix.lower() in PICTURES for n in os.listdir(path)):
+        # nothing that is a clip: a model, perhaps, that is several files
+        yield from (_file(file) for file in Path(path).iterdir() if file.is_file())
+        return
     for file in sequence_paths(path) or ():
         yield _file(file)
-    if not os.path.isdir(path):
+    if not folder:
         yield _file(path)
 
 
