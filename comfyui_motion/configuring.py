@@ -149,7 +149,9 @@ def _hints(published: Any) -> dict[str, Any]:
 
 
 def _typed(hint: Any, value: Any, name: str, where: str) -> Any:
-    """`value` of the type that a parameter is declared with, within its range. Raises InputError."""
+    """`value` of the type that a parameter is declared with, within its range. Raises
+    InputError.
+    """
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _shape(hint, value, where)
     if hint is bool and isinstance(value, bool):

@@ -46,7 +46,9 @@ def spread_out(colours: Tensor, alpha: Tensor) -> Tensor:
 
 
 def warp_cutout(field: MotionField, picture: Tensor, padding: str = "border") -> Tensor:
-    """A picture with straight alpha moved: N 4 H W -> B 4 H W, its colours read with their alpha."""
+    """A picture with straight alpha moved: N 4 H W -> B 4 H W, its colours read with
+    their alpha.
+    """
     colours, alpha = picture[:, :3].float(), picture[:, 3:].float()
     moved = field.warp(torch.cat([colours * alpha, alpha], dim=1), padding)
     opacity = moved[:, 3:]

@@ -95,9 +95,9 @@ def check_frame(frame: Tensor, number: int) -> None:
 
 
 def without_blanks(frames: Iterable[Tensor], told: set[str]) -> Iterator[Tensor]:
-    """The clip with frames of one colour (a flash, a dropout, a cut to black), which show no motion,
-    replaced by the one before; black or white ones at the beginning by the first after them. Told
-    at the end.
+    """The clip with frames of one colour (a flash, a dropout, a cut to black), which show no
+    motion, replaced by the one before; black or white ones at the beginning by the first after
+    them. Told at the end.
 
     A clip of nothing else comes as it is.
     """

@@ -1,9 +1,9 @@
 """Keypoints corrected by hand: keys on points and frames, pins and locks, as one small document.
 
-A key says where a point is to be in a frame. What that adds to where it was fades in and out between
-keys and stays before the first and after the last, so that the clip's own motion goes on beneath.
-Positions are those of `Keypoints`: (x, y), -1 to 1. web/edits.js shows the same before anything has
-run.
+A key says where a point is to be in a frame. What that adds to where it was fades in and out
+between keys and stays before the first and after the last, so that the clip's own motion goes on
+beneath. Positions are those of `Keypoints`: (x, y), -1 to 1. web/edits.js shows the same before
+anything has run.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class Edits:
 
     @staticmethod
     def from_json(text: str) -> Edits:
-        """What `to_json`, or the editor, wrote; nothing written is nothing done. Raises InputError."""
+        """What `to_json`, or the editor, wrote; nothing written is nothing done. Raises
+        InputError.
+        """
         if not text.strip():
             return Edits()
         document = _document(text)

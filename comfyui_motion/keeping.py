@@ -1,5 +1,5 @@
-"""Keypoints in files: safetensors, every tensor by its name, exactly, with the kind of points in the
-metadata. For what is too much for JSON, or must come back to the bit.
+"""Keypoints in files: safetensors, every tensor by its name, exactly, with the kind of points in
+the metadata. For what is too much for JSON, or must come back to the bit.
 """
 
 from __future__ import annotations

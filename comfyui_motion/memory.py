@@ -68,7 +68,8 @@ def no_room(model: MotionModel, source: Any = None) -> str:
         size = f" of {width}x{height}"
         size += f"; {width // 2}x{height // 2} takes a quarter of that"
     return (
-        f"Memory ran out on {model.device.type} over a single frame{size}. Make the picture smaller,"
+        f"Memory ran out on {model.device.type} over a single frame{size}. Make the picture"
+        " smaller,"
         ' take the size "model", or close what else is running.'
     )
 

@@ -1,5 +1,5 @@
-"""`perform_heads` where the source is a clip itself: a portrait a frame, each with the driver's change
-added to what it does anyway.
+"""`perform_heads` where the source is a clip itself: a portrait a frame, each with the driver's
+change added to what it does anyway.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def perform_moving_heads(
     progress: Callable[[int, int | None], None] | None,
     step: Callable[..., Any],
 ) -> Iterator[Any]:
-    """See `perform`; `step` makes its Step. Both clips are looked at before the first frame is made,
-    and what of the longer one has no partner is left out.
+    """See `perform`; `step` makes its Step. Both clips are looked at before the first frame is
+    made, and what of the longer one has no partner is left out.
     """
     pictures = Batches(source, 1, to_rgb, again=True)
     clip = Batches(driving, 1, again=True)
@@ -66,7 +66,9 @@ def perform_moving_heads(
 def places_of(
     model: MotionModel, pictures: Batches, options: Options
 ) -> tuple[list[Place], Tensor]:
-    """Where the face is in every frame, as it was last where it is not seen, and where it is seen."""
+    """Where the face is in every frame, as it was last where it is not seen, and where
+    it is seen.
+    """
     if options.face == ALL_FACES:
         raise InputError(
             "All faces of a picture can move together, of a clip one at a time; give its number"
@@ -87,7 +89,8 @@ def places_of(
         return places, followed.found
     if options.subject is None:
         raise InputError(
-            "The source clip's first frame shows no face that the finder knows; give a box round head and"
+            "The source clip's first frame shows no face that the finder knows; give a box round"
+            " head and"
             " shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see them."
         )
     count = sum(len(batch) for batch in pictures)

@@ -1,4 +1,6 @@
-"""How a performance is carried over: one set of options for Python, the command line and the nodes."""
+"""How a performance is carried over: one set of options for Python, the command line
+and the nodes.
+"""
 
 from __future__ import annotations
 

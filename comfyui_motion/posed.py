@@ -129,7 +129,9 @@ class PosedKeypoints(Keypoints):
         )
 
     def smooth(self, sigma: float) -> Self:
-        """Every part averaged over time with a Gaussian of `sigma` frames; rotations as rotations."""
+        """Every part averaged over time with a Gaussian of `sigma` frames; rotations as
+        rotations.
+        """
         if sigma <= 0:
             return self
         parts = {n: gaussian_in_time(v, sigma) for n, v in self.parts().items() if n != "rotation"}

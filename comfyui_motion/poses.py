@@ -42,7 +42,9 @@ class Poses:
 
     @staticmethod
     def from_json(text: str) -> Poses:
-        """What `to_json`, or the page, wrote; nothing written is a face at rest. Raises InputError."""
+        """What `to_json`, or the page, wrote; nothing written is a face at rest. Raises
+        InputError.
+        """
         if not text.strip():
             return Poses()
         try:

@@ -165,7 +165,8 @@ def _shape(text: str, tensors: Mapping[str, Tensor], name: str) -> tuple[int, bo
     fits = numbers and head is not None and (points * (6 if covariance else 2), hidden)
     if head is None or fits != tuple(head.shape):
         raise CheckpointError(
-            f"{name} says its points, covariance and hidden are {shown((points, covariance, hidden))}, and its"
+            f"{name} says its points, covariance and hidden are"
+            f" {shown((points, covariance, hidden))}, and its"
             " tensors are of another predictor; save it again."
         )
     return points, covariance, hidden

@@ -412,7 +412,8 @@ def convert(
     checkpoint = open_checkpoint(origin)
     if target.exists() and any(target.samefile(file) for file in checkpoint.members):
         raise InputError(
-            f"{target} is one of the files to be converted; name another target, so that it is kept."
+            f"{target} is one of the files to be converted; name another target, so that it is"
+            " kept."
         )
     found = _inspect(checkpoint, overrides)
     tensors = _renamed(checkpoint, family(found.family))

@@ -70,8 +70,8 @@ def retarget(
                  says, which moves the source a little at rest too; "none"
 
     Keypoints that know how a face is made (`retargeted`) are asked themselves: they need no
-    adapt_scale. Values that are no Keypoints (a family driven by frames) come back as they are. Raises
-    InputError.
+    adapt_scale. Values that are no Keypoints (a family driven by frames) come back as they are.
+    Raises InputError.
     """
     if mode not in MODES:
         raise InputError(f"mode must be {', '.join(MODES)}, and is {mode!r}.")

@@ -1,5 +1,5 @@
-"""Checkpoints as people keep them: a known family's tensors inside other dictionaries, beside others'
-(an EMA copy, a perceptual network, counters), in a folder that was unpacked.
+"""Checkpoints as people keep them: a known family's tensors inside other dictionaries, beside
+others' (an EMA copy, a perceptual network, counters), in a folder that was unpacked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def unwrapped(
 
 
 def groups(names: Iterable[str], networks: Iterable[str]) -> str:
-    """What the tensors belong to, in words: the network of each, or what they are in one of these."""
+    """What the tensors belong to, in words: the network of each, or what they are in
+    one of these.
+    """
     known = {name.partition(".")[0] for name in networks}
     return listed(
         dict.fromkeys(n if n.partition(".")[0] in known else n.partition(".")[0] for n in names), 4
@@ -72,7 +74,9 @@ def _within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def unpacked_folder(path: Path) -> Path | None:
-    """The folder that holds what torch.save had packed into one file, if the path is, or has, one."""
+    """The folder that holds what torch.save had packed into one file, if the path is,
+    or has, one.
+    """
     if not path.is_dir():
         return None
     return next(

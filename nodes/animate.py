@@ -21,7 +21,8 @@ from .host import io
 
 GIVES = ["video and images", "video only"]
 KEPT_AS_VIDEO = (
-    "Animate Picture gives only its video: its setting *outputs* says video only. Set it to video and"
+    "Animate Picture gives only its video: its setting *outputs* says video only. Set it to video"
+    " and"
     " images."
 )
 
@@ -34,7 +35,8 @@ class Animate(io.ComfyNode):
             display_name="Animate Picture (Motion Transfer)",
             category="motion",
             description=(
-                "A still picture moves as a clip moves: talking portraits, face animation, expressions"
+                "A still picture moves as a clip moves: talking portraits, face animation,"
+                " expressions"
                 " and gestures, puppets. The whole of motion transfer in one node."
             ),
             search_aliases=[
@@ -230,7 +232,8 @@ def cut_out(pictures: Tensor, transparent: Tensor) -> Tensor:
     maps = to_maps(transparent, "source_alpha")
     if len(maps) not in (1, len(pictures)):
         raise InputError(
-            f"source_alpha has {len(maps)} masks for {len(pictures)} pictures; give one for each, or"
+            f"source_alpha has {len(maps)} masks for {len(pictures)} pictures; give one for each,"
+            " or"
             " one."
         )
     alpha = 1 - resized(maps, *pictures.shape[-2:]).expand(len(pictures), -1, -1, -1)

@@ -1,4 +1,6 @@
-"""Clips on the wires: IMAGE frames or VIDEO, a range of either, streamed where they lie in a file."""
+"""Clips on the wires: IMAGE frames or VIDEO, a range of either, streamed where they lie
+in a file.
+"""
 
 from __future__ import annotations
 

@@ -16,11 +16,16 @@ from ..comfyui_motion import InputError
 from ..comfyui_motion.framing.canvas import Box, box_of
 from .checks import affordable
 
-EVEN_TOO = "Loses the last column or row of an odd size, as the frames do, so that they lie on one another."
+EVEN_TOO = (
+    "Loses the last column or row of an odd size, as the frames do, so that they lie on one"
+    " another."
+)
 
 
 def one_of(options: Iterable[str], value: str, name: str) -> str:
-    """The value, if it is one of those a combo offers: the host does not check. Raises InputError."""
+    """The value, if it is one of those a combo offers: the host does not check. Raises
+    InputError.
+    """
     if value not in options:
         raise InputError(f"{name} must be {', '.join(options)}, and is {value!r}.")
     return value

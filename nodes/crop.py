@@ -27,7 +27,8 @@ class CropSubject(io.ComfyNode):
             display_name="Crop Subject (Face)",
             category="motion/crop",
             description=(
-                "Cuts the square round a face, or what a mask marks, out of a picture or a clip, the"
+                "Cuts the square round a face, or what a mask marks, out of a picture or a clip,"
+                " the"
                 " same square in all frames: for models that want a face to fill it."
             ),
             search_aliases=["face crop", "crop face", "head crop", "bounding box"],
@@ -97,7 +98,8 @@ class CropSubject(io.ComfyNode):
             box = clip_box(finding.chosen(finder, finding.ON), pictures, face)
         if box is None:
             raise InputError(
-                "There is no face in the pictures; paint over what is to be cut out, and connect the"
+                "There is no face in the pictures; paint over what is to be cut out, and connect"
+                " the"
                 " mask."
             )
         height, width = pictures.shape[-2:]

@@ -61,7 +61,8 @@ class WarpLatent(io.ComfyNode):
                 io.Latent.Output(
                     display_name="latent",
                     tooltip=(
-                        "The latent in motion: a picture per frame, or a video latent. All else that"
+                        "The latent in motion: a picture per frame, or a video latent. All else"
+                        " that"
                         " came with it is kept."
                     ),
                 )
@@ -98,7 +99,8 @@ class WarpNoise(io.ComfyNode):
                 io.Latent.Input(
                     "latent",
                     tooltip=(
-                        "What will be sampled, or an empty latent like it: the noise takes its size."
+                        "What will be sampled, or an empty latent like it: the noise takes its"
+                        " size."
                         " A picture per frame, or a video latent."
                     ),
                 ),
@@ -134,7 +136,8 @@ class WarpNoise(io.ComfyNode):
                 io.Latent.Output(
                     display_name="latent",
                     tooltip=(
-                        "The same noise as a latent, of unit variance: for nodes that take noise so,"
+                        "The same noise as a latent, of unit variance: for nodes that take noise"
+                        " so,"
                         " and to look at."
                     ),
                 ),

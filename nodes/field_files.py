@@ -67,7 +67,8 @@ class LoadField(io.ComfyNode):
             display_name="Load Field",
             category="motion/field",
             description=(
-                "A motion field from a file of Save Field, or from the STMap of a compositor: an EXR,"
+                "A motion field from a file of Save Field, or from the STMap of a compositor: an"
+                " EXR,"
                 " or the .json that Save Motion Passes left."
             ),
             inputs=[
@@ -110,7 +111,8 @@ class LoadField(io.ComfyNode):
         path = host.kept_path(file, SUFFIXES)
         if path is None:
             raise InputError(
-                f"{file} is not in the output or input folder: put it there, and refresh the page (R)."
+                f"{file} is not in the output or input folder: put it there, and refresh the page"
+                " (R)."
             )
         if Path(path).suffix == ".safetensors":
             field = load_field(path)
@@ -144,8 +146,10 @@ class FieldFromImage(io.ComfyNode):
                     options=KINDS,
                     default=KINDS[0],
                     tooltip=(
-                        "STMap: where to read, 0 to 1 from edge to edge. displacement in pixels: how"
-                        " far from here to read. displacement around 0.5: the same for 8- and 16-bit"
+                        "STMap: where to read, 0 to 1 from edge to edge. displacement in pixels:"
+                        " how"
+                        " far from here to read. displacement around 0.5: the same for 8- and"
+                        " 16-bit"
                         " tools, 0.5 is none."
                     ),
                 ),

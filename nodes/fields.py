@@ -93,7 +93,8 @@ class ComposeFields(io.ComfyNode):
             display_name="Compose Fields",
             category="motion/field",
             description=(
-                "Two motions as one: pictures are read once, and stay sharp. A performance on top of"
+                "Two motions as one: pictures are read once, and stay sharp. A performance on top"
+                " of"
                 " a camera move, or one clip's motion after another's."
             ),
             search_aliases=["chain", "concatenate warps", "combine"],
@@ -101,7 +102,8 @@ class ComposeFields(io.ComfyNode):
                 sockets.Field.Input("first", tooltip="The motion that happens first."),
                 sockets.Field.Input(
                     "then",
-                    tooltip="The motion of what the first one made. As many frames, or one for all.",
+                    tooltip="The motion of what the first one made. As many frames, or one for"
+                    " all.",
                 ),
             ],
             outputs=[output("Both, in the size of the second. Visible is what both show.")],
@@ -238,7 +240,9 @@ class FieldStrength(io.ComfyNode):
 
 
 def spread(text: str, frames: int) -> list[float]:
-    """A few numbers over all frames, straight in between; 1 where there are none. Raises InputError."""
+    """A few numbers over all frames, straight in between; 1 where there are none.
+    Raises InputError.
+    """
     try:
         values = [float(word) for word in text.replace(",", " ").split()] or [1.0]
     except ValueError:

@@ -31,7 +31,8 @@ def find_face() -> Any:
         default=AUTO,
         optional=True,
         tooltip=(
-            "Finds the face in picture and clip and frames both so that eyes move eyes and the mouth"
+            "Finds the face in picture and clip and frames both so that eyes move eyes and the"
+            " mouth"
             " the mouth; also the best reference frame for -1. auto: for models of faces. Where a"
             " mask is connected, the mask decides."
         ),
@@ -46,7 +47,8 @@ def face() -> Any:
         max=99,
         optional=True,
         tooltip=(
-            "Which face of the picture, where it shows several: 1, 2, ... from left to right. 0: the"
+            "Which face of the picture, where it shows several: 1, 2, ... from left to right. 0:"
+            " the"
             " largest. -1: all of them, with LivePortrait."
         ),
     )

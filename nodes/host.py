@@ -323,7 +323,9 @@ def film_file(video: Any) -> tuple[str | None, float, float | None]:
 
 
 def sound_of(path: str, begin: Fraction, end: Fraction | None) -> dict[str, Any] | None:
-    """A film's sound from one moment to another, in seconds, as an AUDIO; None where it has none."""
+    """A film's sound from one moment to another, in seconds, as an AUDIO; None where it
+    has none.
+    """
     import av
 
     with av.open(path) as container:

@@ -68,7 +68,8 @@ class ExtractKeypoints(io.ComfyNode):
                     "portrait",
                     optional=True,
                     tooltip=(
-                        "From Encode Source, for the driving clip alone: its frames are looked at in"
+                        "From Encode Source, for the driving clip alone: its frames are looked at"
+                        " in"
                         " the box that belongs to the portrait's, and what follows points starts in"
                         " the portrait's reference frame."
                     ),

@@ -81,7 +81,8 @@ class LoadModel(io.ComfyNode):
                     options=[*OURS, *host.model_files()],
                     default=DEFAULT,
                     tooltip=(
-                        "faces: for portraits, finds the face in picture and clip by itself, and takes"
+                        "faces: for portraits, finds the face in picture and clip by itself, and"
+                        " takes"
                         " over any motion where there is none. any subject: follows whatever moves"
                         " in the clip. Neither needs a download. Checkpoints put in models/motion"
                         " are listed after them, just as they are published: vox-cpk.pth.tar must"

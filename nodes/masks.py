@@ -30,8 +30,8 @@ def grown(maps: Tensor, pixels: int) -> Tensor:
 
 
 def closed(maps: Tensor, frames: int) -> Tensor:
-    """Gaps in time of up to so many frames are closed, and nothing else: the largest of neighbouring
-    frames, then the smallest of those. T 1 H W
+    """Gaps in time of up to so many frames are closed, and nothing else: the largest of
+    neighbouring frames, then the smallest of those. T 1 H W
     """
     before, after = frames // 2, frames - frames // 2
     return _least(_most(maps, before, after), after, before)

@@ -29,14 +29,16 @@ class SegmentParts(io.ComfyNode):
             display_name="Segment Parts",
             category=CATEGORY,
             description=(
-                "The parts a model knows in each picture: lips, eyes, brows, nose, face, hair and body"
+                "The parts a model knows in each picture: lips, eyes, brows, nose, face, hair and"
+                " body"
                 " by the default; co-part segmentation's own, MRAA's regions, TPSMM's splines."
             ),
             search_aliases=["segmentation", "co-part"],
             inputs=[
                 sockets.Model.Input(
                     "model",
-                    tooltip="face, which comes with the pack, or a co-part, MRAA or TPSMM checkpoint.",
+                    tooltip="face, which comes with the pack, or a co-part, MRAA or TPSMM"
+                    " checkpoint.",
                 ),
                 io.Image.Input("images", tooltip="Pictures of any size."),
             ],

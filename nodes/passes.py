@@ -41,14 +41,16 @@ class SaveMotionPasses(io.ComfyNode):
                     "images",
                     optional=True,
                     tooltip=(
-                        "The frames, as the pass beauty; all passes take their size. Left open: they"
+                        "The frames, as the pass beauty; all passes take their size. Left open:"
+                        " they"
                         " are as large as the source."
                     ),
                 ),
                 io.Image.Input(
                     "plate",
                     optional=True,
-                    tooltip="The clean background, as a pass: one for all frames, or one per frame.",
+                    tooltip="The clean background, as a pass: one for all frames, or one per"
+                    " frame.",
                 ),
                 sockets.Parts.Input(
                     "parts",
@@ -93,14 +95,16 @@ class SaveMotionPasses(io.ComfyNode):
                     options=list(V),
                     default="up",
                     optional=True,
-                    tooltip="Which way maps and vectors grow: up in Nuke, Fusion, Blender, RE:Vision.",
+                    tooltip="Which way maps and vectors grow: up in Nuke, Fusion, Blender,"
+                    " RE:Vision.",
                 ),
                 io.Combo.Input(
                     "colour",
                     options=list(COLOURS),
                     default="linear",
                     optional=True,
-                    tooltip="Pictures in EXR: linear light, as compositors expect, or sRGB as here.",
+                    tooltip="Pictures in EXR: linear light, as compositors expect, or sRGB as"
+                    " here.",
                 ),
                 io.Float.Input(
                     "reach",

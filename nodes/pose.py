@@ -54,7 +54,8 @@ class PoseFace(io.ComfyNode):
             inputs=[
                 sockets.Model.Input(
                     "model",
-                    tooltip="From Load Motion Model: face, which comes with the pack, or LivePortrait.",
+                    tooltip="From Load Motion Model: face, which comes with the pack, or"
+                    " LivePortrait.",
                 ),
                 io.Image.Input("source_image", tooltip="The portrait, of any size."),
                 io.String.Input(

@@ -1,5 +1,5 @@
-"""What was found in a clip once is not looked for again, so that turning a dial runs only what hangs
-on it.
+"""What was found in a clip once is not looked for again, so that turning a dial runs only what
+hangs on it.
 """
 
 from __future__ import annotations

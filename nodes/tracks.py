@@ -37,7 +37,8 @@ def text() -> Any:
         default=TEXTS[0],
         optional=True,
         tooltip=(
-            "Of the text. WanTrackToVideo takes 121 points a track, whatever the length of the clip,"
+            "Of the text. WanTrackToVideo takes 121 points a track, whatever the length of the"
+            " clip,"
             " and a track ends where its point hides. Other nodes want one per frame."
         ),
     )

@@ -24,7 +24,9 @@ HERE = Path(__file__).parent / "golden"
 
 
 def golden_folders() -> list[Path]:
-    """The cases of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS names one, then this clone's."""
+    """The cases of a fuller set elsewhere, if $COMFYUI_MOTION_GOLDENS names one, then
+    this clone's.
+    """
     elsewhere = os.environ.get("COMFYUI_MOTION_GOLDENS")
     return [*([Path(elsewhere)] if elsewhere else []), HERE]
 

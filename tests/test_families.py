@@ -1,4 +1,6 @@
-"""A family is a file, a card and a word: one can be deleted, and one can be added as the page says."""
+"""A family is a file, a card and a word: one can be deleted, and one can be added as
+the page says.
+"""
 
 import re
 import shutil

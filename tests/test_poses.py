@@ -53,7 +53,8 @@ def test_the_page_eases_as_the_library_does(tmp_path):
         import {{ read, at, DIALS }} from {json.dumps((WEB / "poses.js").as_uri())};
         const poses = read({json.dumps(made.to_json())});
         const all = (dials) => DIALS.map(([name]) => [name, dials[name] ?? 0]);
-        console.log(JSON.stringify([...Array(12).keys()].map((frame) => Object.fromEntries(all(at(poses, frame))))));
+        const frames = [...Array(12).keys()].map((frame) => at(poses, frame));
+        console.log(JSON.stringify(frames.map((pose) => Object.fromEntries(all(pose)))));
     """
     (tmp_path / "run.mjs").write_text(script)
     found = subprocess.run(["node", tmp_path / "run.mjs"], capture_output=True, text=True)

@@ -1,4 +1,5 @@
-"""Completes the help pages: python web/make.py http://127.0.0.1:8188 (a running ComfyUI with this pack).
+"""Completes the help pages: python web/make.py http://127.0.0.1:8188 (a running ComfyUI with this
+pack).
 
 What is written by hand in docs/CM_*.md stays; a table of all inputs and outputs follows it, from
 what the nodes say of themselves, and the node's picture stands above, where docs/img has one.

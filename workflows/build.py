@@ -41,7 +41,9 @@ class Group:
 
 @dataclass
 class Template:
-    """A file of workflows/: its name is the title of its card, `note` what stands beside the graph."""
+    """A file of workflows/: its name is the title of its card, `note` what stands
+    beside the graph.
+    """
 
     name: str
     note: str

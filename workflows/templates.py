@@ -118,7 +118,8 @@ TEMPLATES = [
     Template(
         "03 As in the clip, but smiling",
         "### A pose on top of a performance\n"
-        "*Animate Picture* gives the performance as **keypoints**; *Pose Face* adds a smile to every"
+        "*Animate Picture* gives the performance as **keypoints**; *Pose Face* adds a smile to"
+        " every"
         " frame of them.\n\nDrag other dials, or set keys so that the smile comes and goes.",
         [
             Group("1 Picture and clip", [sample(), model()]),
@@ -166,7 +167,8 @@ TEMPLATES = [
     Template(
         "05 One of several faces",
         "### Which face moves\n"
-        "Two portraits side by side: **face** on *Animate Picture* says which one, 1, 2, ... from the"
+        "Two portraits side by side: **face** on *Animate Picture* says which one, 1, 2, ... from"
+        " the"
         " left; 0 is the largest. The rest of the picture stays as it is.\n\n"
         "Chain a second *Animate Picture* behind the first to move another face by another clip.",
         [
@@ -197,7 +199,8 @@ TEMPLATES = [
     Template(
         "06 Every step open",
         "### What is inside Animate Picture\n"
-        "The source is encoded once; the clip's **keypoints** are found, carried over to the source,"
+        "The source is encoded once; the clip's **keypoints** are found, carried over to the"
+        " source,"
         " calmed, and made a **motion field**; the field makes the frames. Every wire can be looked"
         " at, edited, saved or sent elsewhere.",
         [
@@ -297,7 +300,8 @@ TEMPLATES = [
         "### Smoothing\n"
         "*Smooth Keypoints* takes the tremble out of a hand-held or noisy clip: **sigma** is how"
         " many frames are averaged. More is calmer, and lazier.\n\n"
-        "*Save Keypoints* keeps the performance in a file for *Load Keypoints* in another workflow.",
+        "*Save Keypoints* keeps the performance in a file for *Load Keypoints* in another"
+        " workflow.",
         [
             Group("1 Picture and clip", [sample(), model()]),
             Group("2 Performance", [animate(frame_count=32, room=200)]),
@@ -385,7 +389,8 @@ TEMPLATES = [
     Template(
         "09 Cut out, moved, put back",
         "### For models that want a face to fill the picture\n"
-        "*Crop Subject* cuts the same square out of all frames; *Paste Back* puts the moved crop where"
+        "*Crop Subject* cuts the same square out of all frames; *Paste Back* puts the moved crop"
+        " where"
         " it came from, with a soft edge.\n\nPaint a mask in *Load Image* and connect it to"
         " **subject** to say by hand where the square is.",
         [
@@ -455,7 +460,8 @@ TEMPLATES = [
         "11 Paint what was hidden",
         "### Occlusion to inpaint\n"
         "What comes to light beside a moving head, the picture never showed. *Occlusion Mask* marks"
-        " it, grown and feathered; core's *Image Composite Masked* lays anything there: here a plain"
+        " it, grown and feathered; core's *Image Composite Masked* lays anything there: here a"
+        " plain"
         " colour, so that you see where.\n\nWith a diffusion model, send **images** and **mask** to"
         " *VAE Encode (for Inpainting)* or *Set Latent Noise Mask* instead.",
         [
@@ -501,7 +507,8 @@ TEMPLATES = [
     Template(
         "12 Parts of a face",
         "### Eyes, lips, hair as masks\n"
-        "*Segment Parts* knows the parts of a face; *Part Mask* makes a mask of those you number, for"
+        "*Segment Parts* knows the parts of a face; *Part Mask* makes a mask of those you number,"
+        " for"
         " any node that takes one. *Swap Parts* lays them over another picture.",
         [
             Group("1 Pictures", [sample(), model()]),
@@ -549,9 +556,11 @@ TEMPLATES = [
     Template(
         "14 One face of a group, dialled",
         "### An expression by dials, with no clip\n"
-        "**face** on *Encode Source* says who, 1, 2, ... from the left. Each *Edit Expression* is a key:"
+        "**face** on *Encode Source* says who, 1, 2, ... from the left. Each *Edit Expression* is"
+        " a key:"
         " its dials stand in one **frame**, and **ease** in and out round it.\n\n"
-        "For LivePortrait, put its five files into `models/liveportrait`, press **R**, and choose it in"
+        "For LivePortrait, put its five files into `models/liveportrait`, press **R**, and choose"
+        " it in"
         " *Load Motion Model*. The face comes back into the picture where it was; the rest stays.",
         [
             Group("1 Picture", [sample(), model()]),

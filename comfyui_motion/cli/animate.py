@@ -86,7 +86,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         choices=FINDERS,
         default="auto",
         type=finder_name,
-        help="face: find the face of picture and clip, for those boxes and the best reference frame;"
+        help="face: find the face of picture and clip, for those boxes and the best reference"
+        " frame;"
         " auto: for models of faces (auto)",
     )
     command.add_argument(

@@ -57,7 +57,8 @@ def output_options(command: argparse.ArgumentParser) -> None:
 def model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model",
-        help="a checkpoint or a known name (face, which comes with the pack; flow where there is none)",
+        help="a checkpoint or a known name (face, which comes with the pack; flow where there is"
+        " none)",
     )
     command.add_argument(
         "--size",

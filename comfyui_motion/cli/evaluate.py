@@ -92,7 +92,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--detector",
         metavar="face|MODULE:FUNCTION",
-        help="face: 478 points of the largest face; or your own, N 3 H W in 0..1 to points N K 2 in pixels, NaN if not found (the model's own)",
+        help="face: 478 points of the largest face; or your own, N 3 H W in 0..1 to points N K 2"
+        " in pixels, NaN if not found (the model's own)",
     )
     command.add_argument(
         "--embedder", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to N D, for identity (none)"

@@ -106,8 +106,8 @@ def warp_latent_dict(
 
 
 def warp_noise_mask(field: MotionField, mask: Tensor, time_stride: int | None = None) -> Tensor:
-    """A mask of what to repaint, moved: N h w, N 1 h w or 1 1 N h w -> the same with a mask for every
-    frame, or, with a time stride, for every latent frame.
+    """A mask of what to repaint, moved: N h w, N 1 h w or 1 1 N h w -> the same with a mask for
+    every frame, or, with a time stride, for every latent frame.
 
     It may have one mask, one for each frame of the field, or one for each latent frame.
     """
@@ -119,7 +119,8 @@ def warp_noise_mask(field: MotionField, mask: Tensor, time_stride: int | None = 
     if len(maps) not in (1, len(field)):
         counts = f"1 or {len(field)}" + (f" or {len(numbers)}" if numbers else "")
         raise InputError(
-            f"The latent's noise_mask has {len(maps)} masks, where the field asks for {counts}; take"
+            f"The latent's noise_mask has {len(maps)} masks, where the field asks for {counts};"
+            " take"
             " it off or repeat it."
         )
     moved = _warped(field, maps, "border")

@@ -1,11 +1,11 @@
 """White noise that sticks to a moving subject, and is white noise still, whatever the field.
 
 A field reads the source itself in every frame, so the source's noise is drawn once and nothing adds
-up from frame to frame. Each pixel of it is made of CELLS x CELLS cells, white noise as well, that sum
-to it. A frame's pixel reads as many places; a cell that is read n times is split into n independent
-portions of variance 1/n, as a Brownian sheet over an area splits (Chang et al., How I Warped Your
-Noise, ICLR 2024; Deng et al., Infinite-Resolution Integral Noise Warping, ICLR 2025). So the pixels
-of every frame are independent and normal, through folds, zooms and collapses too.
+up from frame to frame. Each pixel of it is made of CELLS x CELLS cells, white noise as well, that
+sum to it. A frame's pixel reads as many places; a cell that is read n times is split into n
+independent portions of variance 1/n, as a Brownian sheet over an area splits (Chang et al., How I
+Warped Your Noise, ICLR 2024; Deng et al., Infinite-Resolution Integral Noise Warping, ICLR 2025).
+So the pixels of every frame are independent and normal, through folds, zooms and collapses too.
 """
 
 from __future__ import annotations
@@ -270,7 +270,8 @@ class FieldNoise:
         if index is None and batch != total or any(not 0 <= n < total for n in numbers):
             raise InputError(
                 f"The field has {total} frames, and the latent asks for"
-                f" {batch if index is None else max(numbers) + 1}: give a latent of {total} pictures"
+                f" {batch if index is None else max(numbers) + 1}: give a latent of {total}"
+                " pictures"
                 " (Repeat Latent Batch), or a field of as many frames."
             )
         return numbers

@@ -69,7 +69,8 @@ def likeness(
     driver = finder.read(batches_of(driving))
     if not still.found.any() or not driver.found.any():
         raise InputError(
-            f"There is no face in the {'driving clip' if still.found.any() else 'picture'}, so there"
+            f"There is no face in the {'driving clip' if still.found.any() else 'picture'}, so"
+            " there"
             " is nothing to compare."
         )
     chosen = options or Options(size="source")
@@ -131,7 +132,9 @@ def correlation(one: Tensor, other: Tensor) -> float:
 
 
 def telling(driver: Any) -> list[int]:
-    """Frames worth looking at: the widest mouth, the lowest lids, the head furthest to both sides."""
+    """Frames worth looking at: the widest mouth, the lowest lids, the head furthest to
+    both sides.
+    """
     there = driver.found.float()
     yaw = driver.angles[:, 0] - driver.angles[driver.found, 0].median()
     scores = (driver.mouth, -driver.lids.amin(1), yaw, -yaw)

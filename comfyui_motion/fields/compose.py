@@ -86,7 +86,8 @@ def strengthen(field: MotionField, strength: float | Sequence[float] | Tensor) -
     if len(values) not in (1, len(field)) or not values.isfinite().all():
         raise InputError(
             f"The strength of a field of {len(field)} frames is one number or {len(field)}, and"
-            f" {len(values)} came, {'not all finite' if len(values) in (1, len(field)) else 'too few or too many'}."
+            f" {len(values)} came,"
+            f" {'not all finite' if len(values) in (1, len(field)) else 'too few or too many'}."
         )
     return _share(field, values.to(field.grid.device).view(-1, 1, 1, 1), keep_occlusion=False)
 

@@ -83,7 +83,8 @@ def load_field(path: str | os.PathLike) -> MotionField:
             raise MediaError(f"{path} is no whole .safetensors file: {error}") from error
     if about.get("format") != FORMAT:
         raise MediaError(
-            f"{path} holds no motion field: its format is {about.get('format') or 'not said'}, where"
+            f"{path} holds no motion field: its format is {about.get('format') or 'not said'},"
+            " where"
             f" {FORMAT} was expected. Model weights go into Load Motion Model."
         )
     if about.get("version") != str(VERSION):

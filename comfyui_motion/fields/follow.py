@@ -57,9 +57,9 @@ def tracks(
 ) -> Tracks:
     """Points of the source followed through the frames: path T N 2 in pixels, and visibility T N.
 
-    points  N 2 in pixels of the source, (x, y), 0 = centre of the first; or keypoints of one picture
-    size    (height, width) of the pictures the pixels are of; None: of the field's picture where it
-            knows one, or its own
+    points  N 2 in pixels of the source, (x, y), 0 = centre of the first; or keypoints of one
+    picture size    (height, width) of the pictures the pixels are of; None: of the field's picture
+            where it knows one, or its own
     A point is hidden where the frame shows it not, or it has left it. InputError for other shapes.
     """
     height, width = size or field.picture_size
@@ -79,7 +79,8 @@ def _targets(points: Tensor | Keypoints, span: Tensor) -> Tensor:
     if isinstance(points, Keypoints):
         if len(points) != 1:
             raise InputError(
-                f"Points to follow are those of one picture, the source; these are of {len(points)}."
+                f"Points to follow are those of one picture, the source; these are of"
+                f" {len(points)}."
             )
         return points.position[0].float().cpu()
     points = torch.as_tensor(points, dtype=torch.float32).cpu()
@@ -91,8 +92,8 @@ def _targets(points: Tensor | Keypoints, span: Tensor) -> Tensor:
 
 @torch.no_grad()
 def vectors(frame: Frame, other: Frame, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel's point is in another frame, less where it is here: 2 height width in pixels,
-    (x, y), y down; 0 where it is not known. And where it is known. height width bool
+    """Where each pixel's point is in another frame, less where it is here: 2 height width in
+    pixels, (x, y), y down; 0 where it is not known. And where it is known. height width bool
     """
     moved = frame.field.grid.new_zeros(2, height, width)
     known = torch.zeros(height, width, dtype=torch.bool, device=moved.device)
@@ -113,7 +114,8 @@ def vectors(frame: Frame, other: Frame, height: int, width: int) -> tuple[Tensor
 
 
 def spread_points(height: int, width: int, count: int, mask: Tensor | None = None) -> Tensor:
-    """About `count` points evenly over a picture, or over what a mask h w marks of it. N 2 in pixels
+    """About `count` points evenly over a picture, or over what a mask h w marks of it. N 2 in
+    pixels
 
     InputError where the mask marks nothing.
     """

@@ -1,7 +1,7 @@
 """STMaps and displacements: fields as compositors write and read them.
 
-An STMap tells the source position of every pixel, 0 to 1 from edge to edge of the source: the centre
-of pixel i of W lies at (i + 0.5) / W. v goes up, unless it is said to go down.
+An STMap tells the source position of every pixel, 0 to 1 from edge to edge of the source: the
+centre of pixel i of W lies at (i + 0.5) / W. v goes up, unless it is said to go down.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ def tracks_to_text(tracks: Tracks, points: int | None = None) -> str:
     """`[[{"x": .., "y": ..}, ...], ...]`, a list a track, in pixels.
 
     points  how many of each track, spread over its time; a track ends where its point hides, since
-            such text cannot say so, and one that begins hidden is left out. None: one for each frame
-            of every track, hidden or not
+            such text cannot say so, and one that begins hidden is left out. None: one for each
+            frame of every track, hidden or not
     InputError where nothing is left to follow.
     """
     path, visible = tracks.track_path, tracks.track_visibility

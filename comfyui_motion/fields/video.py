@@ -44,8 +44,8 @@ def field_from_video(
     there. -> a field of as many frames, its longer side `detail` pixels or the frames' own
 
     frames     B C H W in 0..1
-    reference  a frame's number, negative from the end; or "previous": each frame reads the one before
-               it, the first itself
+    reference  a frame's number, negative from the end; or "previous": each frame reads the one
+               before it, the first itself
     progress   called with (frames done, frames in all)
     After a cut all is hidden, and nothing moves. InputError for a reference that is not there.
     """

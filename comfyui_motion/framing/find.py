@@ -101,8 +101,8 @@ def chosen(faces: list[Any], number: int) -> Any:
 
 
 def follow_subject(finder: Finder, frames: Tensor, subject: Subject) -> Keypoints:
-    """The subject of a clip's frame in all its frames. B C H W, of one size -> B 478, in the frames'
-    coordinates; where it is not seen, as it was last, with confidence 0.
+    """The subject of a clip's frame in all its frames. B C H W, of one size -> B 478, in the
+    frames' coordinates; where it is not seen, as it was last, with confidence 0.
     """
     check_finder(finder)
     frames = to_rgb(frames)

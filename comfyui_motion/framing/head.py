@@ -1,5 +1,5 @@
-"""Where a head lies in a picture, from the 478 points of its face mesh, and how far its eyes and lips
-are open. Pixels, 0 the picture's outer edge.
+"""Where a head lies in a picture, from the 478 points of its face mesh, and how far its eyes and
+lips are open. Pixels, 0 the picture's outer edge.
 
 LivePortrait was shown its crops by 106 and 203 points of a detector that is not free; these are the
 same measures on the mesh's points.

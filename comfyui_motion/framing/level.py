@@ -1,9 +1,9 @@
 """A head in a picture, shown to a model level and cropped, and its motion brought back to the
 picture's own pixels.
 
-What the model paints is coarse beside a good photograph. So what it leaves out of the source at rest,
-the detail, is kept: moved by the field, added where the source is seen, and faded where the network
-makes up what the source hides. At rest the picture is as it was.
+What the model paints is coarse beside a good photograph. So what it leaves out of the source at
+rest, the detail, is kept: moved by the field, added where the source is seen, and faded where the
+network makes up what the source hides. At rest the picture is as it was.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class LevelCanvas:
     place: Place
 
     def shift(self, field: MotionField, at: Tensor, size: int) -> Tensor:
-        """How far each pixel of a part of the picture is read from its own place, in pixels. B 2 h w
+        """How far each pixel of a part of the picture is read from its own place, in pixels. B 2 h
+        w
 
         at  where in the square these pixels lie, h w 2
         """
@@ -142,7 +143,9 @@ class LevelPortrait(FramedPortrait):
     def _paint(
         self, picture: Tensor, field: MotionField, visible: Tensor, frame: Tensor, hidden: Tensor
     ) -> None:
-        """One picture of the network's into the frame, with the source's detail where it is seen."""
+        """One picture of the network's into the frame, with the source's detail where
+        it is seen.
+        """
         assert self.part is not None
         (left, top, right, bottom), at, inner, detail = self.part
         made = spread(picture, at)

@@ -122,8 +122,8 @@ class FramedPortrait:
         return self.on_wire(field.of_canvas()).of_source()
 
     def on_wire(self, field: MotionField) -> MotionField:
-        """The model's own field, with what brings it over the whole picture: `from_wire` has it back
-        as it was, everyone else asks for its `of_source`.
+        """The model's own field, with what brings it over the whole picture: `from_wire` has it
+        back as it was, everyone else asks for its `of_source`.
         """
         field = replace(field, picture=PictureSize(*self.picture.shape[-2:]))
         if self.fit.whole:
@@ -138,7 +138,9 @@ class FramedPortrait:
         return field if self.fit.whole else self.fit.canvas_field(field)
 
     def points_over_picture(self, points: Any) -> Any:
-        """Keypoints on the canvas as those of the whole picture; what are no keypoints as they are."""
+        """Keypoints on the canvas as those of the whole picture; what are no keypoints
+        as they are.
+        """
         if self.fit.whole or not isinstance(points, Keypoints):
             return points
         return self.fit.points(points)

@@ -67,7 +67,9 @@ def inside(place: Place, box: tuple[int, int, int, int], like: Tensor) -> Tensor
 
 
 def cut_turned(pictures: Tensor, place: Place, size: int) -> Tensor:
-    """The square out of each picture, antialiased, edges repeated beyond. B C H W -> B C size size"""
+    """The square out of each picture, antialiased, edges repeated beyond. B C H W -> B
+    C size size
+    """
     check_shape("pictures", pictures, "B C H W")
     x, y, side = middle(place)
     height, width = pictures.shape[-2:]

@@ -1,4 +1,6 @@
-"""Pictures of more than eight bits: what their numbers mean, and their profiles at full precision."""
+"""Pictures of more than eight bits: what their numbers mean, and their profiles at full
+precision.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Deep:
     top: float | None = None  # what is white, for numbers whose kind does not tell
 
     def __call__(self, pixels: np.ndarray, path: Path, profile: bytes | Shaper | None) -> Tensor:
-        """H W C, or H W -> 1 C H W: uint16, or float32 in 0..1. Raises MediaError for no numbers."""
+        """H W C, or H W -> 1 C H W: uint16, or float32 in 0..1. Raises MediaError for
+        no numbers.
+        """
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         shaper = Shaper.of(profile) if isinstance(profile, bytes) else profile
         if pixels.dtype != np.uint16:

@@ -57,7 +57,9 @@ def has_openexr() -> bool:
 
 
 def write_exr(path: str | os.PathLike, layers: Iterable[Layer]) -> None:
-    """One file of those layers, each a part. Needs OpenEXR. MediaError where it cannot be written."""
+    """One file of those layers, each a part. Needs OpenEXR. MediaError where it cannot
+    be written.
+    """
     import OpenEXR
 
     parts = []

@@ -162,7 +162,9 @@ def _save_deep(pixels: np.ndarray, path: Path) -> None:
 
 
 def pixels_of(image: Any) -> Tensor:
-    """A Pillow image, upright, in sRGB. 1 C H W, C = 1, 3 or 4; uint8, or what Deep makes of more"""
+    """A Pillow image, upright, in sRGB. 1 C H W, C = 1, 3 or 4; uint8, or what Deep
+    makes of more
+    """
     import numpy as np
     from PIL import ImageOps
 

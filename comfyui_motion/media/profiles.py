@@ -71,7 +71,9 @@ def _shaped(image: Any, shaper: Shaper) -> Any:
 
 
 def adobe_rgb(exif: Any) -> Shaper | None:
-    """What a camera says in EXIF of a picture without a profile (DCF 2.0): Adobe RGB, or nothing."""
+    """What a camera says in EXIF of a picture without a profile (DCF 2.0): Adobe RGB,
+    or nothing.
+    """
     if not hasattr(exif, "get_ifd"):
         return None
     space = exif.get_ifd(0x8769).get(0xA001)
@@ -103,7 +105,9 @@ class Shaper:
             return None
 
     def __call__(self, picture: Tensor) -> Tensor:
-        """1 C H W in 0..1 → sRGB, likewise; a last channel beyond the curves is alpha, and stays."""
+        """1 C H W in 0..1 → sRGB, likewise; a last channel beyond the curves is alpha,
+        and stays.
+        """
         count = len(self.curves) if picture.shape[1] >= 3 else 1
         colours = picture[:, :count].numpy()
         curves = self.curves if count == len(self.curves) else self.curves[:1]

@@ -119,8 +119,8 @@ class VideoWriter:
             self._target = film(self.path, format, self.fps, crf, audio_from, keep)
 
     def write(self, frames: Tensor) -> None:
-        """B 3 H W, or B 4 H W with straight alpha, floats in 0..1, any device. Raises what an earlier
-        batch met in the encoder.
+        """B 3 H W, or B 4 H W with straight alpha, floats in 0..1, any device. Raises what an
+        earlier batch met in the encoder.
 
         Where the format has no alpha the frames are laid on white, and the log says so once.
         """
@@ -131,7 +131,8 @@ class VideoWriter:
             )
         if frames.ndim != 4 or frames.shape[1] not in (3, 4) or not frames.is_floating_point():
             raise InputError(
-                f"frames to write are B 3 H W floats (or B 4 H W, with alpha) in 0..1; these are {tuple(frames.shape)}"
+                f"frames to write are B 3 H W floats (or B 4 H W, with alpha) in 0..1; these are"
+                f" {tuple(frames.shape)}"
                 f" {frames.dtype}."
             )
         if frames.shape[1] == 4 and not self._alpha:

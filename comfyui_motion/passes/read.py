@@ -46,15 +46,15 @@ def read_stmap(
 ) -> MotionField:
     """The field of an STMap, one frame for each picture.
 
-    path   an EXR or a 16-bit PNG or TIFF, a folder of them, a pattern (maps.%04d.exr, maps.*.exr), or
-           the sidecar that `write_passes` left
+    path   an EXR or a 16-bit PNG or TIFF, a folder of them, a pattern (maps.%04d.exr, maps.*.exr),
+           or the sidecar that `write_passes` left
     layer  of an EXR with layers; None: stmap where there is one, else R and G
     v      "up" or "down"; None: what the sidecar beside it says, else up
     order  "xy", or "yx" where red is the vertical coordinate
     size   (height, width) of the source that the map is for; None: the map's own
 
-    Alpha is what is visible; without it all is that is a number. MediaError for what is missing, cut
-    off, too coarse, or holds no map.
+    Alpha is what is visible; without it all is that is a number. MediaError for what is missing,
+    cut off, too coarse, or holds no map.
     """
     paths, about = _found(Path(path))
     if v is None:
@@ -65,7 +65,8 @@ def read_stmap(
         fields.append(_read(each, reading))
         if fields[0].size != fields[-1].size:
             raise MediaError(
-                f"{each} is {_size(fields[-1])}, where {paths[0].name} is {_size(fields[0])}: the maps"
+                f"{each} is {_size(fields[-1])}, where {paths[0].name} is {_size(fields[0])}: the"
+                " maps"
                 " of a clip have one size."
             )
     if len({bool(field.occlusion) for field in fields}) > 1:
@@ -132,7 +133,8 @@ def _read(path: Path, reading: Reading) -> MotionField:
     half = position[0].dtype == np.float16 or position[1].dtype == np.float16
     if half and max(position[0].shape) > FINEST_HALF:
         raise MediaError(
-            f"{path} is a map of {position[0].shape[1]} pixels in half floats, which cannot tell more"
+            f"{path} is a map of {position[0].shape[1]} pixels in half floats, which cannot tell"
+            " more"
             f" than {FINEST_HALF} apart: write it again as 32-bit float."
         )
     maps = torch.stack([_tensor(plane) for plane in position])[None]

@@ -92,8 +92,8 @@ def write_passes(
     """Write what compositors want of a field: the files, the sidecar last.
 
     field     the motion, or batches of it, streamed
-    frames    the pictures of pass "beauty": B C H W in 0..1, or batches as the field's; alpha straight
-    plate     1 C H W or B C H W: the pass of that name
+    frames    the pictures of pass "beauty": B C H W in 0..1, or batches as the field's; alpha
+    straight plate     1 C H W or B C H W: the pass of that name
     mattes    by part: 1 h w or B h w in 0..1; each a pass of its own name
     passes    some of beauty, plate, stmap, forward, backward, occlusion, mattes; None: all there is
     name, start   files are name.1001.exr and so on; `start` is the first number
@@ -153,7 +153,8 @@ def _part(maps: Tensor, done: int, count: int) -> Tensor:
         return maps.expand(count, *maps.shape[1:])
     if len(maps) < done + count:
         raise InputError(
-            f"A plate or matte has {len(maps)} pictures, and the field more frames; give one for all"
+            f"A plate or matte has {len(maps)} pictures, and the field more frames; give one for"
+            " all"
             " or one for each."
         )
     return maps[done : done + count]
@@ -230,12 +231,14 @@ class PassWriter:
         wrong = [name for name, count in counts.items() if count != len(fields)]
         if wrong:
             raise InputError(
-                f"A field of {len(fields)} frames came with {counts[wrong[0]]} pictures of {wrong[0]}."
+                f"A field of {len(fields)} frames came with {counts[wrong[0]]} pictures of"
+                f" {wrong[0]}."
             )
         taken = [name for name in mattes if name in PASSES or not re.fullmatch(r"[\w-]+", name)]
         if taken:
             raise InputError(
-                f"A matte is named by letters, digits, - and _, and not as a pass; {taken[0]!r} is no"
+                f"A matte is named by letters, digits, - and _, and not as a pass; {taken[0]!r}"
+                " is no"
                 " such name."
             )
         if self.size is None:
@@ -315,7 +318,8 @@ class PassWriter:
             "height": height,
             "files": self.layout,
             **asdict(self._form),
-            "stmap": "position in the source, 0..1 from edge to edge, pixel i of n at (i + 0.5) / n",
+            "stmap": "position in the source, 0..1 from edge to edge, pixel i of n at (i + 0.5) /"
+            " n",
             "vectors": "pixels, to the next (forward) and the previous (backward) frame"
             if options.form.reach is None
             else "0.5 + pixels / (2 reach)",

@@ -1,1 +1,3 @@
-"""Frames in real time: where they come from, where they go, and the loop that drops what is late."""
+"""Frames in real time: where they come from, where they go, and the loop that drops
+what is late.
+"""

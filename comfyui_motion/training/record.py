@@ -1,4 +1,6 @@
-"""What a run leaves to look at: a log, curves, sheets of pictures, measures on what was held out."""
+"""What a run leaves to look at: a log, curves, sheets of pictures, measures on what was
+held out.
+"""
 
 from __future__ import annotations
 

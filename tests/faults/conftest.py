@@ -36,7 +36,9 @@ def which(frames: Any) -> list[int]:
 
 @pytest.fixture
 def film(tmp_path) -> Callable[..., Path]:
-    """film(name, frames, ...): `times` in thousandths of a second, a frame each; `sound` a codec."""
+    """film(name, frames, ...): `times` in thousandths of a second, a frame each;
+    `sound` a codec.
+    """
 
     def make(
         name: str = "d.mp4",

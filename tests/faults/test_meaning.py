@@ -1,4 +1,6 @@
-"""What a picture means: profiles, more than eight bits, oblong pixels, bright films; content decides."""
+"""What a picture means: profiles, more than eight bits, oblong pixels, bright films;
+content decides.
+"""
 
 from __future__ import annotations
 

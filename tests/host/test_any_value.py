@@ -150,7 +150,9 @@ def kind_of(declared: Any) -> str:
 
 
 def values_of(pack: Pack, declared: Any) -> list[tuple[str, Any]]:
-    """What may come into an input: of its range, its ends, beyond them, and other nodes' outputs."""
+    """What may come into an input: of its range, its ends, beyond them, and other
+    nodes' outputs.
+    """
     kind = kind_of(declared)
     if kind in ("INT", "FLOAT"):
         least, most = declared.min, declared.max

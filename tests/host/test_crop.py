@@ -23,8 +23,8 @@ OLD = "puppets (learned, comes with the pack)"  # as earlier versions listed it
 
 @pytest.fixture
 def given(host, monkeypatch) -> dict[str, Any]:
-    """A prompt with a node that gives a picture with a small face aside, a clip of a large face that
-    nods, and plain noise.
+    """A prompt with a node that gives a picture with a small face aside, a clip of a large face
+    that nods, and plain noise.
     """
     head = read_picture(ROOT / "samples" / "source.png")[:, :3, 100:740, 160:800]
 

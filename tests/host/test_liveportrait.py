@@ -1,4 +1,6 @@
-"""LivePortrait in ComfyUI: listed as one, animated in one node and in steps, dialled without a clip."""
+"""LivePortrait in ComfyUI: listed as one, animated in one node and in steps, dialled
+without a clip.
+"""
 
 import pytest
 from torch.testing import assert_close

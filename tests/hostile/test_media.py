@@ -1,4 +1,6 @@
-"""Pictures and films that mean harm: no program starts, no other file is opened, no memory fills."""
+"""Pictures and films that mean harm: no program starts, no other file is opened, no
+memory fills.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Ctrl-C and kill end the command, also while it begins, without a traceback and without remains."""
+"""Ctrl-C and kill end the command, also while it begins, without a traceback and
+without remains.
+"""
 
 from __future__ import annotations
 

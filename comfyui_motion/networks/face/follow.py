@@ -1,5 +1,5 @@
-"""A face through a clip: looked for where it was, searched for again when lost, and named as missing
-where there is none.
+"""A face through a clip: looked for where it was, searched for again when lost, and named as
+missing where there is none.
 
 The square that the mesh looks at is renewed every eight frames of the clip, so that nothing depends
 on the batches in which the frames come.

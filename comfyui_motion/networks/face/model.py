@@ -87,8 +87,9 @@ class FaceModel(Parts, FindsFaces, MotionModel):
 
     @torch.inference_mode()
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
-        """The points of the largest face in each frame, B 3 H W -> B 478, with its mouth's inside and
-        the light on its skin against the reference (1 3 h w; the first of these frames if None).
+        """The points of the largest face in each frame, B 3 H W -> B 478, with its mouth's inside
+        and the light on its skin against the reference (1 3 h w; the first of these frames if
+        None).
 
         Frames without a face have confidence 0.
         """

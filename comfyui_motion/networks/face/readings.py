@@ -1,4 +1,6 @@
-"""What a face does, read off its points: how far mouth and lids are open, how the head is turned."""
+"""What a face does, read off its points: how far mouth and lids are open, how the head
+is turned.
+"""
 
 from __future__ import annotations
 

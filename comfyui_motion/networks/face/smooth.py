@@ -46,8 +46,8 @@ def _one_euro(values: np.ndarray, apart: float, rate: float) -> np.ndarray:
 
 
 def held(points: Tensor, found: Tensor, cut: Tensor) -> Tensor:
-    """With the last pose where the face is not seen (the first where it was not yet), and eased from
-    there into what is found again. T 478 3, T, T
+    """With the last pose where the face is not seen (the first where it was not yet), and eased
+    from there into what is found again. T 478 3, T, T
     """
     filled = points.clone()
     runs = stretches(found, cut)

@@ -83,8 +83,8 @@ def halved(person: Array, size: tuple[int, int]) -> Array:
 
 
 def finer(pixels: Array) -> Array:
-    """Pictures that are not large, with a bicubic pixel between any two: read bilinearly they are as
-    sharp as if read bicubically, in a sixth of the time. H W C -> 2H-1 2W-1 C
+    """Pictures that are not large, with a bicubic pixel between any two: read bilinearly they are
+    as sharp as if read bicubically, in a sixth of the time. H W C -> 2H-1 2W-1 C
     """
     import cv2
 

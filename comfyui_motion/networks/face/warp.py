@@ -1,4 +1,6 @@
-"""A pose to a motion field: the mesh over its surroundings, eyeballs behind lids, what is hidden."""
+"""A pose to a motion field: the mesh over its surroundings, eyeballs behind lids, what
+is hidden.
+"""
 
 from __future__ import annotations
 

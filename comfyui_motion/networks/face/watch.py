@@ -186,7 +186,9 @@ def rests(keypoints: FaceKeypoints, found: Tensor, cut: Tensor, reference: int) 
 
 
 def most_neutral(keypoints: FaceKeypoints) -> int:
-    """The frame in which a face is most at rest: lids open, mouth shut, frontal, as it usually is."""
+    """The frame in which a face is most at rest: lids open, mouth shut, frontal, as it
+    usually is.
+    """
     return int(unrest(keypoints).argmin())
 
 

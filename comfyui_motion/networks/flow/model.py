@@ -75,7 +75,9 @@ class Parameters:
     margin: float = 0.15
 
     def levels(self) -> list[Level]:
-        """Coarse to fine, each twice as large, with eight pixels to a cell at first and then four."""
+        """Coarse to fine, each twice as large, with eight pixels to a cell at first and
+        then four.
+        """
         sizes = [self.detail // 2**i for i in (3, 2, 1, 0)]
         counts = [max(4, self.lattice // 2**i) for i in (3, 2, 1, 0)]
         stiff = [self.stiffness * factor for factor in (30, 10, 3, 1)]

@@ -3,8 +3,8 @@ the same numbers, in G a fifth fewer multiplications.
 
 Of a map whose every pixel was made `times` x `times`, a 3x3 convolution has but a few distinct rows
 in every pixel: two where it was doubled, three (first, all between, last) where it was more. So a
-first convolution makes those, each with its taps summed. A second one on top, where pixels were made
-four by four, sees the middle rows twice, and its taps over them are summed likewise.
+first convolution makes those, each with its taps summed. A second one on top, where pixels were
+made four by four, sees the middle rows twice, and its taps over them are summed likewise.
 """
 
 from __future__ import annotations
