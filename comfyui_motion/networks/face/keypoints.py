@@ -122,7 +122,9 @@ class FaceKeypoints(Keypoints):
         return torch.where(self.found(), unrest(self.held()), torch.inf)
 
     def to_json(self, decimals: int | None = None) -> str:
-        """A versioned document, under 12 kB a frame: numbers packed in base64, for there are many."""
+        """A versioned document, under 12 kB a frame: numbers packed in base64, for
+        there are many.
+        """
         packed = {
             "position": _packed(self.position, torch.float32),
             "depth": _packed(self.depth, torch.float32),
