@@ -37,7 +37,9 @@ def are_numbers(pictures: Tensor) -> Tensor:
 
 
 def check_numbers(pictures: Tensor, name: str) -> None:
-    """Refuse a batch that holds NaN or infinity. Raises InputError, which names the first such one."""
+    """Refuse a batch that holds NaN or infinity. Raises InputError, which names the
+    first such one.
+    """
     finite = are_numbers(pictures)
     if not finite.all():
         number = int(finite.logical_not().nonzero()[0])
