@@ -56,8 +56,9 @@ def moved(face: SourceFace, field: FaceField) -> Tensor:
         nobody = np.clip((NOBODY - person) / NOBODY, 0, 1)
         share = (1 - person) * cv2.max(moving, nobody)
         plate = np.ascontiguousarray(face.layers.plate[box])
-        colour += (plate - colour) * share[..., None]
         cv2.copyTo(plate, (share >= 1).view(np.uint8), colour)
+        partly = np.nonzero((share > 0) & (share < 1))
+        colour[partly] += (plate[partly] - colour[partly]) * share[partly][:, None]
     cv2.copyTo(colour, (far > STILL).view(np.uint8), made[box])
     return torch.from_numpy(made)
 
@@ -107,4 +108,4 @@ def shine(face: SourceFace, told: Tensor | None, colour: Array, here: Array) -> 
     x, y, across, down = cv2.boundingRect((np.abs(shade) > 1e-3).view(np.uint8))
     if across:
         box = slice(y, y + down), slice(x, x + across)
-        colour[box] *= cv2.exp(shade[box])[..., None]
+        colour[box] = cv2.multiply(colour[box], cv2.merge([cv2.exp(shade[box])] * 3))
