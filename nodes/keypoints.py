@@ -12,11 +12,12 @@ from ..comfyui_motion import (
     best_reference,
     retarget,
 )
+from ..comfyui_motion.controlnet import to_openpose
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
 from . import host, sockets, widgets
 from .clips import moving
-from .convert import to_pictures
+from .convert import one_of, to_pictures
 from .encode import framed
 from .host import io
 
@@ -221,6 +222,9 @@ class SmoothKeypoints(io.ComfyNode):
         return io.NodeOutput(real(keypoints).smooth(sigma))
 
 
+JSONS = ["keypoints", "OpenPose"]
+
+
 class KeypointsToJSON(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -229,7 +233,35 @@ class KeypointsToJSON(io.ComfyNode):
             display_name="Keypoints to JSON",
             category=CATEGORY,
             description="Keypoints as text: to keep, to edit, to take elsewhere.",
-            inputs=[sockets.Keypoints.Input("keypoints", tooltip="Any keypoints.")],
+            inputs=[
+                sockets.Keypoints.Input("keypoints", tooltip="Any keypoints."),
+                io.Combo.Input(
+                    "format",
+                    options=JSONS,
+                    default=JSONS[0],
+                    optional=True,
+                    tooltip=(
+                        "keypoints: for Keypoints from JSON. OpenPose: of a face mesh, what OpenPose"
+                        " says of a face and a head, for nodes that draw or edit poses."
+                    ),
+                ),
+                io.Int.Input(
+                    "width",
+                    default=512,
+                    min=1,
+                    max=16384,
+                    optional=True,
+                    tooltip="OpenPose: the width of the picture that its pixels are of.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=512,
+                    min=1,
+                    max=16384,
+                    optional=True,
+                    tooltip="OpenPose: the height of that picture.",
+                ),
+            ],
             outputs=[
                 io.String.Output(
                     display_name="json",
@@ -242,7 +274,11 @@ class KeypointsToJSON(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, keypoints: Any) -> io.NodeOutput:
+    def execute(
+        cls, keypoints: Any, format: str = JSONS[0], width: int = 512, height: int = 512
+    ) -> io.NodeOutput:
+        if one_of(JSONS, format, "format") == JSONS[1]:
+            return io.NodeOutput(to_openpose(real(keypoints), height, width))
         return io.NodeOutput(as_text(real(keypoints)))
 
 

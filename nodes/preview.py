@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from ..comfyui_motion import InputError, MotionField
+from ..comfyui_motion.controlnet import draw_controlnet_face
 from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
 from ..comfyui_motion.media.picture import to_rgb
 from . import host, sockets, widgets
-from .convert import Gathered, resized, to_images, to_pictures
+from .convert import Gathered, one_of, resized, to_images, to_pictures
 from .film import film_of
 from .host import io
 from .keypoints import real
+
+STYLES = ["points", "controlnet face"]
 
 
 class PreviewKeypoints(io.ComfyNode):
@@ -45,6 +48,17 @@ class PreviewKeypoints(io.ComfyNode):
                     tooltip="Draw each point's local frame too, where the model has them.",
                 ),
                 widgets.preview_height(),
+                io.Combo.Input(
+                    "style",
+                    options=STYLES,
+                    default=STYLES[0],
+                    optional=True,
+                    tooltip=(
+                        "controlnet face: a face mesh on black, in the colours and line widths that"
+                        " face-mesh ControlNets (MediaPipe face) were trained on; set the height to"
+                        " that of the picture to be made."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="preview", tooltip="One picture per set of points.")
@@ -53,10 +67,20 @@ class PreviewKeypoints(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, keypoints: Any, images: Tensor | None = None, frames: bool = True, height: int = 384
+        cls,
+        keypoints: Any,
+        images: Tensor | None = None,
+        frames: bool = True,
+        height: int = 384,
+        style: str = STYLES[0],
     ) -> io.NodeOutput:
         points = real(keypoints)
         under = backdrop(images, len(points), height, (512, 512))
+        if one_of(STYLES, style, "style") == STYLES[1]:
+            size = under(slice(0, 1)).shape[-2:]
+            return played(
+                drawn(lambda part: draw_controlnet_face(points[part], *size), len(points))
+            )
         return played(
             drawn(lambda part: draw_keypoints(under(part), points[part], frames), len(points))
         )
