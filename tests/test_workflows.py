@@ -15,6 +15,7 @@ NOTES = {"MarkdownNote"}
 CORE = {
     "CreateVideo",
     "EmptyImage",
+    "EmptyLatentImage",
     "GetVideoComponents",
     "ImageCompositeMasked",
     "ImageFromBatch",
@@ -22,7 +23,9 @@ CORE = {
     "ImageScale",
     "ImageStitch",
     "MaskPreview",
+    "PreviewAny",
     "PreviewImage",
+    "SaveLatent",
     "SaveVideo",
 }
 

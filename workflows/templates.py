@@ -641,4 +641,132 @@ TEMPLATES = [
             Group("5 Film", film("@generate.images", "motion/dialled")),
         ],
     ),
+    Template(
+        "15 Passes for Nuke, Fusion, After Effects",
+        "### As files\n"
+        "*Save Motion Passes* writes an EXR a frame, with named layers: STMap, forward and backward"
+        " vectors, occlusion, and the frames, in a new folder of `output/motion`. A .json beside them"
+        " tells sizes and conventions, and *Load Field* reads it back.\n\nWithout the package"
+        " OpenEXR each pass is a file of its own. *Field Strength* and *Smooth Field* between the two"
+        " change the motion first.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Motion", [animate(frame_count=8, room=220)]),
+            Group(
+                "3 Passes",
+                [
+                    Node(
+                        "passes",
+                        "CM_SaveMotionPasses",
+                        {"field": "@animate.field", "images": "@animate.images"},
+                        room=40,
+                    ),
+                    Node("folder", "PreviewAny", {"source": "@passes.folder"}, room=60),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "16 One frame painted, the clip follows",
+        "### Style one frame\n"
+        "*Field from Video* finds where every pixel of the clip is in its first frame. What is done to"
+        " that frame (here a negative; yours is an image edited or generated) goes along with the"
+        " clip.\n\n**mask** is what the first frame does not show: repaint only that, with *Set Latent"
+        " Noise Mask* or *VAE Encode (for Inpainting)*. Here it shows the clip itself.",
+        [
+            Group(
+                "1 Clip",
+                [sample(), Node("film", "GetVideoComponents", {"video": "@sample.clip"})],
+            ),
+            Group(
+                "2 Its motion",
+                [
+                    Node(
+                        "clip",
+                        "ImageFromBatch",
+                        {"image": "@film.images", "batch_index": 0, "length": 12},
+                    ),
+                    Node("field", "CM_FieldFromVideo", {"images": "@clip.IMAGE", "detail": 384}),
+                    Node("hidden", "CM_OcclusionMask", {"field": "@field.field", "close": 2}),
+                ],
+            ),
+            Group(
+                "3 The painted frame",
+                [
+                    Node(
+                        "first",
+                        "ImageFromBatch",
+                        {"image": "@film.images", "batch_index": 0, "length": 1},
+                    ),
+                    Node("painted", "ImageInvert", {"image": "@first.IMAGE"}),
+                    Node(
+                        "warp",
+                        "CM_WarpImage",
+                        {"field": "@field.field", "image": "@painted.IMAGE"},
+                        room=200,
+                    ),
+                ],
+            ),
+            Group(
+                "4 Film",
+                [
+                    Node(
+                        "both",
+                        "ImageCompositeMasked",
+                        {
+                            "destination": "@warp.images",
+                            "source": "@clip.IMAGE",
+                            "mask": "@hidden.mask",
+                            "resize_source": True,
+                        },
+                    ),
+                    *film("@both.IMAGE", "motion/painted"),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "17 Noise and tracks for diffusion",
+        "### What steers a sampler\n"
+        "*Warp Noise* makes noise that sticks to the moving subject and is white in every frame: its"
+        " **noise** goes into *SamplerCustomAdvanced* in place of *Random Noise*, with a latent of as"
+        " many pictures as there are frames, or a video model's. Here it is saved as a latent.\n\n"
+        "*Field to Tracks* follows points of the picture: its **text** goes into *WanTrackToVideo*,"
+        " its **tracks** into the Wan-Move nodes.",
+        [
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Motion", [animate(frame_count=16, room=220)]),
+            Group(
+                "3 Noise",
+                [
+                    Node(
+                        "latent",
+                        "EmptyLatentImage",
+                        {"width": 512, "height": 512, "batch_size": 16},
+                    ),
+                    Node(
+                        "noise",
+                        "CM_WarpNoise",
+                        {"field": "@animate.field", "latent": "@latent.LATENT", "seed": 7},
+                    ),
+                    Node(
+                        "saved",
+                        "SaveLatent",
+                        {"samples": "@noise.latent", "filename_prefix": "motion/noise"},
+                    ),
+                ],
+            ),
+            Group(
+                "4 Tracks",
+                [
+                    Node(
+                        "tracks",
+                        "CM_FieldToTracks",
+                        {"field": "@animate.field", "width": 832, "height": 480, "count": 30},
+                    ),
+                    Node("text", "PreviewAny", {"source": "@tracks.text"}, room=200),
+                ],
+            ),
+        ],
+    ),
 ]
