@@ -118,7 +118,8 @@ def _places(keypoints: Keypoints, height: int, width: int) -> tuple[Tensor, list
     """In pixels, B 478 2; and whether there is a face at all."""
     if keypoints.count != POINTS:
         raise InputError(
-            f"A face for ControlNet is drawn from the {POINTS} points of a face mesh, which the model"
+            f"A face for ControlNet is drawn from the {POINTS} points of a face mesh, which the"
+            " model"
             f" face finds; these keypoints are {keypoints.count} points of another kind."
         )
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)

@@ -241,7 +241,8 @@ class KeypointsToJSON(io.ComfyNode):
                     default=JSONS[0],
                     optional=True,
                     tooltip=(
-                        "keypoints: for Keypoints from JSON. OpenPose: of a face mesh, what OpenPose"
+                        "keypoints: for Keypoints from JSON. OpenPose: of a face mesh, what"
+                        " OpenPose"
                         " says of a face and a head, for nodes that draw or edit poses."
                     ),
                 ),

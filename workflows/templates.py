@@ -645,9 +645,11 @@ TEMPLATES = [
         "15 Passes for Nuke, Fusion, After Effects",
         "### As files\n"
         "*Save Motion Passes* writes an EXR a frame, with named layers: STMap, forward and backward"
-        " vectors, occlusion, and the frames, in a new folder of `output/motion`. A .json beside them"
+        " vectors, occlusion, and the frames, in a new folder of `output/motion`. A .json beside"
+        " them"
         " tells sizes and conventions, and *Load Field* reads it back.\n\nWithout the package"
-        " OpenEXR each pass is a file of its own. *Field Strength* and *Smooth Field* between the two"
+        " OpenEXR each pass is a file of its own. *Field Strength* and *Smooth Field* between"
+        " the two"
         " change the motion first.",
         [
             Group("1 Picture and clip", [sample(), model()]),
@@ -669,9 +671,11 @@ TEMPLATES = [
     Template(
         "16 One frame painted, the clip follows",
         "### Style one frame\n"
-        "*Field from Video* finds where every pixel of the clip is in its first frame. What is done to"
+        "*Field from Video* finds where every pixel of the clip is in its first frame. What is"
+        " done to"
         " that frame (here a negative; yours is an image edited or generated) goes along with the"
-        " clip.\n\n**mask** is what the first frame does not show: repaint only that, with *Set Latent"
+        " clip.\n\n**mask** is what the first frame does not show: repaint only that, with *Set"
+        " Latent"
         " Noise Mask* or *VAE Encode (for Inpainting)*. Here it shows the clip itself.",
         [
             Group(
@@ -728,8 +732,10 @@ TEMPLATES = [
     Template(
         "17 Noise and tracks for diffusion",
         "### What steers a sampler\n"
-        "*Warp Noise* makes noise that sticks to the moving subject and is white in every frame: its"
-        " **noise** goes into *SamplerCustomAdvanced* in place of *Random Noise*, with a latent of as"
+        "*Warp Noise* makes noise that sticks to the moving subject and is white in every frame:"
+        " its"
+        " **noise** goes into *SamplerCustomAdvanced* in place of *Random Noise*, with a latent"
+        " of as"
         " many pictures as there are frames, or a video model's. Here it is saved as a latent.\n\n"
         "*Field to Tracks* follows points of the picture: its **text** goes into *WanTrackToVideo*,"
         " its **tracks** into the Wan-Move nodes.",
