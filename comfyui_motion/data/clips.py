@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import csv
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -28,6 +27,7 @@ from .. import (
     read_picture,
     read_video,
 )
+from ..media.naming import natural
 from .pairs import Pairs
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -213,14 +213,6 @@ def split_folder(root: Path, split: str) -> Path:
             f"{root} has no {split}/ folder, though it has others for training or testing."
         )
     return root
-
-
-def natural(path: Path) -> list[tuple[int, str]]:
-    """A sorting key: frame2 before frame10."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part.lower())
-        for part in re.split(r"(\d+)", path.name)
-    ]
 
 
 def frame_paths(folder: Path) -> list[Path]:
