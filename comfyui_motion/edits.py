@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .doors.documents import read_json
 from .doors.words import shown
 from .errors import InputError
 from .keypoints import FARTHEST, Keypoints
@@ -147,12 +148,7 @@ def _shifted(keypoints: Keypoints, change: Tensor) -> Keypoints:
 
 
 def _document(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(
-            f"These edits are not JSON ({error}); empty the field to begin anew."
-        ) from (error)
+    document = read_json(text, InputError, "These edits", "empty the field to begin anew")
     known = isinstance(document, dict) and document.get("format") == FORMAT
     if not known or document.get("version") != VERSION:
         raise InputError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .dials import Dials, eased
+from .doors.documents import read_json
 from .doors.words import shown
 from .errors import InputError
 
@@ -47,12 +48,7 @@ class Poses:
         """
         if not text.strip():
             return Poses()
-        try:
-            document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(
-                f"These poses are not JSON ({error}); empty the field to begin anew."
-            ) from error
+        document = read_json(text, InputError, "These poses", "empty the field to begin anew")
         known = isinstance(document, dict) and document.get("format") == FORMAT
         if not known or document.get("version") != VERSION:
             raise InputError(

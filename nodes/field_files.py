@@ -202,7 +202,13 @@ class FieldFromImage(io.ComfyNode):
         maps = to_pictures(images)
         visible = maps[:, 3:4] if maps.shape[1] == 4 else None
         if hidden is not None:
-            visible = (1 - to_maps(hidden, "hidden")).expand(len(maps), -1, -1, -1)
+            shown = 1 - to_maps(hidden, "hidden")
+            if len(shown) not in (1, len(maps)):
+                raise InputError(
+                    f"There are {len(maps)} maps; hidden is one mask or {len(maps)}, not"
+                    f" {len(shown)}."
+                )
+            visible = shown.expand(len(maps), -1, -1, -1)
         if one_of(KINDS, kind, "kind") == "STMap":
             field = from_stmap(maps, visible, v, order)
         else:

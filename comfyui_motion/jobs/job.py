@@ -96,7 +96,7 @@ def _read(path: Path) -> Iterator[tuple[str, tuple[str, Outcome]]]:
             entry = json.loads(line)
             fingerprint = entry.pop("fingerprint")
             yield entry["name"], (fingerprint, Outcome(**entry))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
 
 

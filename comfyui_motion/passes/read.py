@@ -122,7 +122,7 @@ def _about(path: Path) -> Mapping[str, Any]:
     """A sidecar's content; nothing where there is none."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) and about.get("format") == FORMAT else {}
 
