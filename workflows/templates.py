@@ -380,8 +380,9 @@ TEMPLATES = [
                             "source_image": "@sample.picture",
                             "field": "@motion.field",
                         },
-                        room=300,
+                        room=230,
                     ),
+                    Node("shown", "PreviewImage", {"images": "@generate.images"}, room=90),
                 ],
             ),
         ],
@@ -508,8 +509,9 @@ TEMPLATES = [
         "12 Parts of a face",
         "### Eyes, lips, hair as masks\n"
         "*Segment Parts* knows the parts of a face; *Part Mask* makes a mask of those you number,"
-        " for"
-        " any node that takes one. *Swap Parts* lays them over another picture.",
+        " for any node that takes one.\n\n*Swap Parts* lays parts of one picture over another: here the"
+        " eyes of the man in the clip, in her face. Other numbers, other parts: see *Preview"
+        " Parts*.",
         [
             Group("1 Pictures", [sample(), model()]),
             Group(
@@ -524,15 +526,37 @@ TEMPLATES = [
                         "seen",
                         "CM_PreviewParts",
                         {"parts": "@parts.parts", "images": "@sample.picture"},
-                        room=250,
+                        room=230,
+                    ),
+                    Node("mask", "CM_PartMask", {"parts": "@parts.parts", "indices": "4, 5, 7"}),
+                ],
+            ),
+            Group(
+                "3 Swapped",
+                [
+                    Node("clip", "GetVideoComponents", {"video": "@sample.clip"}),
+                    Node(
+                        "one",
+                        "ImageFromBatch",
+                        {"image": "@clip.images", "batch_index": 0, "length": 1},
+                    ),
+                    Node(
+                        "swap",
+                        "CM_SwapParts",
+                        {
+                            "model": "@model.model",
+                            "source_image": "@one.IMAGE",
+                            "target_images": "@sample.picture",
+                            "indices": "4, 5",
+                        },
                     ),
                 ],
             ),
             Group(
-                "3 A mask",
+                "4 Result",
                 [
-                    Node("mask", "CM_PartMask", {"parts": "@parts.parts", "indices": "1"}),
-                    Node("shown", "MaskPreview", {"mask": "@mask.mask"}, room=250),
+                    Node("shown", "MaskPreview", {"mask": "@mask.mask"}, room=200),
+                    Node("result", "PreviewImage", {"images": "@swap.images"}, room=280),
                 ],
             ),
         ],
