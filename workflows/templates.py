@@ -509,8 +509,8 @@ TEMPLATES = [
         "12 Parts of a face",
         "### Eyes, lips, hair as masks\n"
         "*Segment Parts* knows the parts of a face; *Part Mask* makes a mask of those you number,"
-        " for any node that takes one.\n\n*Swap Parts* lays parts of one picture over another: here the"
-        " eyes of the man in the clip, in her face. Other numbers, other parts: see *Preview"
+        " for any node that takes one.\n\n*Swap Parts* lays parts of one picture over another: here"
+        " the eyes of the man in the clip, in her face. Other numbers, other parts: see *Preview"
         " Parts*.",
         [
             Group("1 Pictures", [sample(), model()]),
