@@ -20,8 +20,8 @@ from .topology import EYES, LIPS, SURFACE, TRIANGLES
 
 TREMBLE = 0.007  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
-WIDE = 1.06  # of a lid's opening at rest: more is wide open
-SHUT, OPEN = 0.30, 0.92  # of the lids' opening at rest: at most this is shut, at least this at rest
+SHUT, WIDEST = 0.30, 1.6  # of the lids' opening at rest: what is shut, and open at most
+TREMBLE_LIDS = 0.02  # of it: a change of this size is halved
 SMOOTHING, SHARE = (
     4,
     0.6,
@@ -210,9 +210,10 @@ def lid_share(ratio: Tensor) -> Tensor:
     """How far a lid is open against its rest, from what is measured of it: a shut lid still
     measures a little.
     """
-    closing = (ratio - SHUT) / (OPEN - SHUT)
-    wider = 1 + (ratio - WIDE).clamp(0, 0.6)
-    return torch.where(ratio < OPEN, closing.clamp(min=0), wider)
+    apart = ratio - 1
+    ratio = 1 + apart * damped(apart.abs(), TREMBLE_LIDS)
+    closing = ((ratio - SHUT) / (1 - SHUT)).clamp(min=0)
+    return torch.where(ratio < 1, closing, ratio.clamp(max=WIDEST))
 
 
 def gaze(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: float) -> Tensor:
