@@ -107,7 +107,7 @@ TEMPLATES = [
                             "source_image": "@sample.picture",
                             "poses": NODDING,
                         },
-                        room=580,
+                        room=680,
                         width=380,
                     )
                 ],
@@ -136,7 +136,7 @@ TEMPLATES = [
                             "keypoints": "@animate.keypoints",
                             "poses": SMILE,
                         },
-                        room=580,
+                        room=680,
                         width=360,
                     )
                 ],
