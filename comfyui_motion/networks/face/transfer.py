@@ -20,7 +20,7 @@ from .topology import EYES, LIPS, SURFACE, TRIANGLES
 
 TREMBLE = 0.007  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
-SHUT, WIDEST = 0.30, 1.6  # of the lids' opening at rest: what is shut, and open at most
+SHUT, WIDEST = 0.30, 1.3  # of the lids' opening at rest: what is shut, and open at most
 TREMBLE_LIDS = 0.02  # of it: a change of this size is halved
 SMOOTHING, SHARE = (
     4,

@@ -199,10 +199,10 @@ def unrest(keypoints: FaceKeypoints) -> Tensor:
     lids = torch.stack(
         [opening(face.shape, eye.upper, eye.lower).mean(1) for eye in EYES.values()], dim=1
     )
-    usual = lids.quantile(0.7, dim=0).clamp(min=1e-3)
+    usual = lids.quantile(0.9, dim=0).clamp(min=1e-3)
     closed = (1 - lids / usual).abs().amax(1)
     mouth_gap = opening(face.shape, *zip(*LIPS.pairs, strict=True)).amax(1) / apart[:, 0]
     usually = face.shape.median(dim=0, keepdim=True).values
     strange = ((face.shape - usually)[..., :2].norm(dim=-1) / apart).mean(1)
     turned = angles(face.head.rotation)[:, :2].abs().amax(1) / 90
-    return closed + 3 * mouth_gap.clamp(min=0) + 8 * strange + turned
+    return 2 * closed + 3 * mouth_gap.clamp(min=0) + 8 * strange + turned
