@@ -138,8 +138,8 @@ __all__ = [
     "write_video",
 ]
 
-# Names come when they are first asked for: PyTorch takes seconds to load, and the command line
-# answers Ctrl-C meanwhile.
+# In the command the names come when they are first asked for: PyTorch takes seconds to load, and
+# Ctrl-C is answered meanwhile. In any other program they are all there at once.
 _HOMES = {
     "CheckpointError": "errors",
     "Dials": "dials",
@@ -226,3 +226,16 @@ class _Library(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Library
+
+
+def _is_command() -> bool:
+    """Whether this program is comfyui-motion, by script, `python -m` or `python -c`."""
+    words = sys.orig_argv[:4]
+    return any("comfyui_motion.cli" in word or "comfyui-motion" in word for word in words) or (
+        words[1:3] == ["-m", __name__]
+    )
+
+
+if not _is_command():
+    for _name in _HOMES:
+        getattr(sys.modules[__name__], _name)

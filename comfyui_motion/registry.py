@@ -157,6 +157,11 @@ def recognise(checkpoint: Checkpoint) -> Family:
 
 def _own_family(checkpoint: Checkpoint) -> Family:
     name = checkpoint.metadata.get("family", "")
+    if name == PARTNER:
+        raise UnknownCheckpoint(
+            f"{checkpoint.path.name} says it is a model of the family {PARTNER}, which has no"
+            f" weights: name {PARTNER} itself."
+        )
     if name not in FAMILIES:
         raise UnknownCheckpoint(
             f"{checkpoint.path.name} says it is a model of the family {shown(name)!r}, which this"

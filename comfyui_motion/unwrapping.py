@@ -4,6 +4,7 @@ others' (an EMA copy, a perceptual network, counters), in a folder that was unpa
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -77,7 +78,7 @@ def unpacked_folder(path: Path) -> Path | None:
     """The folder that holds what torch.save had packed into one file, if the path is,
     or has, one.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # which takes any name
         return None
     return next(
         (

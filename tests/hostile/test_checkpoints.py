@@ -13,7 +13,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import comfyui_motion as motion
-from comfyui_motion import catalogue
 from comfyui_motion.checkpoint import read
 from comfyui_motion.registry import FAMILIES
 
@@ -191,9 +190,8 @@ def test_a_model_written_twice_has_the_same_bytes(tmp_path, whole):
     assert motion.load(first, device="cpu").spec == whole.spec
 
 
-def test_the_only_copy_is_not_written_over(tmp_path, refused):
-    path = tmp_path / "m.safetensors"
-    path.write_bytes(catalogue.bundled()["puppets"].read_bytes())
+def test_the_only_copy_is_not_written_over(tmp_path, whole, refused):
+    path = motion.save(whole, tmp_path / "m.safetensors")
     (tmp_path / "link.safetensors").symlink_to(path)
     before = path.read_bytes()
     for target in (path, tmp_path / "link.safetensors"):
