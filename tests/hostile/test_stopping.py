@@ -63,9 +63,9 @@ def test_work_that_hears_nothing_is_ended_from_beside_it(tmp_path):
         "from comfyui_motion.cli.stopping import stoppable\n"
         "from comfyui_motion.media.files import temporary\n"
         "with stoppable(0.2), temporary(pathlib.Path('half')) as half:\n"
-        "    half.write_text('x'); print('begun', flush=True)\n"
+        "    half.write_text('x')\n"
         "    while True:\n"
-        "        try: time.sleep(60)\n"
+        "        try: print('begun', flush=True); time.sleep(60)\n"
         "        except KeyboardInterrupt: pass\n"
     )
     process = subprocess.Popen(
