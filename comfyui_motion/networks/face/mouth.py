@@ -22,7 +22,7 @@ STEPS = 96  # along a mouth, of its lips' curves
 CHEEKS = (50, 280, 205, 425, 101, 330, 118, 347, 151, 9)
 GREY = (0.299, 0.587, 0.114)
 FINENESS = 127  # steps of light and redness that are kept
-SHOWN = (0.015, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
+SHOWN = (0.02, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
 SOFT = 0.008  # mouth widths: of the painted edge
 DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
 RIM = 0.2  # of the opening along its edge: what is red there are lips
@@ -273,4 +273,4 @@ def shown(opening: Opening, rest: Opening, whole: float, rest_whole: float) -> f
     width from corner to corner.
     """
     now, then = (o.gap * o.width / max(w, 1e-6) for o, w in ((opening, whole), (rest, rest_whole)))
-    return float(ramp(*SHOWN, np.array(now - max(then - 0.01, 0))))
+    return float(ramp(*SHOWN, np.array(now - then)))

@@ -18,10 +18,10 @@ from .keypoints import FaceKeypoints
 from .pose import Similarity, facing, fit_head, part_of
 from .topology import EYES, LIPS, SURFACE, TRIANGLES
 
-TREMBLE = 0.007  # eye distances: a point's motion of this size is halved, smaller vanishes
+TREMBLE = 0.011  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
 SHUT, WIDEST = 0.30, 1.3  # of the lids' opening at rest: what is shut, and open at most
-TREMBLE_LIDS = 0.02  # of it: a change of this size is halved
+TREMBLE_LIDS = 0.05  # of it: a change of this size is halved
 SMOOTHING, SHARE = (
     4,
     0.6,
@@ -89,8 +89,8 @@ def _as_posed(
 
 def damped(length: Tensor, half: float | Tensor) -> Tensor:
     """How much of a motion is believed: nearly none far below `half`, all far above."""
-    square = length.square()
-    return square / (square + half**2 + 1e-20)
+    fourth = length.pow(4)
+    return fourth / (fourth + half**4 + 1e-30)
 
 
 def quiet(expression: Tensor, face: Face) -> Tensor:
