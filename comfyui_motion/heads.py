@@ -116,6 +116,7 @@ def watch(
     if not points:
         raise InputError("The driving clip has no frames; give at least one.")
     whole = Keypoints.join(points)
+    assert isinstance(whole, PosedKeypoints)  # of every model that is shown a head
     found = torch.ones(len(whole), dtype=torch.bool) if found is None else found
     number = reference_of(whole, found, options, source)
     rest = whole[number]
@@ -227,6 +228,7 @@ def posed(
     base = own.neutral() if options.neutral_source else own
     pose = retarget(points, rest, base, options.mode, strength=options.strengths)
     pose = model.stitch(own, pose, "published" if options.published else "settled")
+    assert isinstance(pose, PosedKeypoints)
     return resting_where(pose, own, found)
 
 
@@ -258,6 +260,7 @@ def painted(
         over = whole if over is None else together(over, whole)
         if size == "model":
             break
+    assert frames is not None and hidden is not None and over is not None  # one head at least
     return frames, hidden, over
 
 

@@ -100,10 +100,12 @@ def places_of(
 
 def own_motion(model: MotionModel, pictures: Batches, places: list[Place]) -> PosedKeypoints:
     """What the source does by itself. T"""
-    return Keypoints.join(
+    own = Keypoints.join(
         model.detect(shown_at(picture, place, model.size))
         for picture, place in zip(pictures, places, strict=True)
     )
+    assert isinstance(own, PosedKeypoints)  # of every model that is shown a head
+    return own
 
 
 def poses_of(
@@ -120,9 +122,11 @@ def poses_of(
     own, points = own[:count], performance.points[:count]
     base = own.neutral() if options.neutral_source else own
     pose = retarget(points, performance.rest, base, options.mode, strength=options.strengths)
+    assert isinstance(pose, PosedKeypoints)
     pose = pose.but(scale=own.scale, translation=own.translation)
     pose = steadied(pose, own, options.published)
     pose = model.stitch(own, pose, "published" if options.published else "settled")
+    assert isinstance(pose, PosedKeypoints)
     found = performance.found[:count] & there[:count]
     return resting_where(pose, own, found), found
 

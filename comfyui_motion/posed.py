@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,23 +54,25 @@ class PosedKeypoints(Keypoints):
     model was shown, or where that lies in a whole picture. Make these keypoints with `placed`.
     """
 
-    depth: Tensor | None = None  # B K, z
-    canonical: Tensor | None = None  # B K 3: the face's shape, at rest and frontal
-    expression: Tensor | None = None  # B K 3: what is added to it, after it is turned
-    rotation: Tensor | None = None  # B 3: pitch, yaw, roll in degrees
-    scale: Tensor | None = None  # B
-    translation: Tensor | None = None  # B 3, of which z is not used
+    _: KW_ONLY
+    depth: Tensor  # B K, z
+    canonical: Tensor  # B K 3: the face's shape, at rest and frontal
+    expression: Tensor  # B K 3: what is added to it, after it is turned
+    rotation: Tensor  # B 3: pitch, yaw, roll in degrees
+    scale: Tensor  # B
+    translation: Tensor  # B 3, of which z is not used
     shift: Tensor | None = None  # B K 3: what networks of points (stitching) added to the place
 
-    @staticmethod
+    @classmethod
     def placed(
+        cls,
         canonical: Tensor,
         expression: Tensor,
         rotation: Tensor,
         scale: Tensor,
         translation: Tensor,
         shift: Tensor | None = None,
-    ) -> PosedKeypoints:
+    ) -> Self:
         """From the parts, float32. Raises InputError where their shapes do not match."""
         given = {
             "canonical": canonical,
@@ -84,7 +86,7 @@ class PosedKeypoints(Keypoints):
         for name, part in parts.items():
             check_shape(name, part, PARTS[name])
         x = _place(**parts)
-        return PosedKeypoints(position=x[..., :2], depth=x[..., 2], **parts)
+        return cls(position=x[..., :2], depth=x[..., 2], **parts)
 
     @property
     def x(self) -> Tensor:
@@ -146,7 +148,7 @@ class PosedKeypoints(Keypoints):
         strength: float | Tensor | Strengths,
     ) -> PosedKeypoints:
         """See `retarget`."""
-        check_posed(source)
+        source = check_posed(source)
         if mode == "absolute":
             return absolute(self, source).between(source, strength)
         if reference is None:
@@ -154,8 +156,7 @@ class PosedKeypoints(Keypoints):
                 "Relative motion needs a reference: the driver's keypoints at rest, such as"
                 " driving[:1]."
             )
-        check_posed(reference)
-        return relative(self, reference, source).between(source, strength)
+        return relative(self, check_posed(reference), source).between(source, strength)
 
     def between(self, rest: PosedKeypoints, strength: float | Tensor | Strengths) -> Self:
         """As far from `rest` as these are, times the strength: 0 is rest, 1 these.
@@ -276,13 +277,14 @@ def shares(keypoints: PosedKeypoints, told: Strengths) -> Tensor:
     return share
 
 
-def check_posed(keypoints: Keypoints) -> None:
-    """Raises InputError for keypoints that have no parts."""
+def check_posed(keypoints: Keypoints) -> PosedKeypoints:
+    """The same. Raises InputError for keypoints that have no parts."""
     if not isinstance(keypoints, PosedKeypoints):
         raise InputError(
             "The driver's keypoints are placed from parts and the source's are plain points; both"
             " must come from the same model."
         )
+    return keypoints
 
 
 def _or_zero(keypoints: PosedKeypoints) -> Tensor:

@@ -8,7 +8,7 @@ network makes up what the source hides. At rest the picture is as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -71,7 +71,8 @@ class LevelCanvas:
 class LevelPortrait(FramedPortrait):
     """A head, encoded, where it lies in the picture, and where the driver's lies in its clip."""
 
-    place: Place | None = None
+    _: KW_ONLY
+    place: Place
     driving_place: Place | None = None  # None: driving frames are shown whole, their middle square
     published: bool = False  # paint as the published code does, without the source's detail
 
@@ -82,14 +83,14 @@ class LevelPortrait(FramedPortrait):
         """1 3 H W in 0..1"""
         crop = shrunk(cut_turned(picture, place, SHOWN), model.size)
         portrait = model.encode(crop.clamp(0, 1).to(model.device))
-        fit = Fit.plan(*picture.shape[-2:], model.size)
+        height, width = picture.shape[-2:]
+        fit = Fit.plan(height, width, model.size)
         return LevelPortrait(
             model, picture, portrait, fit, framing, None, place=place, published=published
         )
 
     @property
     def canvas(self) -> LevelCanvas:
-        assert self.place is not None
         return LevelCanvas(self.place)
 
     @property
@@ -111,7 +112,6 @@ class LevelPortrait(FramedPortrait):
         lie, how far they belong to it, and the detail that the network leaves out of them. None
         where the square lies outside the picture.
         """
-        assert self.place is not None
         box = window(self.place, *self.picture.shape[-2:])
         if box is None:
             return None
@@ -183,7 +183,6 @@ class LevelPortrait(FramedPortrait):
 
     def canvas_field(self, field: MotionField) -> MotionField:
         """Motion over the whole picture as the square sees it. B H W 2 -> B h w 2"""
-        assert self.place is not None
         whole = field.of_source()
         cells = self.portrait.features[-1].shape[-1]
         steps = (torch.arange(cells, device=whole.grid.device) + 0.5) / cells - 0.5

@@ -88,6 +88,7 @@ class LivePortrait(MotionModel):
         network = self.stitching_retargeting_module
         if stitching == "none" or self.spec.animals or network.retarget_shoulder is None:
             return pose
+        source, pose = self.in_space(source), self.in_space(pose)
         at, x = source.to(self.device).x, pose.to(self.device).x
         shift = network.shift(at, x)
         if stitching == "settled":
@@ -117,7 +118,7 @@ class LivePortrait(MotionModel):
                 "Eyes and lips are retargeted by stitching_retargeting_module, and this model was"
                 " loaded without it; put that file beside the others."
             )
-        at = source.to(self.device).x
+        at = self.in_space(source).to(self.device).x
         ratios = ratios.to(at)
         return network(at.expand(len(ratios), -1, -1), ratios).unflatten(1, (-1, 3))
 
@@ -130,16 +131,20 @@ class LivePortrait(MotionModel):
             )
         return replace(portrait, keypoints=keypoints.to(self.device))
 
+    def in_space(self, points: Keypoints) -> PosedKeypoints:
+        """The same. Raises InputError for points that have no parts."""
+        if not isinstance(points, PosedKeypoints):
+            raise InputError(
+                f"A {self.family} model is posed by points in space, such as its detect and"
+                f" retarget give, and these are plain {type(points).__name__}."
+            )
+        return points
+
     def motion(
         self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
     ) -> VolumeField:
         assert isinstance(portrait, VolumePortrait) and portrait.compressed is not None
-        if not isinstance(pose, PosedKeypoints):
-            raise InputError(
-                f"A {self.family} model is posed by points in space, such as its detect and"
-                f" retarget give, and these are plain {type(pose).__name__}."
-            )
-        source, driving = portrait.keypoints.x, pose.to(self.device).x
+        source, driving = portrait.keypoints.x, self.in_space(pose).to(self.device).x
         warp = self.warping_module
         deformation, occlusion, share = finite(
             warp.dense_motion_network, portrait.compressed, driving, source

@@ -58,7 +58,7 @@ class Distinct(nn.Module):
         ):
             top, bottom = reach(row, height)
             left, right = reach(column, width)
-            part = conv(x[..., top:bottom, left:right])
+            part: Tensor = conv(x[..., top:bottom, left:right])
             if made is None:
                 made = part.new_empty(len(x), part.shape[1], count * height, count * width)
             made[..., i // count :: count, i % count :: count] = part
@@ -96,7 +96,7 @@ class Quartered(nn.Module):
                 top + 3 * (height - 1) + len(rows),
                 left + 3 * (width - 1) + len(columns),
             )
-            part = conv(x[..., top:bottom, left:right])
+            part: Tensor = conv(x[..., top:bottom, left:right])
             if made is None:
                 made = part.new_empty(len(x), part.shape[1], 4 * height, 4 * width)
             made[..., i // 4 :: 4, i % 4 :: 4] = part
