@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField
 from .framing.canvas import in_grid
-from .framing.find import find_subject
+from .framing.find import Finder, find_subject
 from .framing.plan import BEST
 from .framing.portrait import FramedPortrait, fitted
 from .heads import frame_head, perform_heads
@@ -224,7 +224,7 @@ def with_face(model: MotionModel, source: Tensor, options: Options) -> Options:
     """For a model that finds faces itself, which of them is meant, as its box."""
     if not (model.finds_faces and options.face > 0 and options.subject is None):
         return options
-    found = find_subject(model, source[:1], number=options.face)
+    found = find_subject(cast(Finder, model), source[:1], number=options.face)
     return options if found is None else replace(options, subject=found.box)
 
 

@@ -119,6 +119,7 @@ def _check_against(spec: Any, shapes: Mapping[str, Any], name: str) -> None:
 def _bounded_alike(said: Any, told: Any) -> bool:
     return (
         dataclasses.is_dataclass(said)
+        and not isinstance(said, type)
         and type(said) is type(told)
         and getattr(said, "limit", 0) >= getattr(told, "limit", 0)
         and dataclasses.replace(said, limit=told.limit) == told

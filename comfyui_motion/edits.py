@@ -142,8 +142,9 @@ def _spread(position: Tensor, moved: list[int], added: Tensor, reach: float) -> 
 
 
 def _shifted(keypoints: Keypoints, change: Tensor) -> Keypoints:
-    if hasattr(keypoints, "shifted"):  # points in space are placed by their own kind
-        return keypoints.shifted(torch.nn.functional.pad(change, (0, 1)))
+    shifted = getattr(keypoints, "shifted", None)
+    if shifted is not None:  # points in space are placed by their own kind
+        return shifted(torch.nn.functional.pad(change, (0, 1)))
     return replace(keypoints, position=keypoints.position + change)
 
 

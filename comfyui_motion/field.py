@@ -49,7 +49,8 @@ def resize_grid(grid: Tensor, height: int, width: int, *, align_corners: bool = 
     if grid.shape[1:3] == (height, width):
         return grid
     if align_corners:
-        still, bigger = (identity_grid(*size, grid) for size in (grid.shape[1:3], (height, width)))
+        still = identity_grid(grid.shape[1], grid.shape[2], grid)
+        bigger = identity_grid(height, width, grid)
         return bigger + _resized(grid - still, height, width, True)
     return _resized(grid, height, width, False)
 
@@ -358,5 +359,6 @@ class MotionField:
 def _unmoved(moved: Tensor, picture: Tensor, grid: Tensor) -> Tensor:
     """What stays where it is keeps its pixels to the bit: reading between them would round."""
     grid = grid.to(picture.device)
-    still = ((grid - identity_grid(*grid.shape[1:3], grid)).abs() < STILL).all(-1)[:, None]
+    moved_by = grid - identity_grid(grid.shape[1], grid.shape[2], grid)
+    still = (moved_by.abs() < STILL).all(-1)[:, None]
     return torch.where(still, picture, moved) if still.any() else moved

@@ -69,6 +69,7 @@ class Live:
             self.lost = True
             return self._last if self._last is not None else self._moved(self._own())
         self.lost = False
+        assert self._rest is not None  # from the first frame seen on
         pose = retarget(
             points,
             self._rest[1],

@@ -161,9 +161,13 @@ def _shape(text: str, tensors: Mapping[str, Tensor], name: str) -> tuple[int, bo
     made = (said.get(key) for key in MADE_OF) if isinstance(said, dict) else ()
     points, covariance, hidden = (*made, None, None, None)[:3]
     head = tensors.get("head.weight")
-    numbers = type(points) is int and type(covariance) is bool and type(hidden) is int
-    fits = numbers and head is not None and (points * (6 if covariance else 2), hidden)
-    if head is None or fits != tuple(head.shape):
+    if (
+        head is None
+        or type(points) is not int
+        or type(covariance) is not bool
+        or type(hidden) is not int
+        or (points * (6 if covariance else 2), hidden) != tuple(head.shape)
+    ):
         raise CheckpointError(
             f"{name} says its points, covariance and hidden are"
             f" {shown((points, covariance, hidden))}, and its"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -273,7 +273,7 @@ def load(
     for what in found.lacks:
         logger().warning("%s: %s.", found.path.name, what)
     if hasattr(model, "partners"):
-        model.partners = (build(PARTNER).to(device),)
+        cast(Any, model).partners = (build(PARTNER).to(device),)
     return _ready(_with_finder(model, found.known_as), device, dtype, speed)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -269,8 +270,8 @@ class _Work:
         self.total = min(totals) if source.total != 1 and totals else driving.total
         self.progress = host.Progress(self.total or 1)
         self.done = 0
-        self.still = to_rgb(picture) if source.total == 1 else None
-        self.sources = None if self.still is not None else _singly(source)
+        still = source.total == 1
+        self.sources = repeat(to_rgb(picture)) if still else _singly(source)
         height, width = picture.shape[-2:]
         if even and (height % 2 or width % 2):
             small = f"{width - width % 2}x{height - height % 2}"
@@ -283,8 +284,8 @@ class _Work:
         """Each step with its frames as they leave, B 3 H W."""
         for step in steps:
             frames = evened(step.frames, self.even)
-            before = next(self.sources) if self.sources else self.still
-            self.film.add(step.driving.cpu(), evened(before, self.even), frames.cpu())
+            before = evened(next(self.sources), self.even)
+            self.film.add(step.driving.cpu(), before, frames.cpu())
             yield step, frames
             self.done += len(frames)
             self.progress(min(self.done, self.progress.total), step.frames[0])
@@ -316,7 +317,7 @@ class _Work:
         return *[blocked] * 4, host.film_of(path), blocked
 
 
-def _singly(clip: Moving) -> Any:
+def _singly(clip: Moving) -> Iterator[Tensor]:
     return (to_rgb(picture) for batch in clip for picture in batch.split(1))
 
 

@@ -54,23 +54,26 @@ class Film:
     def _encode(self, pixels: Any) -> None:
         import av
 
-        if self._container is None:
-            self._open(*pixels.shape[:2])
+        container = self._container
+        if container is None:
+            container = self._open(*pixels.shape[:2])
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts = self.count
-        self._container.mux(self._stream.encode(frame))
+        container.mux(self._stream.encode(frame))
         self.count += 1
 
-    def _open(self, height: int, width: int) -> None:
+    def _open(self, height: int, width: int) -> Any:
         import av
 
         self._path, self._entry = host.temporary("film.mp4")
-        self._container = av.open(self._path, "w", options={"movflags": "+faststart"})
+        container = av.open(self._path, "w", options={"movflags": "+faststart"})
+        self._container = container
         options = {"crf": "20", "preset": "ultrafast", "tune": "fastdecode"}
-        self._stream: Any = self._container.add_stream("libx264", rate=self.fps, options=options)
+        self._stream: Any = container.add_stream("libx264", rate=self.fps, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = 1 / self.fps
+        return container
 
 
 def _small(pictures: Tensor) -> Tensor:

@@ -315,6 +315,7 @@ def film_file(video: Any) -> tuple[str | None, float, float | None]:
     begin, length = kept.get("start_time") or 0.0, kept.get("duration") or 0.0
     source = kept.get("file")
     if not isinstance(source, (str, os.PathLike)):
+        assert source is not None  # the host's class is never without its file
         path, _ = temporary("video.mp4")
         with open(path, "wb") as target:
             target.write(source.getbuffer())

@@ -104,7 +104,11 @@ def digest(pictures: Tensor | None) -> tuple[Any, ...] | None:
         return None
     whole = pictures.detach().cpu().contiguous()
     content = whole.reshape(-1).view(torch.uint8).numpy()
-    return tuple(whole.shape), str(whole.dtype), hashlib.blake2b(content, digest_size=16).digest()
+    return (
+        tuple(whole.shape),
+        str(whole.dtype),
+        hashlib.blake2b(content.data, digest_size=16).digest(),
+    )
 
 
 def bytes_of(value: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ..doors.words import A_SENTENCE, shown
 
@@ -13,9 +13,9 @@ NAME = "comfyui-motion"
 A_TABLE = 1_000_000  # characters
 
 
-def say(*words: object, flush: bool = False) -> None:
-    """A line, or several, on standard output."""
-    print(shown(" ".join(map(str, words)), A_TABLE, lines=True), flush=flush)
+def say(*words: object, file: TextIO | None = None, flush: bool = False) -> None:
+    """A line, or several, on standard output, or on another stream."""
+    print(shown(" ".join(map(str, words)), A_TABLE, lines=True), file=file, flush=flush)
 
 
 def say_json(value: object) -> None:
@@ -31,8 +31,9 @@ def complain(words: object) -> None:
 def write_anything() -> None:
     """Terminals that lack a character get its number, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
 
 
 class Parser(argparse.ArgumentParser):

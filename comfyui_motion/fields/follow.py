@@ -127,7 +127,7 @@ def spread_points(height: int, width: int, count: int, mask: Tensor | None = Non
         raise InputError("The mask marks nothing to follow; paint over the subject.")
     step = (marked.numel() * share / count) ** 0.5
     for _ in range(12):  # thin masks take fewer than their area says
-        points = _lattice(*marked.shape, step)
+        points = _lattice(marked.shape[0], marked.shape[1], step)
         kept = points[marked[points[:, 1].round().long(), points[:, 0].round().long()] > 0.5]
         if len(kept) >= 0.9 * count or step < 1:
             break

@@ -63,7 +63,8 @@ def field_of(grid: Tensor, visible: Tensor | None) -> MotionField:
     """A field that is hidden where its grid (B H W 2) is no number."""
     sound = grid.isfinite().all(-1)
     if not sound.all():
-        grid = torch.where(sound[..., None], grid, identity_grid(*grid.shape[1:3], grid))
+        still = identity_grid(grid.shape[1], grid.shape[2], grid)
+        grid = torch.where(sound[..., None], grid, still)
         seen = sound[:, None].float()
         visible = seen if visible is None else visible.nan_to_num(0) * seen
     if visible is None:
@@ -94,6 +95,7 @@ def from_displacement(
         moved = (moved - 0.5) * (2 * reach)
     x, y = moved.unbind(1)
     y = -y if check_v(v) == "up" else y
-    still = MotionField.identity(1, *maps.shape[-2:]).to_pixels(*maps.shape[-2:])
+    height, width = maps.shape[-2:]
+    still = MotionField.identity(1, height, width).to_pixels(height, width)
     pixels = still + torch.stack([x, y], dim=-1)
     return field_of(MotionField.from_pixels(pixels).grid, visible)

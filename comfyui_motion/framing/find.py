@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ CLEARLY = 0.7
 class Finder(Protocol):
     """What finds faces: `motion.load("face")`, or what a model for faces brings along."""
 
-    finds_faces: bool
+    finds_faces: ClassVar[bool]
 
     def faces(self, picture: Tensor) -> list[Any]:
         """Of 1 3 H W, from left to right; each has points (478 3), box and score."""
@@ -108,7 +108,8 @@ def follow_subject(finder: Finder, frames: Tensor, subject: Subject) -> Keypoint
     frames = to_rgb(frames)
     seen = finder.follow([frames], subject.points)
     belief = seen.found.float()[:, None].expand(-1, seen.points.shape[1])
-    return from_pixels(seen.points[..., :2], *frames.shape[-2:], belief)
+    height, width = frames.shape[-2:]
+    return from_pixels(seen.points[..., :2], height, width, belief)
 
 
 def clip_box(finder: Finder, frames: Tensor, number: int = 0) -> Box | None:

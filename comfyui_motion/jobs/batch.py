@@ -43,7 +43,8 @@ def run_batch(
             if progress:
                 progress(len(outcomes), len(jobs))
     finally:
-        if hasattr(stream, "close"):
-            stream.close()
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
         write_report(folder, jobs, list(outcomes.values()), title)
     return [outcomes[job.name] for job in jobs]

@@ -39,11 +39,13 @@ def in_processes(
             for worker in busy:
                 if not ready.isdisjoint(worker.handles):
                     job, tried, outcome = worker.job, worker.tries, worker.outcome()
-                    if outcome is None and tried < tries:
-                        waiting.appendleft((job, tried + 1))
-                    elif outcome is not None:
+                    if outcome is not None:
                         yield outcome
+                    elif tried < tries:
+                        assert job is not None  # it was busy
+                        waiting.appendleft((job, tried + 1))
                     else:
+                        assert worker.lost is not None  # it has just said so
                         yield worker.lost
     finally:
         for worker in workers:
@@ -89,6 +91,7 @@ class _Worker:
             )
             self.process.start()
             far.close()
+        assert self.pipe is not None  # it comes with the process
         self.job, self.tries = job, tries
         try:
             self.pipe.send((job, tries))
@@ -97,6 +100,7 @@ class _Worker:
 
     def outcome(self) -> Outcome | None:
         """What the worker said, and it is free; None where it died without a word."""
+        assert self.pipe is not None and self.job is not None  # it is busy
         try:
             said = self.pipe.recv() if self.pipe.poll() else None
         except (EOFError, OSError):
@@ -112,6 +116,7 @@ class _Worker:
 
     def stop(self) -> None:
         if self.process is not None:
+            assert self.pipe is not None  # it comes with the process
             self.pipe.close()
             self.process.join(0.5)
             if self.process.is_alive():

@@ -39,10 +39,8 @@ class Place:
         if self.folder != other.folder:
             return False
         mine, theirs = self.names, other.names
-        if isinstance(mine, str) and isinstance(theirs, str):
-            return mine == theirs
         if isinstance(mine, str):
-            return theirs.names(mine)
+            return mine == theirs if isinstance(theirs, str) else theirs.names(mine)
         return mine.names(theirs) if isinstance(theirs, str) else mine.meets(theirs)
 
 

@@ -140,7 +140,7 @@ class Sound:
         resampled, known = None, None
         for frame in self._decoded(stream):
             kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if kind != known:
+            if resampled is None or kind != known:
                 yield from resampled(None) if resampled else ()
                 resampled, known = _resampler(frame, wanted, first=known is None), kind
             yield from resampled(frame)

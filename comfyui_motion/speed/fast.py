@@ -11,6 +11,7 @@ it where they are unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -63,8 +64,9 @@ class Conv(nn.Module):
     @classmethod
     def of(cls, conv: nn.Conv2d | Conv) -> Conv:
         assert isinstance(conv.padding, tuple)
-        # pyright: ignore[reportArgumentType]
-        return Conv(conv.weight, conv.bias, conv.stride, conv.padding, conv.groups)
+        # PyTorch's own say less of their length
+        stride, padding = cast(tuple[int, int], conv.stride), cast(tuple[int, int], conv.padding)
+        return Conv(conv.weight, conv.bias, stride, padding, conv.groups)
 
     def pack(self) -> None:
         """Lay a deep layer's weights out as the CPU's convolutions read them, which they otherwise

@@ -97,8 +97,9 @@ def faster(module: nn.Module) -> nn.Module | None:
         return fast.FastAntialias(module)
     if isinstance(module, nn.Conv3d):
         return fast.Conv3(module)
-    if hasattr(module, "faster"):  # a family's own block
-        return module.faster(fast)
+    own = getattr(module, "faster", None)
+    if own is not None:  # a family's own block
+        return own(fast)
     if isinstance(module, nn.Conv2d):
         return fast.WideConv(module) if fast.WideConv.takes(module) else fast.Conv.of(module)
     fold(module)

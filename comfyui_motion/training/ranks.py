@@ -163,6 +163,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
+        assert self.num_batches_tracked is not None  # it comes with the others
         self.num_batches_tracked.add_(1)
         share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, share)

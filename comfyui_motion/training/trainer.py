@@ -9,7 +9,7 @@ the same batches, warps and dropout, and ends, on a CPU, with the same bits. The
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -256,18 +256,19 @@ def descend(run: Run, stage: Stage, attempt: Attempt, step: int) -> dict[str, fl
     values = run.ranks.means(dict(zip(values, numbers, strict=True)), run.device)
     require_numbers(values, step, stage)
     (total / stage.accumulate).backward()
-    if run.adversarial and run.discriminator is not None:
+    discriminator = run.discriminator
+    if run.adversarial and discriminator is not None:
         run.let_discriminator_learn(True)
         with narrow_convolutions(stage.precision):
-            told = run.judging(lambda: losses.told_apart(*judged(run.discriminator, attempt)))
+            told = run.judging(lambda: losses.told_apart(*judged(discriminator, attempt)))
         (told / stage.accumulate).backward()
         values |= run.ranks.means({"discriminator": float(told.detach())}, run.device)
         require_numbers(values, step, stage)
     return values
 
 
-def judged(discriminator: nn.Module, attempt: Attempt) -> tuple[Tensor, Tensor]:
-    """What it says of the driving frames, and of the predictions."""
+def judged(discriminator: nn.Module, attempt: Attempt) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """What it says of the driving frames, and of the predictions, at each of its sizes."""
     real, made = (
         discriminator(pictures)[1]
         for pictures in (attempt.pairs.driving, attempt.prediction.detach())
