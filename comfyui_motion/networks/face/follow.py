@@ -67,11 +67,11 @@ class Followed:
     @staticmethod
     def join(parts: list[Followed]) -> Followed:
         """One after another in time."""
-        several = (
+        points, flag, cut = (
             torch.cat(rows)
             for rows in zip(*((p.points, p.flag, p.cut) for p in parts), strict=True)
         )
-        return Followed(*several, parts[0].height, parts[0].width)
+        return Followed(points, flag, cut, parts[0].height, parts[0].width)
 
 
 def choose(faces: list[Face], number: int) -> Face | None:
@@ -166,7 +166,9 @@ class Follower:
             was = self.last
             self.region = min((face.region for face in faces), key=was.apart)
         elif faces:
-            self.region = choose(faces, self.number).region
+            chosen = choose(faces, self.number)
+            assert chosen is not None  # there are faces
+            self.region = chosen.region
 
     def _shots(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """In which frames there is anything to see, and which begin another shot. B, B bool"""
@@ -219,7 +221,7 @@ def places(networks: SeesFaces, frames: Tensor) -> tuple[Tensor, Tensor]:
         found = [at.outside(rows / SIDE) for at, rows in zip(there, placed, strict=True)]
         there = [Region.of_points(rows) for rows in found]
     points[seen] = torch.stack(found)
-    flag[seen] = torch.where(sure >= LOST, sure, 0)
+    flag[seen] = torch.where(sure.ge(LOST), sure, 0)
     points[flag == 0] = 0
     return points, flag
 

@@ -7,12 +7,13 @@ Whole regions with clean edges, to be inpainted or composited; no specks.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 
 from .mouth import Opening, ramp
 from .mouth import shown as shown_of
-from .raster import Array, Raster, corners, solid
+from .raster import NO_MAP, Array, Raster, corners, solid
 from .source import SourceFace
 
 LAYERED = (0.4, 2.0)  # pixels of motion between which person and background part
@@ -46,11 +47,11 @@ def left_behind(person: Array, motion: Array) -> Array:
     now = cv2.remap(
         person,
         motion + places(*person.shape),
-        None,
+        NO_MAP,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    far = cv2.max(*cv2.split(cv2.absdiff(motion, 0)))
+    far = cv2.max(*cv2.split(cv2.absdiff(motion, cast(Any, 0))))  # a number will do
     bare = (1 - now) * person * ramp(LAYERED[0] / 2, LAYERED[1] / 2, far)
     return ramp(*LEFT, bare).astype(np.float32)
 
@@ -108,5 +109,5 @@ def without_specks(found: Array) -> Array:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid_part, connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= max(4, SPECK * found.size)
     large[0] = False
-    kept = cv2.dilate(large[labels].astype(np.uint8), np.ones((3, 3)), iterations=2)
+    kept = cv2.dilate(large[cast(Array, labels)].astype(np.uint8), np.ones((3, 3)), iterations=2)
     return found * kept

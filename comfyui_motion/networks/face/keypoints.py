@@ -9,7 +9,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,8 +32,9 @@ STEPS = {"mouth": 127.0, "light": 100.0}  # of which one is 1: what is seen is k
 class FaceKeypoints(Keypoints):
     """Points of a face mesh (see `topology`) on each of B pictures."""
 
-    depth: Tensor | None = None  # B 478: z into the picture, in the units of x
-    size: Tensor | None = None  # B 2: width and height in pixels of the pictures they lie on
+    depth: Tensor = field(kw_only=True)  # B 478: z into the picture, in the units of x
+    # B 2: width and height in pixels of the pictures they lie on
+    size: Tensor = field(kw_only=True)
     # B 2 h w in 0..1: what is between the lips, from one to the other: light against the skin's
     # (0.5 = as light as skin), and how red
     mouth: Tensor | None = None
@@ -72,10 +73,14 @@ class FaceKeypoints(Keypoints):
 
     def found(self) -> Tensor:
         """In which pictures there is a face. B, bool"""
-        return self.confidence.amax(1) > 0
+        return self._sure().amax(1) > 0
+
+    def _sure(self) -> Tensor:
+        assert self.confidence is not None  # who sees a face says how surely
+        return self.confidence
 
     def retargeted(
-        self, reference: Keypoints | None, source: Keypoints, mode: str, strength: Any
+        self, reference: FaceKeypoints | None, source: FaceKeypoints, mode: str, strength: Any
     ) -> FaceKeypoints:
         """See `retarget`."""
         from .transfer import absolute, relative
@@ -128,7 +133,7 @@ class FaceKeypoints(Keypoints):
         packed = {
             "position": _packed(self.position, torch.float32),
             "depth": _packed(self.depth, torch.float32),
-            "confidence": [round(float(c), 4) for c in self.confidence.amax(1)],
+            "confidence": [round(float(c), 4) for c in self._sure().amax(1)],
             "size": self.size.tolist(),
         }
         for name, steps in STEPS.items():

@@ -6,6 +6,7 @@ So what is behind stays where it is while they move.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -59,6 +60,7 @@ def thin_things(picture: Array, person: Array, apart: float) -> Array:
     found = ((unlike > CLEARLY * usual) & band).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+    labels = cast(Array, labels)  # whole numbers
     touching = np.zeros(count, bool)
     body = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     touching[np.unique(labels[body])] = True

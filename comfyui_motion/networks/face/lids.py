@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from .eyes import frame
-from .raster import Array
+from .raster import NO_MAP, Array
 from .topology import EYES, SURFACE, Eye
 from .transfer import neighbours
 
@@ -60,7 +60,8 @@ def curves(eye: Eye, points: Array) -> tuple[Array, Array]:
     order = slice(None) if eye.corners == eye.ends else slice(None, None, -1)
     first, last = (points[[end], :2] for end in eye.ends)
     rows = [points[list(row), :2][order] for row in (eye.upper, eye.lower)]
-    return tuple(np.concatenate([first, row, last]) for row in rows)
+    upper, lower = (np.concatenate([first, row, last]) for row in rows)
+    return upper, lower
 
 
 def widened(picture: Array, points: Array) -> Array:
@@ -131,7 +132,7 @@ def read(seen: Array, places: Array) -> Array:
     x = (places[:, 0] / REACH + 1) / 2 * (COLUMNS - 1)
     y = (places[:, 1] / REACH * COLUMNS / ROWS + 1) / 2 * (ROWS - 1)
     at = np.stack([x, y], -1).astype(np.float32)[:, None]
-    return cv2.remap(seen, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+    return cv2.remap(seen, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
 
 
 def best_outline(unlike: Array, upper: Array, lower: Array) -> Outline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .mouth import GREY
-from .raster import Array
+from .raster import NO_MAP, Array
 from .topology import LIPS, SURFACE
 
 SHUT = 0.05  # mouth widths between the inner lips: open further, they are left where they are
@@ -48,7 +48,7 @@ def darkest(picture: Array, at: Array, share: Array, away: Array) -> Array | Non
     import cv2
 
     places = at.astype(np.float32)
-    seen = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.remap(picture, places, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     light = seen @ np.array(GREY, np.float32)
     light = cv2.GaussianBlur(light, (0, 0), sigmaX=1.0, sigmaY=0.5)
     cost = light + 0.05 * share**2

@@ -177,7 +177,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
 
     @torch.inference_mode()
     def motion(
-        self, portrait: Portrait, pose: Keypoints, frames: Tensor | None = None
+        self, portrait: FacePortrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
         """The field that poses the portrait's face so: its mesh over its surroundings."""
         if pose.count != POINTS or not isinstance(pose, FaceKeypoints):
@@ -215,13 +215,13 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         )
 
     @torch.inference_mode()
-    def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
+    def generate(self, portrait: FacePortrait, field: MotionField) -> Tensor:
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
         return torch.stack([paint.frame(face_of(portrait, i), told[i]) for i in range(len(told))])
 
 
-def face_of(portrait: Portrait, i: int) -> SourceFace:
+def face_of(portrait: FacePortrait, i: int) -> SourceFace:
     faces = portrait.faces
     return faces[i % len(faces)]
 

@@ -185,7 +185,7 @@ def made_up(opening: float) -> Tensor:
     gaps = 1 - 0.18 * np.exp(-((((along * 8) % 1 - 0.5) / 0.07) ** 2))
     light = light + teeth * (1.02 * shade * gaps - light)
     left = opening * bulge - down  # from the lower lip
-    tongue = (1 - teeth) * ramp(0.02, 0.2, 0.22 * bulge - left) * ramp(0.12, 0.3, opening)
+    tongue = (1 - teeth) * ramp(0.02, 0.2, 0.22 * bulge - left) * ramp(0.12, 0.3, np.array(opening))
     light = light + tongue * (0.42 - light)
     return torch.from_numpy(np.stack([light / 2, tongue]).astype(np.float32))
 
@@ -257,10 +257,11 @@ def spanned(
     upper, lower = np.interp(along, at, opening.upper), np.interp(along, at, opening.lower)
     down = (deep - upper) / np.maximum(lower - upper, 1e-6)
     inside = np.minimum(np.minimum(deep - upper, lower - deep), np.minimum(along, 1 - along))
-    return tuple(
+    told = [
         torch.from_numpy(a.astype(np.float32)).to(device)
         for a in (np.clip(along, 0, 1), np.clip(down, 0, 1), inside)
-    )
+    ]
+    return told[0], told[1], told[2]
 
 
 def smooth_edge(depth: Tensor, edge: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...field import resize_grid
 from . import lids, mouth
 from .hidden import LAYERED, places
-from .raster import Array
+from .raster import NO_MAP, Array
 from .source import SourceFace
 from .warp import FaceField, farther
 
@@ -37,7 +37,7 @@ def moved(face: SourceFace, field: FaceField) -> Tensor:
     import cv2
 
     height, width = face.colours.shape[:2]
-    half = np.maximum(np.float32([width, height]) - 1, 1) / 2
+    half = np.maximum(np.array([width, height], np.float32) - 1, 1) / 2
     grid = resize_grid(field.grid, height, width, align_corners=True)[0].cpu().numpy()
     here = (grid + 1) * half  # H W 2, in pixels
     far = farther(here, places(height, width))
@@ -69,7 +69,7 @@ def gather(face: SourceFace, here: Array) -> Array:
 
     table = face.table
     finer = (table.shape[0] - 1) // max(face.colours.shape[0] - 1, 1)
-    return cv2.remap(table, here * finer, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(table, here * finer, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def draw_seams(made: Tensor, face: SourceFace, field: FaceField) -> None:
@@ -99,12 +99,13 @@ def shine(face: SourceFace, told: Tensor | None, colour: Array, here: Array) -> 
     if told is None or not bool((told.abs() > 0.004).any()):
         return
     light = told[0, 0].float().cpu().numpy()
-    seen = cv2.remap(light, face.cells, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    seen = cv2.remap(light, face.cells, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
     rows, columns = face.lit
     height, width = face.colours.shape[:2]
-    scale = (np.float32(face.size[::-1]) - 1) / np.float32([width - 1, height - 1])
-    at = here * scale - np.float32([columns.start, rows.start])
-    shade = cv2.remap(seen, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    scale = np.array(face.size[::-1], np.float32) - 1
+    scale = scale / np.array([width - 1, height - 1], np.float32)
+    at = here * scale - np.array([columns.start, rows.start], np.float32)
+    shade = cv2.remap(seen, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     x, y, across, down = cv2.boundingRect((np.abs(shade) > 1e-3).view(np.uint8))
     if across:
         box = slice(y, y + down), slice(x, x + across)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,14 +12,13 @@ from torch import Tensor
 from ...errors import InputError
 from ...field import MotionField, resize, sample
 from ...model import Portrait
+from .find import Face
 from .follow import choose, places
 from .keypoints import FaceKeypoints
 from .layers import refined
+from .networks import SeesFaces
 from .raster import draw
 from .topology import BROWS, CONTOURS, EYES, LIPS, NOSE
-
-if TYPE_CHECKING:
-    from .model import FaceModel
 
 # part p is the p-th; sides are the subject's own
 NAMES = (
@@ -31,10 +30,23 @@ GAIN = 1.6  # contrast is at most so many times the own one
 BITS = 4
 
 
+class TellsFaces(SeesFaces, Protocol):
+    """What `Parts` asks of the model that it is mixed into."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def accept(self, frames: Tensor) -> Tensor: ...
+
+    def faces(self, picture: Tensor) -> list[Face]: ...
+
+    def people(self, picture: Tensor) -> np.ndarray | None: ...
+
+
 class Parts:
     """What the face model adds to `segment` and `swap`."""
 
-    def segment(self: FaceModel, frames: Tensor) -> Tensor:
+    def segment(self: TellsFaces, frames: Tensor) -> Tensor:
         """Lips, each eye, nose, brows, face, hair and body, background (see `NAMES`), of the
         largest face in each frame. B 3 H W in 0..1 -> B 8 h w, summing to 1, h and w as the frames'
         or smaller.
@@ -53,11 +65,12 @@ class Parts:
         )
 
     @torch.inference_mode()
-    def target(self: FaceModel, pictures: Tensor) -> Portrait:
+    def target(self: TellsFaces, pictures: Tensor) -> Portrait:
         """Pictures that parts are laid over: where their largest face is. B 3 H W"""
         pictures = self.accept(pictures).float().nan_to_num(0)
-        found = [choose(self.faces(picture[None]), 0) for picture in pictures]
-        if not all(found):
+        chosen = [choose(self.faces(picture[None]), 0) for picture in pictures]
+        found = [face for face in chosen if face is not None]
+        if len(found) < len(chosen):
             raise InputError(
                 "A target picture shows no face, so nothing can be laid over it; leave it out, or"
                 " use a model that needs none."
@@ -68,25 +81,27 @@ class Parts:
         belief = torch.ones(points.shape[:2])
         return Portrait(pictures, FaceKeypoints.placed(points, size, confidence=belief))
 
-    def across(self: FaceModel, portrait: Portrait, target: Portrait) -> MotionField:
+    def across(self: TellsFaces, portrait: Portrait, target: Portrait) -> MotionField:
         """Where in the portrait's picture each pixel of the targets' lies: triangle by triangle on
         the face, by one affine map round it.
         """
         ours = portrait.keypoints.space()[0].double().cpu().numpy()
         theirs = target.keypoints.space().double().cpu().numpy()
-        size = portrait.picture.shape[-2:]
-        grids = [across(ours, points, size, target.picture.shape[-2:]) for points in theirs]
+        size = portrait.picture.shape[-2], portrait.picture.shape[-1]
+        over = target.picture.shape[-2], target.picture.shape[-1]
+        grids = [across(ours, points, size, over) for points in theirs]
         return MotionField(torch.stack(grids).to(self.device), (), align_corners=True)
 
     def swap(
-        self: FaceModel, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
+        self: TellsFaces, portrait: Portrait, target: Portrait, field: MotionField, mask: Tensor
     ) -> Tensor:
         """The portrait's face, laid onto the targets' and in their colours, where the mask is 1."""
         under, source = target.picture.float(), portrait.picture[:1].float()
         over = sample(source, field.grid, field.align_corners, "border")
         mask = resize(mask.float(), *under.shape[-2:])
-        size = tuple(under.shape[-2:])
-        own = colour(source, skin_of(tuple(source.shape[-2:]), portrait.keypoints.space()[0]))
+        size = under.shape[-2], under.shape[-1]
+        ours = source.shape[-2], source.shape[-1]
+        own = colour(source, skin_of(ours, portrait.keypoints.space()[0]))
         shown = []
         for i, points in enumerate(target.keypoints.space()):
             one = under[i : i + 1]

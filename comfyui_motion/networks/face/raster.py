@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from .transfer import skin
 
 Array = NDArray[Any]
 FLAT = 0.5  # pixels of height: flatter triangles move as their middle does
+# of cv2.remap, where one map says x and y: its stub asks for another all the same
+NO_MAP = cast(Any, None)
 BITS = 6  # of a pixel's fraction, as OpenCV draws
 
 

@@ -102,7 +102,8 @@ def field_size(height: int, width: int, apart: float) -> tuple[int, int]:
     longest = max(height, width)
     wanted = longest * min(1.0, APART / max(apart, 1e-3))
     wanted = min(longest, max(LEAST, min(wanted, MOST)))
-    return tuple(max(2, round(side * wanted / longest)) for side in (height, width))
+    down, across = (max(2, round(side * wanted / longest)) for side in (height, width))
+    return down, across
 
 
 def to_field(points: Tensor, size: tuple[int, int], field: tuple[int, int]) -> Tensor:

@@ -117,7 +117,7 @@ def farther(a: Array, b: Array) -> Array:
 def grid_of(motion: Array) -> Tensor:
     """Pixels less identity to a grid in -1..1. h w 2"""
     height, width = motion.shape[:2]
-    grid = torch.from_numpy(motion * (2 / np.maximum(np.float32([width, height]) - 1, 1)))
+    grid = torch.from_numpy(motion * (2 / np.maximum(np.array([width, height], np.float32) - 1, 1)))
     return grid.add_(identity_grid(height, width))
 
 
