@@ -24,6 +24,7 @@ from .transfer import Face, opening
 log = logging.getLogger("comfyui_motion")
 UNSEEN = 1e-3  # confidence of a frame that does not show the face, whose pose is held
 MARGIN = 0.1  # of a face's box, that is cut out round it
+ORDINARY = 0.3  # of the widest opening of the lids: eyes that are no further shut are open
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +201,7 @@ def unrest(keypoints: FaceKeypoints) -> Tensor:
         [opening(face.shape, eye.upper, eye.lower).mean(1) for eye in EYES.values()], dim=1
     )
     usual = lids.quantile(0.9, dim=0).clamp(min=1e-3)
-    closed = (1 - lids / usual).abs().amax(1)
+    closed = (1 - ORDINARY - lids / usual).clamp(min=0).amax(1)
     mouth_gap = opening(face.shape, *zip(*LIPS.pairs, strict=True)).amax(1) / apart[:, 0]
     usually = face.shape.median(dim=0, keepdim=True).values
     strange = ((face.shape - usually)[..., :2].norm(dim=-1) / apart).mean(1)
