@@ -319,6 +319,7 @@ LABELS = {
     "source_image": ("源图", "元画像"),
     "source_keypoints": ("源图关键点", "元のキーポイント"),
     "start_frame": ("起始帧", "開始フレーム"),
+    "style": ("样式", "様式"),
     "strength": ("强度", "強さ"),
     "subject": ("主体", "被写体"),
     "target_images": ("目标图片", "対象の画像"),

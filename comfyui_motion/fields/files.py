@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..doors.diagnosis import is_safetensors
@@ -33,6 +31,9 @@ def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) 
     two-thousandth of each displacement. What a family adds to a field for its own generator is not
     kept. MediaError where it cannot be written; InputError for another extension.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise InputError(f"A field is kept as .safetensors; {path.name} has another extension.")

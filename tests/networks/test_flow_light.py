@@ -85,7 +85,7 @@ def test_less_strength_shows_less_and_none_nothing(flow, opening):
 
 
 def test_light_can_be_left_out(opening):
-    plain = motion.load(light=0.0)
+    plain = motion.load("flow", light=0.0)
     points = plain.detect(opening, opening[:1])
     field = plain.motion(plain.encode(texture(2)), points)
     assert points.light is None and not isinstance(field, FlowField)
