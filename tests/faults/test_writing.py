@@ -310,9 +310,10 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     assert done.returncode == 0 and "Traceback" not in done.stderr and "Error" not in done.stderr
 
 
-def test_a_writer_that_fails_in_the_thread_says_it_of_its_target(tmp_path, small_disk):
+def test_a_writer_that_fails_in_the_thread_says_it_of_its_target(tmp_path):
     with (
         pytest.raises(MediaError, match=r"o\.mp4 cannot be written"),
+        small_disk(),
         VideoWriter(tmp_path / "o.mp4", 25, crf=1) as writer,
     ):
         for _ in range(50):
