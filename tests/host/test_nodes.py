@@ -82,7 +82,7 @@ def test_animate_runs(host, workflow: Workflow, of, changes):
     prompt = workflow("animate", **changes)
     done = host.run(prompt)
     assert done.success, done.error
-    images, occlusion, field, keypoints, _ = done.values[of.node(prompt, "CM_Animate")]
+    images, occlusion, field, keypoints, *_ = done.values[of.node(prompt, "CM_Animate")]
     assert images.shape == (10, 120, 90, 3) and occlusion.shape == (10, 120, 90)
     assert len(field) == len(keypoints) == 10
     assert images.min() >= 0 and images.max() <= 1
@@ -100,7 +100,7 @@ def test_the_opened_up_workflow_gives_the_frames_of_the_one_node(
     steps = workflow("animate_in_steps", **changes, CM_Generate={"size": size})
     one, many = host.run(whole), host.run(steps)
     assert one.success and many.success, one.error or many.error
-    images, occlusion, field, keypoints, _ = one.values[of.node(whole, "CM_Animate")]
+    images, occlusion, field, keypoints, *_ = one.values[of.node(whole, "CM_Animate")]
     frames, masks = many.values[of.node(steps, "CM_Generate")]
     assert_close(frames, images, atol=1e-5, rtol=0)
     assert_close(masks, occlusion, atol=1e-5, rtol=0)
