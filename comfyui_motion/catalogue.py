@@ -26,7 +26,6 @@ _HERE = Path(__file__).parent
 DATA = _HERE / "models" if (_HERE / "models").is_dir() else _HERE.parent / "models"
 # how subjects begin that are faces of people, heads alone
 PEOPLE = ("talking heads", "faces that", "human faces", "parts of talking heads")
-_registered: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -263,21 +262,15 @@ def _by_content(path: Path) -> Entry | None:
 
 
 def search_paths() -> tuple[Path, ...]:
-    """Folders where checkpoints are looked for: those in COMFYUI_MOTION_MODELS, those a host added,
-    the user's cache, and our own.
+    """Folders where checkpoints are looked for: those in COMFYUI_MOTION_MODELS, the user's cache,
+    and our own.
     """
     named = [
         Path(folder).expanduser()
         for folder in os.environ.get(ENVIRONMENT, "").split(os.pathsep)
         if folder
     ]
-    return (*named, *_registered, Path.home() / ".cache" / "comfyui_motion", DATA)
-
-
-def add_search_path(path: str | Path) -> None:
-    """Look for checkpoints here too: how a host tells where its user keeps models."""
-    if Path(path) not in _registered:
-        _registered.append(Path(path))
+    return (*named, Path.home() / ".cache" / "comfyui_motion", DATA)
 
 
 def find(name: str) -> Path | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import InputError
+from .geometry.easing import smoothstep
 from .keypoints import Keypoints
 from .model import Portrait
 
@@ -126,4 +127,4 @@ def _at(keys: Mapping[int, Dials], numbers: list[int], frame: int) -> Dials:
     if before >= after:
         return keys[after] if frame <= after else keys[before]
     share = (frame - before) / (after - before)
-    return keys[before].towards(keys[after], share * share * (3 - 2 * share))
+    return keys[before].towards(keys[after], smoothstep(share))

@@ -19,6 +19,7 @@ from torch import Tensor
 from .doors.documents import read_json
 from .doors.words import shown
 from .errors import InputError
+from .geometry.easing import smoothstep
 from .keypoints import FARTHEST, Keypoints
 
 FORMAT = "comfyui_motion.edits"
@@ -129,8 +130,7 @@ def between(frames: list[int], values: Tensor, total: int) -> Tensor:
     after = torch.searchsorted(marks, at, right=True).clamp(max=len(frames) - 1)
     before = (torch.searchsorted(marks, at, right=True) - 1).clamp(min=0)
     span = (marks[after] - marks[before]).clamp(min=1e-6)
-    share = ((at - marks[before]) / span).clamp(0, 1)
-    eased = (share * share * (3 - 2 * share)).view(-1, *[1] * (values.ndim - 1))
+    eased = smoothstep((at - marks[before]) / span).view(-1, *[1] * (values.ndim - 1))
     return torch.lerp(values[before], values[after], eased)
 
 

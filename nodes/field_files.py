@@ -8,12 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from ..comfyui_motion import InputError, MotionField, load_field, read_stmap, save_field
+from ..comfyui_motion.fields.files import FIELD
 from ..comfyui_motion.fields.stmap import ORDERS, V, from_displacement, from_stmap
+from ..comfyui_motion.passes.read import CLIP_OF_MAPS
 from . import host, sockets
 from .convert import one_of, to_maps, to_pictures
 from .host import io
 
-SUFFIXES = (".safetensors", ".exr", ".json")
+SUFFIXES = (FIELD, *CLIP_OF_MAPS)
 KINDS = ["STMap", "displacement in pixels", "displacement around 0.5"]
 
 
@@ -114,7 +116,7 @@ class LoadField(io.ComfyNode):
                 f"{file} is not in the output or input folder: put it there, and refresh the page"
                 " (R)."
             )
-        if Path(path).suffix == ".safetensors":
+        if Path(path).suffix == FIELD:
             field = load_field(path)
         else:
             field = read_stmap(path, layer or None, None if v not in V else v)

@@ -125,8 +125,7 @@ def shadow(p, n: Tensor, who: Character, pose: Pose) -> Tensor:
         d = solids(q, who, pose, False).amin(dim=0)
         lit = torch.minimum(lit, 0.5 + 0.5 * d * 7 / t)
         t = t + d.clamp(0.04, 0.3)
-    lit = lit.clamp(0, 1)
-    return lit * lit * (3 - 2 * lit)
+    return step(0, 1, lit)
 
 
 def openness(p, n: Tensor, who: Character, pose: Pose) -> Tensor:
@@ -293,7 +292,7 @@ def track(name: str, seconds: float) -> float:
     if after in (0, len(times)):
         return 0.0
     t = (seconds - times[after - 1]) / (times[after] - times[after - 1])
-    return mix(values[after - 1], values[after], t * t * (3 - 2 * t))
+    return mix(values[after - 1], values[after], float(step(0, 1, torch.tensor(t))))
 
 
 def pose_at(seconds: float) -> Pose:

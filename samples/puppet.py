@@ -113,7 +113,7 @@ def noise(x: Tensor, y: Tensor, z: Tensor | float = 0.0) -> Tensor:
     p = torch.stack(torch.broadcast_tensors(x, y, torch.as_tensor(z)), dim=-1).remainder(32)
     cell = p.floor()
     part = p - cell
-    p = cell + part * part * (3 - 2 * part)
+    p = cell + step(0, 1, part)
     return grid_sample(_lattice, (p / 16 - 1)[None, None, None], align_corners=True).flatten()
 
 

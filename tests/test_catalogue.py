@@ -183,17 +183,6 @@ def test_a_file_of_another_size_than_published_is_not_called_installed(models):
     assert list(catalogue.installed().values()) == [models / "mraa-vox256.safetensors"]
 
 
-def test_a_host_adds_where_its_user_keeps_models(models, tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(catalogue, "_registered", [])
-    folder = tmp_path_factory.mktemp("motion")
-    (folder / "ted.pth.tar").write_bytes(b"weights")
-    assert catalogue.find("tpsmm-ted-384") is None
-    catalogue.add_search_path(folder)
-    catalogue.add_search_path(folder)
-    assert catalogue.search_paths().count(folder) == 1
-    assert catalogue.find("tpsmm-ted-384") == folder / "ted.pth.tar"
-
-
 def test_a_manifest_that_is_not_well_formed_is_refused(tmp_path):
     path = tmp_path / "fomm.json"
     good = json.loads((catalogue.DATA / "fomm.json").read_text(encoding="utf-8"))

@@ -10,20 +10,19 @@ from pathlib import Path
 import torch
 
 from ..field import MotionField
-from ..fields.files import load_field
+from ..fields.files import FIELD, load_field
 from ..fields.stmap import V
 from ..fields.video import DETAIL, field_from_video
 from ..media.picture import read_picture
 from ..media.video import read_video
 from ..passes.maps import COLOURS, PASSES
-from ..passes.read import read_stmap
+from ..passes.read import CLIP_OF_MAPS, read_stmap
 from ..passes.write import FORMATS, write_passes
 from .arguments import whole_size, words
 from .bar import Bar
 from .out import say
 
 HELP = "STMap, motion vectors, occlusion and mattes of a field or a clip, for compositors"
-FIELDS, MAPS = (".safetensors",), (".exr", ".json")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -129,9 +128,9 @@ def source_of(
 ) -> tuple[MotionField, torch.Tensor | None, Fraction | None]:
     """The field, the frames it was found in and their rate, or None."""
     path = Path(options.source)
-    if path.suffix.lower() in FIELDS:
+    if path.suffix.lower() == FIELD:
         return load_field(path), None, None
-    if path.suffix.lower() in MAPS:
+    if path.suffix.lower() in CLIP_OF_MAPS:
         return read_stmap(path), None, None
     clip = read_video(path)
     frames = clip.frames()

@@ -21,7 +21,6 @@ from .out import say
 from .writing import check_outputs, is_still, writers
 
 HELP = "parts of one picture in place of another's, or of a clip's"
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -85,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
             else back_to_size(model, pictures, frames, options.fit)
         )
 
-    if is_still(options.output, PICTURES):
+    if is_still(options.output):
         write_picture(swapped(next(iter(clip.batches(1)))), options.output)
         say(options.output)
         return

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ..media.clip import Clip
+from ..media.encode import FORMATS
 from ..media.files import check_target
-from ..media.naming import sequence_pattern
+from ..media.naming import WRITTEN, sequence_pattern
 from ..media.places import check_places
 from ..media.sequence import check_sequence
 from ..media.video import VideoWriter
@@ -56,6 +57,7 @@ def writers(
     return open_writer
 
 
-def is_still(path: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether one picture is to be written, not a sequence of them."""
-    return Path(path).suffix.lower() in suffixes and sequence_pattern(path) is None
+def is_still(path: str) -> bool:
+    """Whether one picture is to be written, not a sequence of them and not a film."""
+    suffix = Path(path).suffix.lower()
+    return suffix in WRITTEN and suffix not in FORMATS and sequence_pattern(path) is None

@@ -27,11 +27,11 @@ from .. import (
     read_picture,
     read_video,
 )
-from ..media.naming import natural
+from ..media.naming import FILMS, PICTURES, natural
 from .pairs import Pairs
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-FILMS = (".gif", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+CLIPS = {*FILMS, ".gif"}
+STRIPS = PICTURES - CLIPS  # and frames in folders
 LAYOUT = "folders of frames, strips (.png or .jpg, square frames side by side), .gif, .mp4 or .mov"
 
 
@@ -172,10 +172,10 @@ class Clips:
         """What a glance tells, the first lines of a file or the names in a folder; damage further
         in shows when it is read.
         """
-        if path.is_file() and path.suffix.lower() not in (*PICTURES, *FILMS):
+        if path.is_file() and path.suffix.lower() not in CLIPS | STRIPS:
             return False  # lists, licences: nothing was expected of it
         try:
-            if path.suffix.lower() not in FILMS and count_frames(path) < 2:
+            if path.suffix.lower() not in CLIPS and count_frames(path) < 2:
                 raise MediaError("it has one frame, and a pair needs two")
             if path.is_file() and not path.stat().st_size:
                 raise MediaError("it is empty")
@@ -220,7 +220,7 @@ def frame_paths(folder: Path) -> list[Path]:
         (
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+            if path.suffix.lower() in STRIPS and not path.name.startswith(".")
         ),
         key=natural,
     )
@@ -230,7 +230,7 @@ def count_frames(path: Path) -> int:
     """How many frames a video has, as its names, its size or its header say. Raises MediaError"""
     if path.is_dir():
         return len(frame_paths(path))
-    if path.suffix.lower() in FILMS:
+    if path.suffix.lower() in CLIPS:
         clip = read_video(path)
         total = clip.len_hint or sum(len(batch) for batch in clip.batches())
         if total < 2:
@@ -260,7 +260,7 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Tensor:
         if len({frame.shape for frame in frames}) > 1:
             raise MediaError(f"the frames of {path.name} are of several sizes")
         return torch.cat(frames)
-    return read_film(path, numbers) if path.suffix.lower() in FILMS else read_strip(path, numbers)
+    return read_film(path, numbers) if path.suffix.lower() in CLIPS else read_strip(path, numbers)
 
 
 def read_film(path: Path, numbers: Sequence[int]) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import InputError, read_video
-from ..data.clips import PICTURES, Clips, count_frames, frame_paths, read_frames
+from ..data.clips import STRIPS, Clips, count_frames, frame_paths, read_frames
 from ..data.puppets.clips import KINDS, UNSEEN, PuppetClip, puppet_clip
 from .evaluate import ClipSource
 
@@ -31,7 +31,7 @@ class OneClip:
         return (self.path.name,)
 
     def video(self, number: int) -> Any:
-        strip = self.path.is_file() and self.path.suffix.lower() in PICTURES
+        strip = self.path.is_file() and self.path.suffix.lower() in STRIPS
         return (
             read_frames(self.path, range(count_frames(self.path)))
             if strip

@@ -16,6 +16,7 @@ from ..field import MotionField, PictureSize, identity_grid
 from ..media.files import cannot_write, existing_file, written_whole
 
 FORMAT, VERSION = "comfyui_motion.field", 1
+FIELD = ".safetensors"
 MEANING = {
     "grid": "frames x height x width x (x, y): where in the source each pixel reads",
     "coordinates": "-1 is the centre of the source's first pixel, 1 of its last; y down",
@@ -35,8 +36,8 @@ def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) 
     from safetensors.torch import save_file
 
     path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        raise InputError(f"A field is kept as .safetensors; {path.name} has another extension.")
+    if path.suffix.lower() != FIELD:
+        raise InputError(f"A field is kept as {FIELD}; {path.name} has another extension.")
     field = field.of_source()
     tensors = _tensors(field, half)
     about = {

@@ -76,7 +76,7 @@ def _inverse(field: MotionField) -> MotionField:
     shown = sample(seen, places, True, "zeros")
     error = ((MotionField(places).compose(field).grid - still) / cell(field)).norm(dim=-1)
     found = (2 - error / (ASTRAY / 2)).clamp(0, 1)[:, None]
-    visible = (shown * found * _open(weight, seen),)
+    visible = (shown * found * _open(weight),)
     return MotionField(places, visible, picture=field.picture)
 
 
@@ -89,7 +89,7 @@ def _fineness(field: MotionField) -> int:
     return int(steep[:: len(steep) // 100_000 + 1].quantile(0.9).ceil().clamp(2, 6))
 
 
-def _open(weight: Tensor, seen: Tensor) -> Tensor:
+def _open(weight: Tensor) -> Tensor:
     """0 where much less of the frame falls than usual: torn or squeezed. B 1 H W"""
     near = F.avg_pool2d(F.pad(weight, (2, 2, 2, 2), mode="replicate"), 5, 1)
     some = weight[weight > 0.01]

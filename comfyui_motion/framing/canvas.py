@@ -17,12 +17,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..field import MotionField, remapped, sample
+from ..geometry.easing import smoothstep
 from ..geometry.pixels import (
     from_edges,
     from_pixels,
     identity_grid,
     pixels_per_unit,
-    smoothstep,
 )
 from ..keypoints import Keypoints
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry.pixels import smoothstep
+from ..geometry.easing import smoothstep
 from ..shapes import check_shape
 from .canvas import Box
 

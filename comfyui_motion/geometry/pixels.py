@@ -67,9 +67,3 @@ def pixels_per_unit(height: int, width: int, like: Tensor) -> Tensor:
     and the last's; 1 where there is a single one. 2
     """
     return like.new_tensor([(n - 1) / 2 if n > 1 else 1.0 for n in (width, height)])
-
-
-def smoothstep(share: Tensor) -> Tensor:
-    """From 0 to 1 without a kink at either end: 3 s^2 - 2 s^3, of shares cut to 0..1."""
-    share = share.clamp(0, 1)
-    return share * share * (3 - 2 * share)

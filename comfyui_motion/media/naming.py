@@ -11,6 +11,7 @@ from ..errors import InputError, MediaError
 
 # %d, %5d, %05d; but "50%done.mp4" is a name
 NUMBER = re.compile(r"%0?\d+d|%d(?![A-Za-z])")
+# what is read as a picture in a folder or a pattern; what a picture is written as; films
 PICTURES = {
     ".png",
     ".apng",
@@ -27,6 +28,8 @@ PICTURES = {
     ".ppm",
     ".pgm",
 }
+WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"}
 
 
 @dataclass(frozen=True)

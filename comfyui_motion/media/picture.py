@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..shapes import check_numbers
 from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
 from .files import existing_file, write_whole
+from .naming import WRITTEN
 from .opening import check_size, decoding, is_colour_tiff, opened
 from .profiles import adobe_rgb, in_srgb
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logger()
 WHITE = (1.0, 1.0, 1.0)
-WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 ROWS = 512  # composited at a time
 # EXIF orientation → how the stored pixels become upright: transposed, then mirrored left-right,
@@ -120,9 +120,9 @@ def write_picture(picture: Tensor, path: str | os.PathLike, bits: int = 8) -> No
             "a picture to write is 1 C H W with 1, 3 or 4 channels; this tensor is"
             f" {tuple(picture.shape)}."
         )
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in WRITTEN:
         raise InputError(
-            f"{path.name} has no picture's extension; those known are {' '.join(WRITABLE)}."
+            f"{path.name} has no picture's extension; those known are {' '.join(WRITTEN)}."
         )
     if bits not in (8, 16) or bits == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"{bits} bits in {path.name}: pictures have 8 bits, PNG and TIFF 8 or 16.")

@@ -24,6 +24,7 @@ from ..media.picture import read_pixels
 from .write import FORMAT
 
 MAPS = (".exr", ".png", ".tif", ".tiff")
+CLIP_OF_MAPS = (".exr", ".json")  # by which a command or a node knows maps from films
 FINEST_HALF = 1024  # pixels that half floats can tell apart across a map
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ... import InputError, Keypoints
+from ...geometry.easing import smoothstep
 from ..pairs import Pairs, Truth
 from .copies import seen_again
 from .faces import (
@@ -103,9 +104,9 @@ class Puppet:
         self.blur = random.uniform(0.4, 1.4) if random.random() < 0.35 and not plain else 0.0
         self.noise = random.uniform(0, 0.01) if random.random() < 0.35 and not plain else 0.0
         self.gain = np.zeros(4) if plain else random.uniform(0, 0.02) * random.random(4)
-        self.base = self.pose(random, 1.0)
+        self.base = self.pose(random)
 
-    def pose(self, random: Random, reach: float) -> Array:
+    def pose(self, random: Random) -> Array:
         """Anything it can do: subject, then camera 4, background 2, light 4."""
         subject = (
             np.array(list(random_pose(random).values()))
@@ -128,7 +129,7 @@ class Puppet:
         How a face holds itself and what it does go separate ways, the latter always clearly: people
         speak without nodding.
         """
-        other, far = self.pose(random, 1.0), np.exp(random.uniform(np.log(0.06), 0))
+        other, far = self.pose(random), np.exp(random.uniform(np.log(0.06), 0))
         share = np.full(len(pose), far, np.float32)
         if self.body is None:
             share[6:18] = random.uniform(0.2, 1)
@@ -325,10 +326,9 @@ def puppet_clip(
     for i in range(frames):
         at = i / 8
         low, part = int(at), at - int(at)
-        ease = part * part * (3 - 2 * part)
-        stills.append(
-            puppet.shoot(grain, keys[low] + np.float32(ease) * (keys[low + 1] - keys[low]), size)
-        )
+        ease = np.float32(smoothstep(part))
+        pose = keys[low] + ease * (keys[low + 1] - keys[low])
+        stills.append(puppet.shoot(grain, pose, size))
     found = [truth(still.shot, stills[0].shot, stills[0].posed.layers) for still in stills]
     return PuppetClip(
         frames=pictures(stills),

@@ -234,7 +234,7 @@ class Face:
                 behind = surface[chosen == piece]
                 texture = self.eyes if number < 2 else self.mouth
                 centred = (behind - (slit.u, slit.v)) / 0.25
-                edge = self.depth(slit, up, down, bumped_u[mask], bumped_v[mask])
+                edge = self.depth(slit, up, bumped_u[mask], bumped_v[mask])
                 seen[mask] = (
                     texture.look(centred.astype(np.float32), 1, size / 0.25, cv2.BORDER_REPLICATE)
                     * edge
@@ -275,7 +275,7 @@ class Face:
         )
 
     @staticmethod
-    def depth(slit: Slit, up: float, down: float, u: Array, v: Array) -> Array:
+    def depth(slit: Slit, up: float, u: Array, v: Array) -> Array:
         """Shadow under the rim of an opening. N 1"""
         gape, line = slit.line(u)
         above = (v - line + up * gape) / (0.05 + 0 * gape)

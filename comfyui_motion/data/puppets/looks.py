@@ -131,7 +131,7 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
         1.05 - ambient,
         random.uniform(0.5, 1) if cartoon else 0.0,
     )
-    hair = paint_hair(random, build, hair_colour)
+    hair = paint_hair(random, hair_colour)
     length = random.choice(
         [0.0, random.uniform(0.9, 1.1), random.uniform(1.2, 2.2)], p=[0.45, 0.25, 0.3]
     )
@@ -295,7 +295,7 @@ def paint_mouth(random: Random, size: int = 64) -> Array:
     return surface
 
 
-def paint_hair(random: Random, build: Build, tint: Array) -> Array:
+def paint_hair(random: Random, tint: Array) -> Array:
     """RGBA over (u, v): above the hairline, and down the sides."""
     u, v = coordinates(TEXTURE)
     side = random.uniform(-0.1, 1.0)  # how far down the sides it goes

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ...dials import Dials
+from ...geometry.easing import ramp
 from .keypoints import FaceKeypoints
 from .pose import model_face, turned
 from .topology import BROWS, EYES, LIPS, SURFACE
-from .transfer import LIP_ROWS, Face, contact, smoothstep, softened, unfolded
+from .transfer import LIP_ROWS, Face, contact, softened, unfolded
 
 BEHIND = 0.5  # the point a head turns about lies so far behind its face
 JAW = 15.0  # degrees that it turns at most
@@ -57,7 +58,7 @@ def near(ids: tuple[int, ...], reach: float, own: Face) -> Tensor:
     """1 at some points, fading to 0 around them: over `reach` eye distances. B 478"""
     place = own.shape[..., :2]
     far = torch.cdist(place, place[:, list(ids)]).amin(-1) / own.eyes_apart[:, None]
-    return 1 - smoothstep(0.0, reach, far)
+    return 1 - ramp(0.0, reach, far)
 
 
 def sideways(own: Face) -> Tensor:
@@ -97,7 +98,7 @@ def brows(own: Face, dials: Dials) -> Tensor:
         lids = torch.maximum(lids, near(eye.outline, 0.16, own))
     reach = reach * (1 - lids)
     middle = own.shape[:, [168], 0]
-    inner = 1 - smoothstep(0.1, 0.45, (own.shape[..., 0] - middle).abs() / unit)
+    inner = 1 - ramp(0.1, 0.45, (own.shape[..., 0] - middle).abs() / unit)
     lower = max(-dials.brows, 0)
     y = -max(dials.brows, 0) * RAISED * reach + lower * 0.055 * reach * (0.4 + 0.6 * inner)
     x = -lower * DRAWN * (own.shape[..., 0] - middle).sign() * inner * reach
@@ -123,14 +124,14 @@ def jaw_share(own: Face) -> Tensor:
     unit = own.eyes_apart[:, None]
     line = own.shape[:, [61, 291], 1].mean(1, keepdim=True)
     below = (own.shape[..., 1] - line) / unit
-    share = smoothstep(-0.12, 0.3, below)
+    share = ramp(-0.12, 0.3, below)
     across = sideways(own).abs()
-    share = share * (1 - 0.6 * smoothstep(1.2, 2.6, across))
+    share = share * (1 - 0.6 * ramp(1.2, 2.6, across))
     share[:, list(LIPS.outer)] = 0.35
     share[:, list(LIPS.inner)] = 0.35
     out = (1 - sideways(own).abs().clamp(max=1)).clamp(min=0)
-    full = 0.35 + 0.65 * smoothstep(0.0, 0.55, out)
-    none = 0.35 * (1 - smoothstep(0.0, 0.6, out))
+    full = 0.35 + 0.65 * ramp(0.0, 0.55, out)
+    none = 0.35 * (1 - ramp(0.0, 0.6, out))
     rows = _lip_rows()
     share = torch.where(rows[0].to(share.device), full, share)
     return torch.where(rows[1].to(share.device), none, share)

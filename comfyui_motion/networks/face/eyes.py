@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ...geometry.easing import ramp
 from .raster import Array, Raster, corners
 from .topology import EYES, Eye
 
@@ -46,8 +47,7 @@ def behind(pixels: Array, eye: Eye, rest: Array, posed: Array) -> Array:
         return found
     radius = np.linalg.norm(rim - iris, axis=1).mean() + 1e-6
     far = np.linalg.norm(found - (iris + went), axis=1) / radius
-    share = np.clip((GAZE_END - far) / (GAZE_END - IRIS_EDGE), 0, 1)
-    return found - went * (share * share * (3 - 2 * share))[:, None]
+    return found - went * ramp(GAZE_END, IRIS_EDGE, far)[:, None]
 
 
 class frame:

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from .mouth import Opening, ramp
+from ...geometry.easing import ramp
+from .mouth import Opening
 from .mouth import shown as shown_of
 from .raster import NO_MAP, Array, Raster, corners, solid
 from .source import SourceFace

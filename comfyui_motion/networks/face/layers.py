@@ -10,7 +10,8 @@ from typing import cast
 
 import numpy as np
 
-from .mouth import GREY, ramp
+from ...geometry.easing import ramp
+from .mouth import GREY
 from .raster import Array
 
 PLATE = 320  # longer side that the background is made up at

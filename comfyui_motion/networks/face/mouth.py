@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...geometry.easing import ramp, smoothstep
 from .raster import Array
 from .topology import LIPS
 
@@ -165,11 +166,6 @@ def redness(colour: Array) -> Array:
     return (colour[..., 0] - colour[..., 1]) / (colour[..., 0] + colour[..., 1] + 0.04)
 
 
-def ramp(low: float, high: float, value: Array) -> Array:
-    share = np.clip((value - low) / (high - low), 0, 1)
-    return share * share * (3 - 2 * share)
-
-
 def made_up(opening: float) -> Tensor:
     """The inside of a mouth nobody drove: dark, a row of upper teeth, a tongue. 2 ROWS COLUMNS
 
@@ -265,8 +261,7 @@ def spanned(
 
 
 def smooth_edge(depth: Tensor, edge: float) -> Tensor:
-    share = ((depth + edge) / (2 * edge)).clamp(0, 1)
-    return share * share * (3 - 2 * share)
+    return smoothstep((depth + edge) / (2 * edge))
 
 
 def shown(opening: Opening, rest: Opening, whole: float, rest_whole: float) -> float:

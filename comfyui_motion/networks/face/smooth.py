@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...geometry.easing import smoothstep
 from .find import eye_distance
 
 CUTOFF = 3.0  # Hz: what trembles faster is damped while a point rests
@@ -62,7 +63,7 @@ def held(points: Tensor, found: Tensor, cut: Tensor) -> Tensor:
             filled[lost:again] = filled[lost - 1]
             length = min(EASE, stop - again)
             steps = torch.arange(1, length + 1) / (length + 1)
-            ease = (steps * steps * (3 - 2 * steps))[:, None, None]
+            ease = smoothstep(steps)[:, None, None]
             rows = slice(again, again + length)
             filled[rows] = torch.lerp(filled[lost - 1].expand_as(points[rows]), points[rows], ease)
     return filled

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...field import identity_grid
+from ...geometry.easing import ramp, smoothstep
 from .pose import Similarity, facing
 from .topology import CONTOURS
-from .transfer import smoothstep
 
 OUTLINE = CONTOURS["face"]
 NODES = 72  # of the lattice along the longer side
@@ -50,8 +50,8 @@ class Surroundings:
         radius, along, upwards = polar(plane, ring[:, :2] - centre[:2], centre[:2], up[:2])
         depth = along @ ring[:, 2]
         usual = ring[:, 2].mean()
-        depth = usual + (depth - usual) * (1 - smoothstep(1.0, 1.5, radius))
-        near = (1 - smoothstep(1.0, 1.6, radius))[:, None] * along
+        depth = usual + (depth - usual) * (1 - ramp(1.0, 1.5, radius))
+        near = (1 - ramp(1.0, 1.6, radius))[:, None] * along
         return Surroundings(
             torch.cat([plane, depth[:, None]], dim=1),
             head_share(radius, upwards),
@@ -99,8 +99,7 @@ def head_share(radius: Tensor, upwards: Tensor) -> Tensor:
     below = (-upwards).clamp(min=0)
     full = 1.22 + 0.35 * above - 0.2 * below
     none = 2.5 + 0.6 * above - 0.3 * below
-    share = ((radius - full) / (none - full)).clamp(0, 1)
-    return 1 - share * share * (3 - 2 * share)
+    return 1 - smoothstep((radius - full) / (none - full))
 
 
 def inverse(forwards: Tensor, size: tuple[int, int]) -> Tensor:

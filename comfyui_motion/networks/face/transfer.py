@@ -13,6 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ...geometry.easing import ramp
 from ...retarget import Strengths
 from .keypoints import FaceKeypoints
 from .pose import Similarity, facing, fit_head, part_of
@@ -159,16 +160,11 @@ def softened(expression: Tensor) -> Tensor:
     return torch.cat([surface, irises], dim=1)
 
 
-def smoothstep(low: float, high: float, value: Tensor) -> Tensor:
-    share = ((value - low) / (high - low)).clamp(0, 1)
-    return share * share * (3 - 2 * share)
-
-
 def mouth_weight(face: Face) -> Tensor:
     """1 at the mouth, 0 away from it. B 478"""
     middle = (face.shape[:, 61] + face.shape[:, 291]) / 2
     far = (face.shape - middle[:, None])[..., :2].norm(dim=-1) / face.mouth_width[:, None]
-    return 1 - smoothstep(0.55, 1.3, far)
+    return 1 - ramp(0.55, 1.3, far)
 
 
 def mouth_scale(theirs: Face, own: Face) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...field import MotionField, identity_grid
+from ...geometry.easing import ramp
 from . import eyes, lids, mouth
 from .hidden import hiding
 from .pose import Similarity, fit_head
@@ -67,7 +68,7 @@ def moved_by(face: SourceFace, posed: Array, head: Similarity, i: int, around: T
     eyes.look(raster, rest, here)
     lay(motion, raster)
     hidden = hiding(face, motion, raster, rest, here)
-    shut = 1 - mouth.ramp(*lids.SHUT, share)
+    shut = 1 - ramp(*lids.SHUT, share)
     return Moved(motion, hidden, lids.seams(here), shut)
 
 

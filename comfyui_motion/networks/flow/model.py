@@ -20,7 +20,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...field import MotionField, remapped, resize_grid
-from ...geometry.pixels import identity_grid, smoothstep
+from ...geometry.easing import smoothstep
+from ...geometry.pixels import identity_grid
 from ...geometry.scatter import fill, splat
 from ...keypoints import Keypoints
 from ...model import (
