@@ -336,8 +336,10 @@ def frame_source(
 
     Without a driving clip a finder is asked for the source's subject alone, and BEST stays BEST.
     """
+    source, alpha = split_alpha(source)
+    alpha = None if alpha is None else alpha[:1]
     if model.level:
-        return frame_head(model, source, options, driving)
+        return replace(frame_head(model, source, options, driving), alpha=alpha)
     options = with_face(model, source, options)
     framing, reference = options.framing, options.reference or 0
     finder = options.finder_for(model)
@@ -352,7 +354,7 @@ def frame_source(
     if reference == BEST and driving is not None and script is None:
         clip = Batches(driving.driving, driving.batch_size, portrait.driver, told=driving.told)
         reference = find_reference(model, clip, portrait)
-    return replace(portrait, reference=reference)
+    return replace(portrait, reference=reference, alpha=alpha)
 
 
 def find_reference(model: MotionModel, clip: Iterable[Tensor], portrait: FramedPortrait) -> int:

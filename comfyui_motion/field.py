@@ -326,10 +326,12 @@ class MotionField:
         """The field as compositors read it. B 3 height width: red = x from the left edge, green = y
         from the bottom, in 0..1; blue 0
 
-        Pixel centres are at half pixels, so that x = (pixel + 0.5) / width.
+        Pixel centres are at half pixels, so that x = (pixel + 0.5) / width. Reckoned in float64 and
+        rounded once: it is read far from where it is near 0.
         """
-        x, y = (self.to_pixels(height, width) + 0.5).unbind(-1)
-        return torch.stack([x / width, 1 - y / height, torch.zeros_like(x)], dim=1)
+        exact = replace(self, grid=self.grid.double())
+        x, y = (exact.to_pixels(height, width) + 0.5).unbind(-1)
+        return torch.stack([x / width, 1 - y / height, torch.zeros_like(x)], dim=1).float()
 
     def compose(self, first: MotionField) -> MotionField:
         """The field that moves a picture by `first`, and the result by this one. Both

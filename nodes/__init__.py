@@ -29,6 +29,7 @@ STEPS = (
     "passes",
     "tracks",
     "diffusion",
+    "plate",
     "parts",
     "preview",
     "crop",

@@ -16,7 +16,7 @@ from ..comfyui_motion.media.picture import to_rgb
 from ..comfyui_motion.media.video import VideoWriter
 from . import finding, host, sockets, widgets
 from .clips import Moving, Range, fps_of, moving, range_inputs
-from .convert import Gathered, evened, one_of, resized, to_box, to_images, to_maps, to_mask
+from .convert import Gathered, cut_out, evened, one_of, to_box, to_images, to_mask
 from .film import Film
 from .host import io
 
@@ -112,14 +112,7 @@ class Animate(io.ComfyNode):
                     )
                 ),
                 *widgets.of_heads(),
-                io.Mask.Input(
-                    "source_alpha",
-                    optional=True,
-                    tooltip=(
-                        "For a cut-out: what of the source is transparent, 1 = transparent, as Load"
-                        " Image's mask is. It moves along, and comes out as alpha."
-                    ),
-                ),
+                widgets.source_alpha(),
             ],
             outputs=[
                 io.Image.Output(
@@ -145,13 +138,7 @@ class Animate(io.ComfyNode):
                     display_name="video",
                     tooltip="The same as a video, with the driving clip's sound and frame rate.",
                 ),
-                io.Mask.Output(
-                    display_name="alpha",
-                    tooltip=(
-                        "Of a cut-out: what is transparent, 1 = transparent, for Join Image with"
-                        " Alpha and Image Composite Masked. Else nothing is."
-                    ),
-                ),
+                widgets.alpha(),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -224,24 +211,6 @@ class Animate(io.ComfyNode):
             work = _Work(source, driving, picture, rate, even_size, words)
             made = work.gathered(steps) if keep else work.streamed(steps)
         return io.NodeOutput(*made, ui=work.film.shown(words))
-
-
-def cut_out(pictures: Tensor, transparent: Tensor) -> Tensor:
-    """B C H W with the alpha that a host's mask says, one for all or one for each. B 4 H W.
-    Raises InputError.
-    """
-    maps = to_maps(transparent, "source_alpha")
-    if len(maps) not in (1, len(pictures)):
-        raise InputError(
-            f"source_alpha has {len(maps)} masks for {len(pictures)} pictures; give one for each,"
-            " or"
-            " one."
-        )
-    alpha = 1 - resized(maps, *pictures.shape[-2:]).expand(len(pictures), -1, -1, -1)
-    if pictures.shape[1] in (2, 4):
-        alpha = alpha * pictures[:, -1:]
-        pictures = pictures[:, :-1]
-    return torch.cat([pictures.expand(-1, 3, -1, -1), alpha.to(pictures)], dim=1)
 
 
 def first_of(clip: Moving, name: str) -> Tensor:

@@ -97,6 +97,26 @@ def resized(maps: Tensor, height: int, width: int) -> Tensor:
     )
 
 
+def cut_out(pictures: Tensor, transparent: Tensor | None) -> Tensor:
+    """Pictures B C H W with the alpha that a host's mask says, one for all or one for each;
+    without one as they are. Raises InputError.
+    """
+    if transparent is None:
+        return pictures
+    maps = to_maps(transparent, "source_alpha")
+    if len(maps) not in (1, len(pictures)):
+        raise InputError(
+            f"source_alpha has {len(maps)} masks for {len(pictures)} pictures; give one for each,"
+            " or"
+            " one."
+        )
+    alpha = 1 - resized(maps, *pictures.shape[-2:]).expand(len(pictures), -1, -1, -1)
+    if pictures.shape[1] in (2, 4):
+        alpha = alpha * pictures[:, -1:]
+        pictures = pictures[:, :-1]
+    return torch.cat([pictures.expand(-1, 3, -1, -1), alpha.to(pictures)], dim=1)
+
+
 class Gathered:
     """Batches, written as they come into one tensor: a long clip is never held twice. Of a total
     that is only expected, or unknown, more or fewer may come.

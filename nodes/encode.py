@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ..comfyui_motion import InputError, Options
 from ..comfyui_motion.animate import frame_source
+from ..comfyui_motion.cutout import split_alpha
 from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from . import finding, host, sockets, widgets
 from .clips import moving
-from .convert import to_box, to_pictures
+from .convert import cut_out, to_box, to_pictures
 from .host import io
 
 
@@ -55,6 +57,7 @@ class EncodeSource(io.ComfyNode):
                 widgets.fit(),
                 finding.find_face(),
                 finding.face(),
+                widgets.source_alpha(),
             ],
             outputs=[
                 sockets.Portrait.Output(
@@ -88,8 +91,9 @@ class EncodeSource(io.ComfyNode):
         fit: str = "stretch",
         find_face: str = finding.AUTO,
         face: int = 0,
+        source_alpha: Tensor | None = None,
     ) -> io.NodeOutput:
-        source = to_pictures(source_image, "source_image")
+        source = cut_out(to_pictures(source_image, "source_image"), source_alpha)
         driving = (
             None if driving_images is None else moving(driving_images, "driving_images").whole()
         )
@@ -120,19 +124,26 @@ def driving_box(mask: Tensor | None, driving: Tensor | None):
 
 
 def framed(
-    network: host.MotionModel, source_image: Tensor, portrait: FramedPortrait | None
+    network: host.MotionModel,
+    source_image: Tensor,
+    portrait: FramedPortrait | None,
+    transparent: Tensor | None = None,
 ) -> FramedPortrait:
-    """The portrait that is connected, on the network's device, or the source's picture, encoded.
+    """The portrait that is connected, on the network's device, or the source's picture, encoded;
+    with the alpha that is told here, where the portrait was encoded without.
 
     Raises InputError for a portrait of another model.
     """
+    pictures = cut_out(to_pictures(source_image, "source_image"), transparent)
     if portrait is None:
-        return frame_source(network, to_pictures(source_image, "source_image"), Options())
+        return frame_source(network, pictures, Options())
     if portrait.model is not network:
         raise InputError(
             f"The portrait was encoded by another model ({portrait.model.family}) than the one"
             f" connected here ({network.family}); connect the same one to both nodes."
         )
+    if portrait.alpha is None:
+        portrait = replace(portrait, alpha=split_alpha(pictures[:1])[1])
     return portrait.to(network.device)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..comfyui_motion import MotionField
+from ..comfyui_motion.cutout import move_alpha
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.options import SIZES
@@ -33,6 +35,7 @@ class Generate(io.ComfyNode):
                 widgets.size(),
                 widgets.even_size(),
                 widgets.portrait(),
+                widgets.source_alpha(),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, one per field."),
@@ -43,6 +46,7 @@ class Generate(io.ComfyNode):
                         " to inpaint."
                     ),
                 ),
+                widgets.alpha(),
             ],
         )
 
@@ -55,22 +59,35 @@ class Generate(io.ComfyNode):
         size: str,
         even_size: bool = True,
         portrait: FramedPortrait | None = None,
+        source_alpha: Tensor | None = None,
     ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
         one_of(SIZES, size, "size")
-        source = framed(network, source_image, portrait)
+        source = framed(network, source_image, portrait, source_alpha)
 
-        def render(part: slice) -> tuple[Tensor, Tensor]:
+        def render(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+            one = field[part].to(network.device)
             with belonging(network, "field"):
-                return source.render(source.from_wire(field[part].to(network.device)), size)
+                frames, hidden = source.render(source.from_wire(one), size)
+            return frames, hidden, transparent(source, one, hidden)
 
         work = host.batches(render, len(field), at_once, lambda made: made[0][0])
-        images, masks = (Gathered(len(field), host.result_device()) for _ in range(2))
-        for frames, occlusion in work:
+        images, masks, clear = (Gathered(len(field), host.result_device()) for _ in range(3))
+        for frames, occlusion, alpha in work:
             images.add(to_images(evened(frames, even_size)))
             masks.add(to_mask(evened(occlusion, even_size)))
-        return io.NodeOutput(images.whole, masks.whole, ui=film_of(to_pictures(images.whole)))
+            clear.add(to_mask(evened(alpha, even_size)))
+        shown = film_of(to_pictures(images.whole))
+        return io.NodeOutput(images.whole, masks.whole, clear.whole, ui=shown)
+
+
+def transparent(source: FramedPortrait, field: MotionField, hidden: Tensor) -> Tensor:
+    """What a cut-out's frames do not show; of any other source nothing. B 1 h w"""
+    if source.alpha is None:
+        return torch.zeros_like(hidden)
+    alpha = source.alpha.to(hidden.device)
+    return 1 - move_alpha(alpha, field, hidden)
 
 
 NODES = [Generate]

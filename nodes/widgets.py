@@ -148,6 +148,27 @@ def portrait() -> Any:
     )
 
 
+def source_alpha() -> Any:
+    return io.Mask.Input(
+        "source_alpha",
+        optional=True,
+        tooltip=(
+            "For a cut-out: what of the source is transparent, 1 = transparent, as Load Image's"
+            " mask is. It moves along, and comes out as alpha."
+        ),
+    )
+
+
+def alpha() -> Any:
+    return io.Mask.Output(
+        display_name="alpha",
+        tooltip=(
+            "Of a cut-out: what is transparent, 1 = transparent, for Join Image with Alpha and"
+            " Image Composite Masked. Else nothing is."
+        ),
+    )
+
+
 def preview_height() -> Any:
     return io.Int.Input(
         "height", default=384, min=0, max=8192, optional=True, tooltip=PREVIEW_HEIGHT

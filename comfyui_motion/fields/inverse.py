@@ -17,6 +17,7 @@ ASTRAY = 0.5  # pixels: where the way there and back ends further off, it was no
 SQUEEZED = 1 / 8  # of the usual area: what has less of the frame is torn, or folded away
 DAMPING = 1e-3  # of Newton's steps where the field is flat
 ROUNDS, ENOUGH = 6, 1e-4  # steps, and pixels within which none more is needed
+LEAP = 4  # pixels: no step is longer
 
 
 @torch.no_grad()
@@ -104,25 +105,29 @@ def solve(field: MotionField, targets: Tensor, start: Tensor) -> tuple[Tensor, T
 
     Gauss-Newton with damping on f(y) = target; every point keeps the best place it was at.
     """
-    maps = _with_slopes(field)
-    size, reach = cell(field), 4 * cell(field)
+    maps, size = _with_slopes(field), cell(field)
     best, least = start, torch.full_like(start[..., 0], torch.inf)
     place = start
-    for step in range(ROUNDS + 1):
-        here = sample(maps, place, True, "border").permute(0, 2, 3, 1)
-        slope = here[..., 2:].unflatten(-1, (2, 2))
-        edge = place - place.clamp(-1, 1)  # beyond its edge a field goes on as steep as it ended
-        missing = targets - here[..., :2] - (slope @ edge[..., None])[..., 0]
+    for _ in range(ROUNDS + 1):
+        slope, missing = _missing(maps, targets, place)
         far = (missing / size).norm(dim=-1)
         better = far < least
         best, least = torch.where(better[..., None], place, best), torch.where(better, far, least)
-        if least.max() < ENOUGH:
+        if not (least >= ENOUGH).any():
             break
-        if step < ROUNDS:
-            towards = _newton(slope, missing)
-            towards = torch.where(better[..., None], towards, 0.5 * (best - place))
-            place = place + torch.minimum(torch.maximum(towards, -reach), reach)
+        towards = torch.where(better[..., None], _newton(slope, missing), 0.5 * (best - place))
+        place = place + torch.minimum(torch.maximum(towards, -LEAP * size), LEAP * size)
     return best, least
+
+
+def _missing(maps: Tensor, targets: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """How steep a field is at those places, and how far short of the targets it leads from there.
+    1 h w 2 2, 1 h w 2
+    """
+    here = sample(maps, place, True, "border").permute(0, 2, 3, 1)
+    slope = here[..., 2:].unflatten(-1, (2, 2))
+    edge = place - place.clamp(-1, 1)  # beyond its edge a field goes on as steep as it ended
+    return slope, targets - here[..., :2] - (slope @ edge[..., None])[..., 0]
 
 
 def _newton(slope: Tensor, missing: Tensor) -> Tensor:
@@ -139,7 +144,16 @@ def _with_slopes(field: MotionField) -> Tensor:
     """A field of one frame and its derivatives. 1 6 H W: x, y, dx/dx, dx/dy, dy/dx, dy/dy"""
     grid = field.grid.permute(0, 3, 1, 2)
     across, down = cell(field)
-    along = torch.gradient(grid, dim=3)[0] / across
-    below = torch.gradient(grid, dim=2)[0] / down
+    along, below = _slope(grid, 3, across), _slope(grid, 2, down)
     slopes = torch.stack([along, below], dim=2).flatten(1, 2)  # x: along, below; y: along, below
     return torch.cat([grid, slopes], dim=1)
+
+
+def _slope(grid: Tensor, axis: int, step: Tensor) -> Tensor:
+    """The derivative along columns (2) or rows (3); along a single one as without motion.
+    1 2 H W
+    """
+    if grid.shape[axis] < 2:
+        still = grid.new_tensor([float(axis == 3), float(axis == 2)])
+        return still[:, None, None].expand_as(grid)
+    return torch.gradient(grid, dim=axis)[0] / step

@@ -55,8 +55,8 @@ def smooth_field(
             return gaussian(values, sigma)
         return there_and_back(values, min_cutoff, beta, fps)
 
-    moved = _by_shot(field.grid - still, starts, smoothed)
-    seen = tuple(_by_shot(level, starts, smoothed).clamp(0, 1) for level in field.occlusion)
+    moved = by_shot(field.grid - still, starts, smoothed)
+    seen = tuple(by_shot(level, starts, smoothed).clamp(0, 1) for level in field.occlusion)
     return replace(field, grid=still + moved, occlusion=seen)
 
 
@@ -84,7 +84,8 @@ def _checked(cuts: Iterable[int], total: int) -> list[int]:
     return cuts
 
 
-def _by_shot(values: Tensor, starts: list[int], smoothed: Smoother) -> Tensor:
+def by_shot(values: Tensor, starts: list[int], smoothed: Smoother) -> Tensor:
+    """Each shot smoothed by itself; `starts` are the first frames of all but the first. T ..."""
     edges = [0, *starts, len(values)]
     return torch.cat([smoothed(values[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
 

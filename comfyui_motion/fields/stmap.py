@@ -45,13 +45,13 @@ def from_stmap(
         )
     if order not in ORDERS:
         raise InputError(f"order must be xy or yx, and is {order!r}.")
-    position = maps[:, :2].float()
+    position = maps[:, :2].double()  # rounded once, at the end
     position = position.flip(1) if order == "yx" else position
     x, y = position.unbind(1)  # B H W each
     y = 1 - y if check_v(v) == "up" else y
     height, width = size or maps.shape[-2:]
     across, down = _centred(x, width), _centred(y, height)
-    return field_of(torch.stack([across, down], dim=-1), visible)
+    return field_of(torch.stack([across, down], dim=-1).float(), visible)
 
 
 def _centred(position: Tensor, pixels: int) -> Tensor:

@@ -36,7 +36,13 @@ class Finder(Protocol):
         ...
 
     def follow(self, clip: Iterable[Tensor], near: Tensor | None = None) -> Any:
-        """One face in batches of frames: points T 478 3, and where it is `found`, T."""
+        """One face in batches of frames: points T 478 3, where it is `found` and where a shot is
+        `cut`, T.
+        """
+        ...
+
+    def subject(self, frames: Tensor) -> Tensor:
+        """Which pixels are people. B 3 H W -> B 1 H W"""
         ...
 
 

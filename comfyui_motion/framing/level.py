@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..field import MotionField, identity_grid
+from ..field import MotionField, PictureSize, identity_grid
 from ..keypoints import Keypoints
 from ..media.picture import to_rgb
 from ..model import MotionModel
@@ -174,7 +174,8 @@ class LevelPortrait(FramedPortrait):
         return moved, (share(back[0]) / share(at).clamp(min=1e-6)).clamp(max=1)
 
     def on_wire(self, field: MotionField) -> MotionField:
-        return replace(field, covers=self.canvas)
+        size = PictureSize(*self.picture.shape[-2:])
+        return replace(field, covers=self.canvas, picture=size)
 
     def from_wire(self, field: MotionField) -> MotionField:
         if field.covers is not None:

@@ -36,6 +36,7 @@ class FramedPortrait:
     framing: Framing
     placement: Placement | None  # of the subject, for models that are shown whole pictures
     reference: int = 0  # the driving frame that motion is to be measured from; BEST: not yet known
+    alpha: Tensor | None = None  # 1 1 H W: of a cut-out
 
     @staticmethod
     def of(model: MotionModel, source: Tensor, framing: Framing = WHOLE) -> FramedPortrait:

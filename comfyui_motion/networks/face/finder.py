@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
 from .find import Face, find_in
 from .follow import Followed, Follower, follow_faces, places
+from .layers import refined
+from .mask import SIDE as MASKED
 from .networks import FaceNetworks, SeesFaces
 from .readings import Readings
 
@@ -44,6 +48,17 @@ class FindsFaces:
         """
         brought = (self._brought(frames) for frames in clip)
         return follow_faces(self.networks, brought, near=near, progress=progress)
+
+    @torch.no_grad()
+    def subject(self, frames: Tensor) -> Tensor:
+        """Which pixels are people, along their edges. B 3 H W in 0..1 -> B 1 H W"""
+        frames = self._brought(frames).float().nan_to_num(0)
+        size = (MASKED, MASKED)
+        small = F.interpolate(frames, size=size, mode="bilinear", antialias=True)
+        people = self.networks.person(small)[:, 0].cpu().numpy()
+        plain = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        masks = [refined(frame, mask) for frame, mask in zip(plain, people, strict=True)]
+        return torch.from_numpy(np.stack(masks))[:, None].to(frames.device)
 
     @torch.no_grad()
     def landmarks(self, frames: Tensor) -> Tensor:
