@@ -33,6 +33,7 @@ class Animate(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_Animate",
+            is_output_node=True,
             display_name="Animate Picture (Motion Transfer)",
             category="motion",
             description=(

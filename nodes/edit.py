@@ -24,6 +24,7 @@ class EditKeypoints(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_EditKeypoints",
+            is_output_node=True,
             display_name="Edit Keypoints (Puppet Pins)",
             category=CATEGORY,
             description=(

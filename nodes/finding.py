@@ -17,25 +17,26 @@ def finder() -> Any:
             "finder",
             optional=True,
             tooltip=(
-                "Not needed: face, which comes with the pack, finds faces by itself. A model"
-                " connected here is asked instead; it must be one that finds faces."
+                "Leave open: faces are found by themselves. Connect a Load Motion Model here only"
+                " to find faces with another model that can."
             ),
         )
     )
 
 
 def find_face() -> Any:
-    return io.Combo.Input(
-        "find_face",
-        options=[AUTO, ON, OFF],
-        default=AUTO,
-        optional=True,
-        tooltip=(
-            "Finds the face in picture and clip and frames both so that eyes move eyes and the"
-            " mouth"
-            " the mouth; also the best reference frame for -1. auto: for models of faces. Where a"
-            " mask is connected, the mask decides."
-        ),
+    return host.advanced(
+        io.Combo.Input(
+            "find_face",
+            options=[AUTO, ON, OFF],
+            default=AUTO,
+            optional=True,
+            tooltip=(
+                "Finds the face in picture and clip and frames both so that eyes move eyes and the"
+                " mouth the mouth; also the best reference frame for -1. auto: for models of faces."
+                " Where a mask is connected, the mask decides."
+            ),
+        )
     )
 
 
@@ -48,8 +49,7 @@ def face() -> Any:
         optional=True,
         tooltip=(
             "Which face of the picture, where it shows several: 1, 2, ... from left to right. 0:"
-            " the"
-            " largest. -1: all of them, with LivePortrait."
+            " the largest. -1: all of them, with LivePortrait."
         ),
     )
 

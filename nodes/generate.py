@@ -23,6 +23,7 @@ class Generate(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_Generate",
+            is_output_node=True,
             display_name="Generate Frames",
             category="motion",
             description="The source moved by a motion field, with what it hides made up.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io as bytes_io
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,12 +18,13 @@ from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.media.picture import to_pixels
 from ..comfyui_motion.poses import Poses
 from . import host, sockets, widgets
-from .convert import Gathered, evened, resized, to_images
+from .convert import Gathered, evened, to_images
 from .encode import framed
 from .film import Film
 from .host import io
 
-SIDE = 512  # pixels of the longer side of the picture that follows the dials
+# pixels of the longer side of the picture that follows the dials: while one is held, and after
+DRAFT, SIDE = 384, 640
 AT_ONCE = 4
 KEPT = 4  # nodes whose pictures follow at once
 
@@ -33,6 +34,7 @@ class PoseFace(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_PoseFace",
+            is_output_node=True,
             display_name="Pose Face (Expression Editor)",
             category="motion",
             description=(
@@ -115,8 +117,10 @@ class PoseFace(io.ComfyNode):
             source = framed(network, source_image, portrait)
             base = source.portrait.keypoints if keypoints is None else keypoints
             posed = all_posed(base, chosen, frames, keypoints is not None)
+            posed = network.stitch(source.portrait.keypoints, posed.to(network.device))
             images, film = rendered(network, source, posed, even_size)
-        follower = Follower(model, source.picture)
+        # not the model that hears a user cancel: what is asked from the page is nobody's run
+        follower = Follower(replace(source, model=model.model), keypoints)
         shown = film.shown(words) | {"motion_pose": [{"token": FOLLOWERS.keep(follower)}]}
         return io.NodeOutput(images, posed.to(host.result_device()), ui=shown)
 
@@ -154,22 +158,29 @@ def rendered(
 class Follower:
     """A picture that follows the dials, small, beside the queue."""
 
-    hosted: host.HostedModel
-    picture: Tensor  # 1 3 H W
+    source: FramedPortrait
+    performance: Keypoints | None  # what the dials are added to; None: the face at rest
 
     @cached_property
-    def source(self) -> FramedPortrait:
-        height, width = self.picture.shape[-2:]
-        scale = min(1.0, SIDE / max(height, width))
-        small = resized(self.picture[:1], *(max(8, round(n * scale)) for n in (height, width)))
-        return framed(self.hosted.model, to_images(small), None)
+    def whole(self) -> FramedPortrait:
+        return self.source.no_larger(SIDE)
+
+    @cached_property
+    def draft(self) -> FramedPortrait:
+        return self.source.no_larger(DRAFT)
 
     @torch.inference_mode()
-    def frame(self, dials: Dials) -> Tensor:
+    def frame(self, dials: Dials, number: int = 0, draft: bool = False) -> Tensor:
         """1 3 h w"""
-        source = self.source
-        point = pose(source.portrait.keypoints, dials)
-        return source.render(source.model.motion(source.portrait, point), "source")[0]
+        source = self.draft if draft else self.whole
+        model = source.model
+        if source.portrait.keypoints.position.device != model.device:  # the host has moved it
+            source = source.to(model.device)
+        portrait, base = source.portrait, source.portrait.keypoints
+        if self.performance is not None:
+            base = self.performance[min(number, len(self.performance) - 1)].to(model.device)
+        posed = model.stitch(portrait.keypoints, pose(base, dials))
+        return source.render(model.motion(portrait, posed), "source")[0]
 
 
 class Followers:
@@ -193,7 +204,10 @@ class Followers:
         if follower is None:
             raise InputError("This picture is not held any more: run the node once.")
         dials = asked.get("dials")
-        frame = follower.frame(Dials.of(dials if isinstance(dials, dict) else {}))
+        chosen = Dials.of(dials if isinstance(dials, dict) else {})
+        number = asked.get("frame")
+        number = number if isinstance(number, int) and number >= 0 else 0
+        frame = follower.frame(chosen, number, bool(asked.get("draft")))
         pixels = to_pixels(frame.float().cpu())[0].numpy()
         file = bytes_io.BytesIO()
         Image.fromarray(pixels).save(file, "JPEG", quality=88)

@@ -26,6 +26,7 @@ class PreviewKeypoints(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_PreviewKeypoints",
+            is_output_node=True,
             display_name="Preview Keypoints",
             category="motion/preview",
             description=(
@@ -91,6 +92,7 @@ class PreviewField(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_PreviewField",
+            is_output_node=True,
             display_name="Preview Field",
             category="motion/preview",
             description=(
@@ -144,6 +146,7 @@ class PreviewParts(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return host.schema(
             node_id="CM_PreviewParts",
+            is_output_node=True,
             display_name="Preview Parts",
             category="motion/preview",
             description="Each part in a colour of its own.",

@@ -33,13 +33,15 @@ def mode() -> Any:
 
 
 def adapt_scale() -> Any:
-    return io.Boolean.Input(
-        "adapt_scale",
-        default=True,
-        tooltip=(
-            "Relative motion is enlarged or reduced as the subject is larger or smaller in the"
-            " source than in the clip."
-        ),
+    return host.advanced(
+        io.Boolean.Input(
+            "adapt_scale",
+            default=True,
+            tooltip=(
+                "Relative motion is enlarged or reduced as the subject is larger or smaller in the"
+                " source than in the clip."
+            ),
+        )
     )
 
 

@@ -1,49 +1,39 @@
 // The editor on Edit Keypoints: points over the picture, to drag, pin and lock, with keys in single frames. The node's `edits` text is all that is kept.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { button, foldText, make, place, STYLE } from "./dom.js";
 import { placed, read, toggled, withKey, withoutKey, written } from "./edits.js";
 
 const NEAR = 14; // pixels within which a point is grabbed
 const ONION = 6; // frames before and after that are seen as a trail
-const CSS = {
-  root: "display:flex;flex-direction:column;gap:4px;width:100%;height:100%;min-height:0;font:12px sans-serif;color:var(--input-text,#ccc)",
-  canvas: "flex:1;min-height:0;width:100%;object-fit:contain;touch-action:none;cursor:crosshair;border-radius:4px;background:#111",
-  row: "flex:none;display:flex;gap:4px;align-items:center",
-  button: "flex:1;padding:2px 4px;border:0;border-radius:4px;cursor:pointer;font:11px sans-serif;color:inherit;background:var(--comfy-input-bg,#333)",
-  hint: "flex:none;opacity:0.75;line-height:1.3",
-};
+const CANVAS = "flex:1;min-height:0;width:100%;object-fit:contain;touch-action:none;cursor:crosshair;border-radius:4px;background:#111";
+const HEIGHT = 420; // pixels of the node that the editor takes at least
 const HINT = "Drag a point to set a key. Double-click removes it. Run again to use what you see.";
 const EMPTY = "Run once to see the points here.";
 
-const make = (kind, css, more = {}) => {
-  const element = Object.assign(document.createElement(kind), more);
-  element.style.cssText = css;
-  return element;
-};
 const view = ({ filename, subfolder, type }) => api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 
 class Editor {
   constructor(node, widget) {
     Object.assign(this, { node, widget, undone: [], past: [], frame: 0, clip: [], chosen: -1, grabbed: -1 });
-    this.element = make("div", CSS.root, { className: "motion-editor" });
-    this.canvas = make("canvas", CSS.canvas, { width: 384, height: 384, tabIndex: 0 });
+    this.element = make("div", STYLE.root, { className: "motion-editor" });
+    this.canvas = make("canvas", CANVAS, { width: 384, height: 384, tabIndex: 0 });
     this.time = make("input", "flex:3;min-width:0", { type: "range", min: 0, max: 0, value: 0 });
     this.label = make("span", "flex:none;min-width:64px;text-align:right");
-    this.hint = make("div", CSS.hint, { textContent: EMPTY });
-    const buttons = make("div", CSS.row);
+    this.hint = make("div", STYLE.hint, { textContent: EMPTY });
+    const buttons = make("div", STYLE.row);
     for (const [text, title, act] of [
       ["Undo", "Ctrl+Z", () => this.undo()],
       ["Redo", "Ctrl+Y", () => this.redo()],
       ["Pin", "The chosen point stands still through the clip", () => this.toggle("pinned")],
       ["Lock", "The chosen point is not taken along by its neighbours", () => this.toggle("locked")],
-      ["No key", "Removes the chosen point's key in this frame", () => this.remove()],
+      ["Remove key", "Removes the chosen point's key in this frame", () => this.remove()],
       ["Clear", "Begins anew", () => this.change(read(""))],
+      ["Text", "Shows what is kept as text, to copy it", () => this.unfold?.()],
     ]) {
-      const button = make("button", CSS.button, { textContent: text, title });
-      button.addEventListener("click", act);
-      buttons.append(button);
+      buttons.append(button(text, title, act, "flex:1"));
     }
-    const times = make("div", CSS.row);
+    const times = make("div", STYLE.row);
     times.append(this.time, this.label);
     this.element.append(this.canvas, times, buttons, this.hint);
     this.video = make("video", "", { muted: true, playsInline: true, preload: "auto" });
@@ -231,9 +221,9 @@ app.registerExtension({
     const text = node.widgets?.find(({ name }) => name === "edits");
     if (!text) return;
     const editor = (node.motionEditor = new Editor(node, text));
-    const widget = node.addDOMWidget("motion_editor", "motion_editor", editor.element, { serialize: false, hideOnZoom: false, getMinHeight: () => 380 });
-    widget.serialize = false;
-    node.setSize([Math.max(node.size[0], 380), Math.max(node.size[1], node.computeSize()[1])]);
+    place(node, "motion_editor", editor.element, () => HEIGHT);
+    node.setSize([Math.max(node.size[0], 380), node.size[1]]);
+    editor.unfold = foldText(node, text);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
       executed?.apply(this, arguments);

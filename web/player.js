@@ -99,7 +99,7 @@ export class Player {
 
 function attach(node, output) {
   endPreview(node);
-  const film = node.motionPose ? null : output.motion_film?.[0]; // the expression editor has its own picture
+  const film = node.motionPose || node.motionEditor ? null : output.motion_film?.[0]; // an editor has its own picture
   if (!output.motion_words?.length && !film) return;
   const fresh = !node.motionPlayer;
   if (fresh) {
@@ -128,7 +128,10 @@ function endPreview(node) {
     node.widgets.splice(index, 1);
   }
   node.imgs = undefined;
-  delete app.nodePreviewImages?.[node.id];
+  if (app.nodePreviewImages) delete app.nodePreviewImages[node.id];
+  // newer pages keep it in a store of their own
+  const page = document.getElementById("vue-app")?.__vue_app__;
+  page?.config.globalProperties.$pinia?._s.get("nodeOutput")?.revokePreviewsByExecutionId?.(String(node.id));
 }
 
 app.registerExtension({

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WIDTH, GAP, TITLE = 280, 36, 36  # pixels, of a node, between nodes, of a title
-NOTE_WIDTH = 320
+NOTE_LINE, NOTE_LETTER = 23, 7.8  # pixels of a note's line and letter, as large as headings
+WINDOW = 1480, 760  # pixels of a page that a template is opened in
 ROW = {"socket": 21, "widget": 26}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 COLOURS = ["#3f789e", "#8a5", "#a1309b", "#b06634", "#88A"]
-NOTE = {"color": "#432", "bgcolor": "#653"}
 # what the page adds of itself behind a widget: its value is saved, never sent
 BESIDE = {"image_upload": "image", "video_upload": "image", "control_after_generate": "fixed"}
 SEEDS = {"seed", "noise_seed"}
+WRITTEN = {"poses", "edits"}  # by an editor on the node, which folds the text away
 
 
 @dataclass
@@ -63,7 +64,7 @@ class _Builder:
         self.links: list[list[Any]] = []
 
     def whole(self) -> dict[str, Any]:
-        top, left, nodes, groups = 0, NOTE_WIDTH + GAP, [], []
+        top, left, nodes, groups = 0, 0, [], []
         for group, colour in zip(self.template.groups, COLOURS * 9, strict=False):
             made, box = self.column(group, left, top)
             nodes += made
@@ -84,36 +85,49 @@ class _Builder:
         for node in nodes:
             for slot, output in enumerate(node["outputs"]):
                 output["links"] = wires.get((node["id"], slot)) or None
-        height = max(box["bounding"][3] for box in groups)
+        width, height = left - GAP, max(box["bounding"][3] for box in groups)
+        note = self.note(width)
+        height += note["size"][1] + TITLE + GAP
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, self.template.name)),
             "revision": 0,
             "last_node_id": max(self.ids.values()),
             "last_link_id": len(self.links),
-            "nodes": [self.note(height), *nodes],
+            "nodes": [note, *nodes],
             "links": self.links,
             "groups": groups,
             "config": {},
-            "extra": {"ds": {"scale": 0.8, "offset": [60, 80]}},
+            "extra": {
+                "ds": {"scale": self.scale(width, height), "offset": [60, 80 - note["pos"][1]]}
+            },
             "version": 0.4,
         }
 
-    def note(self, height: int) -> dict[str, Any]:
+    @staticmethod
+    def scale(width: int, height: int) -> float:
+        """At which all of it is seen, and no larger than it is."""
+        return round(min(1.0, WINDOW[0] / (width + 60), WINDOW[1] / (height + 80)), 2)
+
+    def note(self, width: int) -> dict[str, Any]:
+        """Above the graph, as wide."""
         head = self.template.name.partition(" ")[2]
+        rows = [row.lstrip("# ") for row in self.template.note.strip().split("\n\n")]
+        text = "\n\n".join([f"# {head}", *(f"## {row}" for row in rows)])
+        lines = 2 + sum(1 + int(len(row) * NOTE_LETTER / (width - 40)) for row in rows)
+        height = NOTE_LINE * lines + 12 * len(rows) + 40
         return {
             "id": 1,
             "type": "MarkdownNote",
             "title": "Note",
-            "pos": [0, TITLE],
-            "size": [NOTE_WIDTH, height - TITLE],
+            "pos": [0, -height - GAP],
+            "size": [width, height],
             "flags": {},
             "order": 0,
             "mode": 0,
             "inputs": [],
             "outputs": [],
             "properties": {},
-            "widgets_values": [f"# {head}\n\n{self.template.note.strip()}"],
-            **NOTE,
+            "widgets_values": [text],
         }
 
     def column(self, group: Group, left: int, top: int) -> tuple[list[dict], list[int]]:
@@ -148,7 +162,7 @@ class _Builder:
                     options.get("default", _first(kind, options)) if link is not None else given
                 )
                 values += [value for flag, value in BESIDE.items() if _beside(name, options, flag)]
-                rows += 0 if options.get("advanced") else 1
+                rows += 0 if options.get("advanced") or name in WRITTEN else 1
             sockets.append(socket)
         self.check(node, info)
         outputs = [

@@ -29,7 +29,7 @@ def animate(name: str = "animate", room: int = 230, **inputs: object) -> Node:
 
 
 def save(of: str = "@animate.video", name: str = "motion/animated") -> Node:
-    return Node("save", "SaveVideo", {"video": of, "filename_prefix": name}, room=270, width=320)
+    return Node("save", "SaveVideo", {"video": of, "filename_prefix": name}, room=330, width=320)
 
 
 def film(of: str, name: str = "motion/film") -> list[Node]:
@@ -40,7 +40,7 @@ def film(of: str, name: str = "motion/film") -> list[Node]:
             "save",
             "SaveVideo",
             {"video": "@video.VIDEO", "filename_prefix": name},
-            room=270,
+            room=330,
             width=320,
         ),
     ]
@@ -76,20 +76,20 @@ SMILE = poses({0: {"smile": 0.9, "brows": 0.2}})
 TEMPLATES = [
     Template(
         "01 A picture moves as a clip moves",
-        "### Press Run\n"
+        "Press Run. "
         "The woman takes over what the man in the clip does. The result plays on *Animate Picture*"
         " (try **Before | after**) and is saved, with the clip's sound, in `output/motion`.\n\n"
         f"{YOURS}\n\n**strength**, **head**, **eyes** and **mouth** say how far it goes: turning"
         " one takes a moment, for the clip is not looked at again.",
         [
-            Group("1 Picture and clip", [sample()]),
-            Group("2 Motion", [model(), animate()]),
+            Group("1 Picture and clip", [sample(), model()]),
+            Group("2 Motion", [animate()]),
             Group("3 Film", [save()]),
         ],
     ),
     Template(
         "02 A face posed by hand, without a clip",
-        "### Press Run, then drag\n"
+        "Press Run, then drag. "
         "The picture on *Pose Face* follows the dials at once. This one has poses at several"
         " frames, which ease into one another: choose a frame, set the dials, and it is a key.\n\n"
         "Run again for the frames. For one still, keep a single pose, and put **Save Image** in"
@@ -107,8 +107,8 @@ TEMPLATES = [
                             "source_image": "@sample.picture",
                             "poses": NODDING,
                         },
-                        room=680,
-                        width=380,
+                        room=430,
+                        width=640,
                     )
                 ],
             ),
@@ -117,7 +117,7 @@ TEMPLATES = [
     ),
     Template(
         "03 As in the clip, but smiling",
-        "### A pose on top of a performance\n"
+        "A pose on top of a performance. "
         "*Animate Picture* gives the performance as **keypoints**; *Pose Face* adds a smile to"
         " every"
         " frame of them.\n\nDrag other dials, or set keys so that the smile comes and goes.",
@@ -136,8 +136,8 @@ TEMPLATES = [
                             "keypoints": "@animate.keypoints",
                             "poses": SMILE,
                         },
-                        room=680,
-                        width=360,
+                        room=430,
+                        width=640,
                     )
                 ],
             ),
@@ -146,16 +146,15 @@ TEMPLATES = [
     ),
     Template(
         "04 A video as the source",
-        "### What moves may itself be a film\n"
+        "What moves may itself be a film. "
         "Each frame of the source keeps its own motion, and moves by what the driving clip adds:"
         " here the clip plays both parts, at half the strength, so that he overdoes it.\n\n"
         "The result is as long as the shorter of the two.",
         [
-            Group("1 Clip", [sample()]),
+            Group("1 Clip", [sample(), model()]),
             Group(
                 "2 Motion",
                 [
-                    model(),
                     animate(
                         source_image="@sample.clip", frame_count=24, start_frame=8, strength=0.5
                     ),
@@ -166,13 +165,13 @@ TEMPLATES = [
     ),
     Template(
         "05 One of several faces",
-        "### Which face moves\n"
+        "Which face moves. "
         "Two portraits side by side: **face** on *Animate Picture* says which one, 1, 2, ... from"
         " the"
         " left; 0 is the largest. The rest of the picture stays as it is.\n\n"
         "Chain a second *Animate Picture* behind the first to move another face by another clip.",
         [
-            Group("1 Picture and clip", [sample()]),
+            Group("1 Picture and clip", [sample(), model()]),
             Group(
                 "2 Two faces",
                 [
@@ -190,15 +189,13 @@ TEMPLATES = [
                     Node("seen", "PreviewImage", {"images": "@pair.IMAGE"}, room=150),
                 ],
             ),
-            Group(
-                "3 Motion", [model(), animate(source_image="@pair.IMAGE", face=2, frame_count=32)]
-            ),
+            Group("3 Motion", [animate(source_image="@pair.IMAGE", face=2, frame_count=32)]),
             Group("4 Film", [save(name="motion/second_face")]),
         ],
     ),
     Template(
         "06 Every step open",
-        "### What is inside Animate Picture\n"
+        "What is inside Animate Picture. "
         "The source is encoded once; the clip's **keypoints** are found, carried over to the"
         " source,"
         " calmed, and made a **motion field**; the field makes the frames. Every wire can be looked"
@@ -297,7 +294,7 @@ TEMPLATES = [
     ),
     Template(
         "07 A calmer performance",
-        "### Smoothing\n"
+        "Smoothing. "
         "*Smooth Keypoints* takes the tremble out of a hand-held or noisy clip: **sigma** is how"
         " many frames are averaged. More is calmer, and lazier.\n\n"
         "*Save Keypoints* keeps the performance in a file for *Load Keypoints* in another"
@@ -340,7 +337,7 @@ TEMPLATES = [
     ),
     Template(
         "08 Points corrected by hand",
-        "### Run, drag, run again\n"
+        "Run, drag, run again. "
         "*Edit Keypoints* shows the points over the frames. Drag one and it is a key in that frame;"
         " **Pin** holds one still, **reach** takes its neighbours along.\n\n"
         "The wheel of the page still zooms; click the picture for the keys: arrows step through the"
@@ -355,7 +352,7 @@ TEMPLATES = [
                         "edit",
                         "CM_EditKeypoints",
                         {"keypoints": "@animate.keypoints", "images": "@animate.images"},
-                        room=470,
+                        room=430,
                         width=380,
                     )
                 ],
@@ -382,14 +379,13 @@ TEMPLATES = [
                         },
                         room=230,
                     ),
-                    Node("shown", "PreviewImage", {"images": "@generate.images"}, room=90),
                 ],
             ),
         ],
     ),
     Template(
         "09 Cut out, moved, put back",
-        "### For models that want a face to fill the picture\n"
+        "For models that want a face to fill the picture. "
         "*Crop Subject* cuts the same square out of all frames; *Paste Back* puts the moved crop"
         " where"
         " it came from, with a soft edge.\n\nPaint a mask in *Load Image* and connect it to"
@@ -428,7 +424,7 @@ TEMPLATES = [
     ),
     Template(
         "10 Passes for compositing",
-        "### The motion itself\n"
+        "The motion itself. "
         "The **field** moves anything drawn for the still picture: here a copy of it in another"
         " colour, and a mask. **Occlusion** is what the picture does not show. All passes are as"
         " large as the frames and lie on one another.",
@@ -459,7 +455,7 @@ TEMPLATES = [
     ),
     Template(
         "11 Paint what was hidden",
-        "### Occlusion to inpaint\n"
+        "Occlusion to inpaint. "
         "What comes to light beside a moving head, the picture never showed. *Occlusion Mask* marks"
         " it, grown and feathered; core's *Image Composite Masked* lays anything there: here a"
         " plain"
@@ -507,7 +503,7 @@ TEMPLATES = [
     ),
     Template(
         "12 Parts of a face",
-        "### Eyes, lips, hair as masks\n"
+        "Eyes, lips, hair as masks. "
         "*Segment Parts* knows the parts of a face; *Part Mask* makes a mask of those you number,"
         " for any node that takes one.\n\n*Swap Parts* lays parts of one picture over another: here"
         " the eyes of the man in the clip, in her face. Other numbers, other parts: see *Preview"
@@ -563,7 +559,7 @@ TEMPLATES = [
     ),
     Template(
         "13 A checkpoint of your own",
-        "### LivePortrait, FOMM, TPSMM, MRAA ...\n"
+        "LivePortrait, FOMM, TPSMM, MRAA ... "
         "Put the file as it was published into `models/motion` (a `.pth.tar` must not be unpacked),"
         " press **R**, and choose it in *Load Motion Model*: it says what it recognised. Until then"
         " the pack's own model for any subject stands in.\n\nTheir licences are their authors' own:"
@@ -579,7 +575,7 @@ TEMPLATES = [
     ),
     Template(
         "14 One face of a group, dialled",
-        "### An expression by dials, with no clip\n"
+        "An expression by dials, with no clip. "
         "**face** on *Encode Source* says who, 1, 2, ... from the left. Each *Edit Expression* is"
         " a key:"
         " its dials stand in one **frame**, and **ease** in and out round it.\n\n"
@@ -667,7 +663,7 @@ TEMPLATES = [
     ),
     Template(
         "15 Passes for Nuke, Fusion, After Effects",
-        "### As files\n"
+        "As files. "
         "*Save Motion Passes* writes an EXR a frame, with named layers: STMap, forward and backward"
         " vectors, occlusion, and the frames, in a new folder of `output/motion`. A .json beside"
         " them"
@@ -694,7 +690,7 @@ TEMPLATES = [
     ),
     Template(
         "16 One frame painted, the clip follows",
-        "### Style one frame\n"
+        "Style one frame. "
         "*Field from Video* finds where every pixel of the clip is in its first frame. What is"
         " done to"
         " that frame (here a negative; yours is an image edited or generated) goes along with the"
@@ -755,7 +751,7 @@ TEMPLATES = [
     ),
     Template(
         "17 Noise and tracks for diffusion",
-        "### What steers a sampler\n"
+        "What steers a sampler. "
         "*Warp Noise* makes noise that sticks to the moving subject and is white in every frame:"
         " its"
         " **noise** goes into *SamplerCustomAdvanced* in place of *Random Noise*, with a latent"

@@ -23,7 +23,7 @@ from ..model import MotionModel
 from .canvas import Fit
 from .crop import Place
 from .plan import Framing
-from .portrait import FramedPortrait, believed
+from .portrait import FramedPortrait, believed, within
 from .turned import cut_turned, inside, middle, share, spread, turning, window
 
 SHOWN = 512  # side that pictures are cropped to before they are brought to the network's
@@ -96,6 +96,14 @@ class LevelPortrait(FramedPortrait):
     @property
     def at_rest(self) -> Tensor:
         return self.portrait.picture
+
+    def no_larger(self, side: int) -> LevelPortrait:
+        picture = within(self.picture, side)
+        if picture is self.picture:
+            return self
+        size = picture.shape[-2:]
+        place = replace(self.place, box=self.place.on(*size), height=size[0], width=size[1])
+        return LevelPortrait.at(self.model, picture, place, self.framing, self.published)
 
     def driver(self, frames: Tensor) -> Tensor:
         return shown_at(frames, self.driving_place, self.model.size)

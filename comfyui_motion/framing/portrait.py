@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..cutout import split_alpha
@@ -22,6 +23,7 @@ from ..keypoints import Keypoints
 from ..media.picture import to_rgb
 from ..model import MotionModel, Placement, Portrait
 from .canvas import Box, Fit, in_grid
+from .crop import Place
 from .plan import WHOLE, Framing
 
 
@@ -71,6 +73,19 @@ class FramedPortrait:
         """The source as a driver is shown: what absolute motion is measured from. 1 3 h w"""
         shown = fitted(self.model, self.picture, self.framing.fit, self.framing.subject)
         return shown.to(self.model.device)
+
+    def no_larger(self, side: int) -> FramedPortrait:
+        """The same subject in a picture whose longer side has at most so many pixels, encoded: for
+        looking at while one works. Itself where it is no larger.
+        """
+        picture = within(self.picture, side)
+        if picture is self.picture:
+            return self
+        framing, size = self.framing, picture.shape[-2:]
+        if framing.subject is not None:
+            box = Place(framing.subject, *self.picture.shape[-2:]).on(*size)
+            framing = replace(framing, subject=box)
+        return FramedPortrait.of(self.model, picture, framing)
 
     def to(self, device: torch.device | str) -> FramedPortrait:
         """What the model made of the source on another device; the picture stays where it is."""
@@ -161,6 +176,17 @@ class FramedPortrait:
         painted = self.fit.from_canvas(picture)
         torch.add(moved.sub_(painted).mul_(shown), painted, out=frame)
         torch.sub(1, shown, out=hidden)
+
+
+def within(picture: Tensor, side: int) -> Tensor:
+    """The picture with a longer side of at most so many pixels. N C H W -> N C h w"""
+    height, width = picture.shape[-2:]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(8, round(height * scale)), max(8, round(width * scale))
+    small = F.interpolate(picture.float(), size=size, mode="bilinear", antialias=True)
+    return small.clamp(0, 1)
 
 
 def fitted(

@@ -12,6 +12,7 @@ from comfyui_motion.animate import frame_source
 from comfyui_motion.bench.lively import clip, lively, pictures
 from comfyui_motion.driving import Batches
 from comfyui_motion.framing.canvas import Fit
+from comfyui_motion.framing.plan import Framing
 from comfyui_motion.framing.portrait import FramedPortrait
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
@@ -127,3 +128,12 @@ def test_a_reference_frame_beyond_the_clip_is_refused():
     portrait = FramedPortrait.of(motion.load("flow"), torch.rand(1, 3, 40, 40))
     with pytest.raises(InputError, match="7 lies beyond the end"):
         replace(portrait, reference=7).reference_of(torch.rand(3, 3, 40, 40))
+
+
+def test_a_picture_no_larger_has_the_same_subject():
+    model, source = model_of("fomm"), torch.rand(1, 3, 96, 128)
+    portrait = FramedPortrait.of(model, source, Framing(subject=(32, 16, 96, 80)))
+    small = portrait.no_larger(64)
+    assert small.picture.shape == (1, 3, 48, 64)
+    assert small.framing.subject == (16, 8, 48, 40)
+    assert portrait.no_larger(128) is portrait

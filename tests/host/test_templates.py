@@ -11,7 +11,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-SHORT = {"frame_count": 2, "frames": 2, "length": 2}  # of what has a length of its own
+SHORT = {"frame_count": 2, "frames": 2, "length": 2, "frame": 1}  # of what has a length
 pytestmark = pytest.mark.host
 
 

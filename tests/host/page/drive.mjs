@@ -1,8 +1,8 @@
 // Drives ComfyUI's page in headless Chromium: node drive.mjs URL WORKFLOW.json OUT_DIR [PLAN.json]
 //
 // Opens the workflow, does what the plan says, leaves pictures of the page and of each of our nodes in OUT_DIR, and writes what it saw as JSON to stdout.
-// A plan is a list of steps: {"set": {"CM_Animate.frame_count": 8}}, {"run": true}, {"drag": "CM_PoseFace.smile", "to": 0.8}, {"reload": true}, {"picture": "name"}, {"nodes": true}.
-// PLAYWRIGHT names a folder with playwright-core, CHROMIUM the browser.
+// A plan is a list of steps: {"set": {"CM_Animate.frame_count": 8}}, {"run": true}, {"drag": "CM_PoseFace.smile"}, {"reload": true}, {"picture": "name"}, {"nodes": true}.
+// PLAYWRIGHT names a folder with playwright-core, CHROMIUM the browser, PAGE_SETTINGS the user's settings as JSON: {"Comfy.VueNodes.Enabled": true}.
 import { createRequire } from "node:module";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,8 +17,15 @@ mkdirSync(out, { recursive: true });
 const args = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader", "--autoplay-policy=no-user-gesture-required"];
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
 const page = await browser.newPage({ viewport: { width: 1600, height: 950 } });
-page.on("pageerror", (error) => seen.errors.push(error.message));
+const ours = /comfyui_motion/; // the page has errors of its own
+page.on("pageerror", (error) => ours.test(error.stack) && seen.errors.push(error.stack));
+page.on("console", (told) => told.type() === "error" && ours.test(told.text()) && !/Failed to load resource/.test(told.text()) && seen.errors.push(told.text()));
 page.on("response", (answer) => answer.status() >= 400 && /comfyui_motion|workflow_templates/.test(answer.url()) && seen.errors.push(`${answer.status()} ${answer.url()}`));
+
+async function settle() {
+  const settings = JSON.parse(process.env.PAGE_SETTINGS ?? "{}");
+  await fetch(`${url}/settings`, { method: "POST", body: JSON.stringify({ "Comfy.TutorialCompleted": true, ...settings }) });
+}
 
 async function ready() {
   await page.waitForFunction(() => window.app?.graph && window.app.canvas && window.LiteGraph?.registered_node_types?.CM_Animate, null, { timeout: 120000 });
@@ -58,7 +65,7 @@ const state = () =>
         playing: node.motionPlayer ? { time: node.motionPlayer.video.currentTime, paused: node.motionPlayer.video.paused, width: node.motionPlayer.video.videoWidth } : null,
         points: node.motionEditor?.clip.length,
         followed: node.motionPose?.picture.src?.startsWith("blob:"),
-        took: Number(node.motionPose?.element.dataset.took ?? -1),
+        took: node.motionPose?.took,
         widgets: Object.fromEntries((node.widgets ?? []).filter(({ value, serialize }) => value !== undefined && serialize !== false).map(({ name, value }) => [name, value])),
       })),
   );
@@ -155,6 +162,7 @@ const actions = {
 };
 
 try {
+  await settle();
   await page.goto(url);
   await ready();
   await page.evaluate((graph) => window.app.loadGraphData(graph), JSON.parse(readFileSync(file)));
