@@ -90,7 +90,8 @@ def perform(
     Raises InputError before anything is computed.
     """
     options = replace(options or Options(), **changes)
-    colours, alpha = split_alpha(source) if isinstance(source, Tensor) else (source, None)
+    plain = model.level or not isinstance(source, Tensor)  # heads look after alpha themselves
+    colours, alpha = (source, None) if plain else split_alpha(cast(Tensor, source))
     steps = checked(_steps(model, colours, driving, options, progress), model, colours)
     if alpha is None:
         return steps
@@ -179,7 +180,8 @@ def _perform(
         """The driver's keypoints, and those at rest."""
         nonlocal rest, rest_frame
         if script is not None:
-            return script.at(seen, len(batch)), script.rest_of(seen, len(batch))
+            still = script.rest_of(seen, len(batch)) if rest is None else rest
+            return script.at(seen, len(batch)), still
         rest_frame = batch[:1] if rest_frame is None else rest_frame
         points = portrait.detect(batch, rest_frame)
         rest = points[:1] if rest is None else rest
@@ -272,7 +274,8 @@ def _perform_on_clip(
         portrait = shared if done == 1 else FramedPortrait.of(model, picture, shared.framing)
         rest_frame = frame if rest_frame is None else rest_frame
         if script is not None:
-            points, rest = script.at(done - 1, 1), script.rest_of(done - 1, 1)
+            points = script.at(done - 1, 1)
+            rest = script.rest_of(done - 1, 1) if options.reference_picture is None else rest
         else:
             points = portrait.detect(
                 frame, portrait.at_rest if options.mode == "absolute" else rest_frame
@@ -293,17 +296,36 @@ def _begun(
     options = with_face(model, source, options)
     frames = Batches(driving, options.batch_size or frames_at_once(model), again=model.looks_ahead)
     model, script = rehearsal(model, source, frames, options)
-    options = replace(options, reference=(options.reference or 0) if relative else 0)
+    given = options.reference_picture if relative else None
+    options = replace(
+        options, reference=(options.reference or 0) if relative and given is None else 0
+    )
     again = options.reference != 0 and script is None
     frames = Batches(frames.driving, frames.batch_size, again=again, told=frames.told)
     portrait = frame_source(model, source, options, frames, script)
     clip = Batches(frames.driving, frames.batch_size, portrait.driver, again, frames.told)
+    if given is not None:
+        still = rest_picture(portrait, given, options)
+        return portrait, clip, still, portrait.detect(still, still), script
     if not portrait.reference or script is not None:
         rest_frame = portrait.at_rest if options.mode == "absolute" else None
         return portrait, clip, rest_frame, None, script
     rest_frame = clip.frame(portrait.reference)
     batch, place = clip.batch_with(portrait.reference)  # networks round by the batch
     return portrait, clip, rest_frame, portrait.detect(batch, rest_frame)[place], script
+
+
+def rest_picture(portrait: FramedPortrait, picture: Tensor, options: Options) -> Tensor:
+    """A picture of the driver at rest, shown as the clip is; where its face was found there, as it
+    is found here. 1 3 h w
+    """
+    model, framing = portrait.model, portrait.framing
+    finder = None if model.any_size else options.finder_for(model)
+    if finder is not None and options.driving_subject is None:
+        alone = Batches(to_rgb(picture), 1)
+        square, number = not model.any_size, max(options.face, 0)
+        framing, _ = options.framing.find(finder, portrait.picture[:1], alone, 0, square, number)
+    return fitted(model, picture, framing.fit, framing.driving_subject).to(model.device)
 
 
 def _step(
@@ -353,7 +375,7 @@ def frame_source(
     portrait = FramedPortrait.of(model, source, framing)
     if reference == BEST and driving is not None and script is None:
         clip = Batches(driving.driving, driving.batch_size, portrait.driver, told=driving.told)
-        reference = find_reference(model, clip, portrait)
+        reference = find_reference(model, clip, portrait) if model.compares else 0
     return replace(portrait, reference=reference, alpha=alpha)
 
 
@@ -366,11 +388,6 @@ def find_reference(model: MotionModel, clip: Iterable[Tensor], portrait: FramedP
     for batch in clip:
         first = batch[:1] if first is None else first
         points = model.detect(batch, reference=first)
-        if not isinstance(points, Keypoints):
-            raise InputError(
-                "The best reference frame is found from keypoints, and this model has none; give a"
-                " frame number."
-            )
         found.append(Keypoints(points.position))
     if not found:
         raise InputError("The driving clip has no frames; give at least one.")

@@ -82,12 +82,21 @@ class Dialled(Protocol):
         ...
 
 
-def pose(of: Portrait | Keypoints, dials: Dials | None = None, **named: Any) -> Keypoints:
+def pose(
+    of: Portrait | Keypoints,
+    dials: Dials | None = None,
+    model: Any = None,
+    source: Keypoints | None = None,
+    **named: Any,
+) -> Keypoints:
     """A face posed by hand: yaw, pitch, roll (degrees), blink, wink_left, wink_right, brows,
     gaze=(x, y), mouth_open, mouth_wide, pucker, smile (-1..1). See `Dials`.
 
-    of  a portrait, whose source is posed; or keypoints, a clip's motion included: the dials are
-        added to every picture of them
+    of      a portrait, whose source is posed; or keypoints, a clip's motion included: the dials are
+            added to every picture of them
+    model   what stitches the change to the picture round the face, where it can; None: nothing does
+    source  the portrait's own keypoints, for stitching, where `of` is a clip's motion; None: `of`
+            is the source at rest
 
     Raises InputError for a dial out of range, and for points that are no face's.
     """
@@ -102,7 +111,10 @@ def pose(of: Portrait | Keypoints, dials: Dials | None = None, **named: Any) -> 
     except TypeError as error:
         known = ", ".join(f.name for f in dataclasses.fields(Dials))
         raise InputError(f"There is no such dial ({error}); there are {known}.") from None
-    return keypoints.dialled(chosen)
+    posed = keypoints.dialled(chosen)
+    if model is None:
+        return posed
+    return model.restitch(keypoints if source is None else source, keypoints, posed)
 
 
 def eased(keys: Mapping[int, Dials], frames: int) -> list[Dials]:

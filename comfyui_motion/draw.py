@@ -6,7 +6,7 @@ Pictures are B 3 H W, float32 in 0..1, and never written into.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .field import MotionField, resize
+from .framing.canvas import Box
 from .geometry.pixels import identity_grid
 from .keypoints import Keypoints
 from .shapes import check_shape
@@ -115,6 +116,44 @@ def _draw_dots(
         cv2.circle(canvas, centre, size, colour, -1, cv2.LINE_AA, SUBPIXEL)
 
 
+def draw_faces(picture: Tensor, boxes: Sequence[Box], chosen: Container[int] = ()) -> Tensor:
+    """A frame round each face, and its number, from 1 in the order given: bright round those that
+    are chosen, pale round the others. 1 3 H W
+
+    boxes  left, top, right, bottom in pixels
+    """
+    import numpy as np
+
+    check_shape("picture", picture, "1 3 H W")
+    pixels = (picture[0].float().clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().numpy()
+    canvas = np.ascontiguousarray(pixels)
+    for number, box in enumerate(boxes, 1):
+        colour = (255, 208, 0) if number in chosen else (235, 235, 235)
+        _draw_numbered(canvas, [round(side) for side in box], str(number), colour)
+    return torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255
+
+
+def _draw_numbered(
+    canvas: np.ndarray, box: Sequence[int], number: str, colour: tuple[int, int, int]
+) -> None:
+    """A frame, and its number on a label above it, or inside where there is no room above."""
+    import cv2
+
+    left, top, right, bottom = box
+    width = max(1, round(min(canvas.shape[:2]) / 240))
+    size = max(0.4, min((right - left) / 90, min(canvas.shape[:2]) / 300))
+    (wide, high), _ = cv2.getTextSize(number, cv2.FONT_HERSHEY_SIMPLEX, size, width)
+    room = 3 * width
+    x = min(max(left, 0), max(canvas.shape[1] - wide - 2 * room, 0))
+    y = top if top > high + 2 * room else max(top, 0) + high + 2 * room
+    for tint, thick in (((0, 0, 0), 3 * width), (colour, width)):
+        cv2.rectangle(canvas, (left, top), (right, bottom), tint, thick, cv2.LINE_AA)
+    label = (x, y - high - 2 * room), (x + wide + 2 * room, y)
+    cv2.rectangle(canvas, *label, colour, -1)
+    foot = (x + room, y - room)
+    cv2.putText(canvas, number, foot, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), width, cv2.LINE_AA)
+
+
 def draw_field(field: MotionField, height: int, width: int, reach: float | None = None) -> Tensor:
     """Where each pixel reads from: hue is the direction, saturation how far, what is hidden dark. B
     3 height width
@@ -162,6 +201,19 @@ def _line(row: Tensor, width: int, gap: int) -> Tensor:
     spare = width - row.shape[-1]
     cells = F.pad(row, (spare // 2, spare - spare // 2 + gap, 0, gap), value=0.12)
     return torch.cat(list(cells), dim=2)[None]
+
+
+def below(upper: Tensor, lower: Tensor, value: float = 0.12) -> Tensor:
+    """Two sheets, one below the other, the narrower one in the middle. 1 3 h w"""
+    width = max(upper.shape[-1], lower.shape[-1])
+    spare = [width - sheet.shape[-1] for sheet in (upper, lower)]
+    return torch.cat(
+        [
+            F.pad(sheet, (room // 2, room - room // 2), value=value)
+            for sheet, room in zip((upper, lower), spare, strict=True)
+        ],
+        dim=2,
+    )
 
 
 def evenly(total: int, wanted: int) -> list[int]:

@@ -11,118 +11,97 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cutout import split_alpha
 from .doors.words import logger
+from .drivers import Performance, faces_in, watch
 from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField, identity_grid
-from .framing.canvas import Box
 from .framing.crop import Place, square_box
-from .framing.head import driving_place, source_place
-from .framing.level import LevelPortrait, shown_at
-from .framing.plan import BEST
-from .keypoints import Keypoints
+from .framing.head import source_place
+from .framing.level import LevelPortrait
+from .head_cutouts import Cutout
 from .media.picture import to_rgb
 from .memory import frames_at_once
 from .model import MotionModel
 from .options import ALL_FACES, Options
-from .posed import COUNT, PosedKeypoints
-from .retarget import best_reference, retarget
+from .posed import PosedKeypoints
+from .posing import posed
 
-ALIKE = 0.3  # of a square clip's side: a head that lies so near to its middle is shown as it is
+MAIN = 0  # the driver that is given as the clip; others by the number of the face that they move
 
 
 @dataclass(frozen=True, eq=False)
-class Performance:
-    """What a look at the whole driving clip told."""
+class Role:
+    """A face of the source that is to move."""
 
-    points: PosedKeypoints  # T
-    found: Tensor  # T, bool: whether the frame shows the face
-    place: Place | None  # where it is in every frame; None: frames are shown whole
-    reference: int  # the frame that motion is measured from
-    rest: PosedKeypoints  # 1: the driver there
+    place: Place
+    mesh: Tensor | None  # 478 3, in pixels; None where its place was given and nobody found it
+    driver: int  # MAIN, or its own number
 
 
 def find_heads(model: MotionModel, picture: Tensor, options: Options) -> list[LevelPortrait]:
-    """The heads of a picture (1 3 H W) that are to move, encoded: one, or all.
+    """The heads of a picture (1 3 H W) that are to move, encoded: one, or several.
 
     Raises InputError where there is none, or fewer than the number asked for.
     """
-    height, width = picture.shape[-2:]
-    places = [Place(p.box, height, width, p.angle) for p in chosen(model, picture, options)]
-    return [
-        LevelPortrait.at(model, picture, place, options.framing, options.published)
-        for place in places
-    ]
+    return [head_of(model, picture, role, options) for role in cast(model, picture, options)]
 
 
-def chosen(model: MotionModel, picture: Tensor, options: Options) -> list[Place]:
-    """Where they are."""
+def head_of(model: MotionModel, picture: Tensor, role: Role, options: Options) -> LevelPortrait:
+    head = LevelPortrait.at(model, picture, role.place, options.framing, options.published)
+    return replace(head, mesh=role.mesh)
+
+
+def cast(model: MotionModel, picture: Tensor, options: Options) -> list[Role]:
+    """Who is to move, and by whom, from left to right."""
     height, width = picture.shape[-2:]
-    faces = picked(faces_in(options.finder_for(model), picture, options.subject), options)
-    if not faces and options.subject is not None:
-        return [Place(square_box(options.subject), height, width)]
-    if not faces:
+    faces = faces_in(options.finder_for(model), picture, options.subject)
+    if faces:
+        numbers = drivers_of(faces, options)
+        chosen = [(faces[n - 1].points, driver) for n, driver in sorted(numbers.items())]
+        return [Role(source_place(p, height, width), p, driver) for p, driver in chosen]
+    if options.drivers:
+        raise InputError(
+            "Drivers of their own (drivers, --driver) are for faces by number, and the finder knows"
+            " none in the source picture; leave them out."
+        )
+    if options.subject is None:
         raise InputError(
             "The source picture shows no face that the finder knows; give a box round head and"
             " shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see them."
         )
-    return [source_place(face.points, height, width) for face in faces]
+    return [Role(Place(square_box(options.subject), height, width), None, MAIN)]
 
 
-def picked(faces: list[Any], options: Options) -> list[Any]:
-    """Of some faces those that are to move. Raises InputError where there are fewer."""
-    if faces and options.face > len(faces):
+def drivers_of(faces: list[Any], options: Options) -> dict[int, int]:
+    """The numbers of the faces that move, each with its driver. Raises InputError."""
+    own = {number: number for number in options.drivers}
+    for number in (options.face, *own):
+        if number > len(faces):
+            raise InputError(
+                f"The source picture shows {len(faces)} face{'s' * (len(faces) > 1)}, and face"
+                f" {number}, counted from the left, was asked for; give 1 to {len(faces)}, or 0"
+                " for the largest."
+            )
+    free = [number for number in range(1, len(faces) + 1) if number not in own]
+    if options.face in own or not free:
         raise InputError(
-            f"The source picture shows {len(faces)} face{'s' * (len(faces) > 1)}, and face"
-            f" {options.face}, counted from the left, was asked for; give 1 to {len(faces)}, or 0"
-            " for the largest."
+            f"Face {options.face or 1} has a driver of its own (drivers, --driver), and the driving"
+            " clip moves it too; leave one of them out."
         )
-    if options.face == ALL_FACES or not faces:
-        return faces
-    if options.face:
-        return [faces[options.face - 1]]
-    largest = max(range(len(faces)), key=lambda i: faces[i].size)
-    if len(faces) > 1:
+    if options.face == ALL_FACES:
+        return own | dict.fromkeys(free, MAIN)
+    largest = max(free, key=lambda number: faces[number - 1].size)
+    if len(free) > 1 and not options.face:
         logger().warning(
-            "The picture shows %d faces: number %d from the left, the largest, moves; give another"
-            " number (face), or all.",
+            "The picture shows %d faces: number %d from the left, the largest%s, moves; give"
+            " another number (face), or all.",
             len(faces),
-            largest + 1,
+            largest,
+            " without a driver of its own" if own else "",
         )
-    return [faces[largest]]
-
-
-def faces_in(finder: Any, picture: Tensor, within: Box | None) -> list[Any]:
-    """The faces whose middle lies in the box, from left to right; none where nobody looks."""
-    if finder is None:
-        return []
-    left, top, right, bottom = within or (0, 0, picture.shape[-1], picture.shape[-2])
-    faces = finder.faces(picture)
-    middles = [face.points[:, :2].mean(0).tolist() for face in faces]
-    return [
-        face
-        for face, (x, y) in zip(faces, middles, strict=True)
-        if left <= x <= right and top <= y <= bottom
-    ]
-
-
-def watch(
-    model: MotionModel, clip: Batches, options: Options, source: PosedKeypoints
-) -> Performance:
-    """The whole driving clip: where its face is, what it does, and the frame to measure from."""
-    finder = options.finder_for(model)
-    place, found = driver_place(finder, clip, options.driving_subject)
-    points = [model.detect(shown_at(batch, place, model.size)) for batch in clip]
-    if not points:
-        raise InputError("The driving clip has no frames; give at least one.")
-    whole = Keypoints.join(points)
-    assert isinstance(whole, PosedKeypoints)  # of every model that is shown a head
-    found = torch.ones(len(whole), dtype=torch.bool) if found is None else found
-    number = reference_of(whole, found, options, source)
-    rest = whole[number]
-    if len(whole) == 1 and whole.count == COUNT:
-        rest = rest.neutral()  # a single picture is measured from the same head at rest
-    return Performance(whole, found, place, number, rest)
+    return own | {options.face or largest: MAIN}
 
 
 def frame_head(
@@ -138,54 +117,6 @@ def frame_head(
     return replace(head, driving_place=seen.place, reference=seen.reference)
 
 
-def driver_place(
-    finder: Any, clip: Batches, given: Box | None
-) -> tuple[Place | None, Tensor | None]:
-    """One box for the whole clip, and in which frames there is a face. None, None: all are shown
-    whole.
-    """
-    height, width = next(iter(clip)).shape[-2:] if clip.total != 0 else (1, 1)
-    if given is not None:
-        return Place(square_box(given), height, width), None
-    followed = None if finder is None else finder.follow(clip)
-    if followed is None or not followed.found.any():
-        if height != width:
-            raise InputError(
-                "The driving clip shows no face that the finder knows; give a box round it"
-                " (driving_subject, --driving-subject L,T,R,B, or a mask)."
-            )
-        logger().warning("The driving clip shows no face that the finder knows: it is taken whole.")
-        return None, None
-    place = driving_place(followed.points[followed.found], height, width)
-    return (None if as_it_is(place) else place), followed.found
-
-
-def as_it_is(place: Place) -> bool:
-    """Whether the clip is a square round the head already, as most drivers are published."""
-    left, top, right, bottom = place.box
-    side = place.width
-    whole = place.width == place.height
-    return whole and max(abs(left), abs(top), abs(right - side), abs(bottom - side)) < ALIKE * side
-
-
-def reference_of(
-    points: PosedKeypoints, found: Tensor, options: Options, source: PosedKeypoints
-) -> int:
-    """The frame that motion is measured from: the one asked for, or the best one that shows a face.
-
-    Raises InputError beyond the clip's end.
-    """
-    if options.reference not in (None, BEST):
-        if options.reference >= len(points):
-            raise InputError(
-                f"The reference frame {options.reference} lies beyond the end of the driving clip,"
-                f" which has {len(points)}; frames count from 0."
-            )
-        return options.reference
-    there = found.nonzero()[:, 0]
-    return int(there[best_reference(points[there], source)])
-
-
 @torch.no_grad()
 def perform_heads(
     model: MotionModel,
@@ -196,55 +127,72 @@ def perform_heads(
     step: Callable[..., Any],
 ) -> Iterator[Any]:
     """See `perform`; `step` makes its Step."""
-    heads = find_heads(model, to_rgb(source[:1]), options)
-    at_once = options.batch_size or frames_at_once(model)
-    clip = Batches(driving, at_once, again=True)
-    performance = watch(model, clip, options, heads[0].portrait.keypoints)
-    heads = [replace(head, driving_place=performance.place) for head in heads]
-    done = 0
-    for batch in clip:
-        part = slice(done, done + len(batch))
-        points, found = performance.points[part], performance.found[part]
-        poses = [posed(model, head, points, performance.rest, found, options) for head in heads]
-        frames, hidden, field = painted(model, heads, poses, options.size)
-        shown = heads[0].driver(batch)
-        pose = heads[0].points_over_picture(poses[0])
-        done += len(batch)
-        yield step(frames, hidden, field, points, pose, shown)
-        if progress:
-            progress(done, clip.total)
-
-
-def posed(
-    model: MotionModel,
-    head: LevelPortrait,
-    points: PosedKeypoints,
-    rest: PosedKeypoints,
-    found: Tensor,
-    options: Options,
-) -> PosedKeypoints:
-    """The head's pose in every frame; where the driver is not seen it rests. B K"""
-    own = head.portrait.keypoints
-    base = own.neutral() if options.neutral_source else own
-    pose = retarget(points, rest, base, options.mode, strength=options.strengths)
-    pose = model.stitch(own, pose, "published" if options.published else "settled")
-    assert isinstance(pose, PosedKeypoints)
-    return resting_where(pose, own, found)
-
-
-def resting_where(pose: PosedKeypoints, own: PosedKeypoints, found: Tensor) -> PosedKeypoints:
-    """The pose, but at rest in the frames that are not found."""
-    if bool(found.all()):
-        return pose
-    still = own.expanded(len(pose))
-    if pose.shift is not None:
-        still = still.but(shift=torch.zeros_like(pose.shift))
-    seen = found.to(pose.position.device)
-    parts = {
-        name: torch.where(seen.view(-1, *[1] * (part.ndim - 1)), part, still.parts()[name])
-        for name, part in pose.parts().items()
+    colours, alpha = split_alpha(source[:1])
+    picture = to_rgb(colours)
+    roles = cast(model, picture, options)
+    heads = [head_of(model, picture, role, options) for role in roles]
+    clips = clips_of(model, driving, options)
+    seen = {
+        key: watch(model, clip, options_for(key, options), first(heads, roles, key))
+        for key, clip in clips.items()
     }
-    return pose.but(**parts)
+    heads = [
+        replace(head, driving_place=seen[role.driver].place)
+        for head, role in zip(heads, roles, strict=True)
+    ]
+    main = next(i for i, role in enumerate(roles) if role.driver == MAIN)
+    total, done = shortest(seen), 0
+    for batches in zip(*clips.values(), strict=False):
+        count = min(map(len, batches))
+        part = slice(done, done + count)
+        told = {key: performance.at(part) for key, performance in seen.items()}
+        poses = [
+            posed(model, head.portrait.keypoints, head.mesh, told[role.driver], options)
+            for head, role in zip(heads, roles, strict=True)
+        ]
+        some = slice(main, main + 1) if options.size == "model" else slice(None)
+        frames, hidden, field = painted(model, heads[some], poses[some], options.size)
+        clear = None
+        if alpha is not None:
+            cutout = Cutout(source[:1], alpha)
+            frames, clear = cutout.finished(heads[some], frames, hidden, field, options.size)
+        shown = heads[main].driver(batches[0][:count])
+        pose = heads[main].points_over_picture(poses[main])
+        done += count
+        yield step(frames, hidden, field, told[MAIN].points, pose, shown, clear)
+        if progress:
+            progress(done, total)
+
+
+def clips_of(model: MotionModel, driving: Frames, options: Options) -> dict[int, Batches]:
+    """The driving clips, in batches of one length. The main one comes first."""
+    at_once = options.batch_size or frames_at_once(model)
+    given = {MAIN: driving, **options.drivers}
+    return {key: Batches(clip, at_once, again=True) for key, clip in given.items()}
+
+
+def options_for(driver: int, options: Options) -> Options:
+    """What is told of the main clip alone is not told of the others."""
+    if driver == MAIN:
+        return options
+    return replace(options, driving_subject=None, reference=None, reference_picture=None)
+
+
+def first(heads: list[LevelPortrait], roles: list[Role], driver: int) -> PosedKeypoints:
+    """The points of the first head that this driver moves."""
+    moved = next(h for h, role in zip(heads, roles, strict=True) if role.driver == driver)
+    return moved.portrait.keypoints
+
+
+def shortest(seen: dict[int, Performance]) -> int:
+    """Frames until the first clip ends; the log tells where they differ."""
+    lengths = [len(performance) for performance in seen.values()]
+    if len(set(lengths)) > 1:
+        logger().warning(
+            "The driving clips have %s frames: the animation ends with the shortest.",
+            ", ".join(map(str, lengths)),
+        )
+    return min(lengths)
 
 
 def painted(
@@ -258,8 +206,6 @@ def painted(
         hidden = here if hidden is None else torch.maximum(hidden, here)
         whole = head.over_picture(field)
         over = whole if over is None else together(over, whole)
-        if size == "model":
-            break
     assert frames is not None and hidden is not None and over is not None  # one head at least
     return frames, hidden, over
 

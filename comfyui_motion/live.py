@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .drivers import driver_place
+from .driving import Batches
 from .errors import InputError, NoSubject
 from .framing.canvas import Fit
+from .framing.level import LevelPortrait
 from .framing.portrait import FramedPortrait
+from .heads import frame_head
 from .keypoints import Keypoints
 from .model import MotionModel, Portrait
 from .options import Options
@@ -20,14 +25,17 @@ def live(model: MotionModel, portrait: FramedPortrait | Portrait | Tensor, **opt
     """A session: `session(frame)` is the picture as the frame has it move.
 
     portrait  a picture (1 C H W in 0..1), or what `model.encode` or `FramedPortrait.of` made of one
-    options   of `Options`: mode, strength, adapt_scale, fit, subject, driving_subject, and size,
-              "source" unless told otherwise where a picture is given
+    options   of `Options`: mode, strength, head, expression, eyes, mouth, adapt_scale, fit, face,
+              subject, driving_subject, finder, and size, "source" unless told otherwise where a
+              picture is given
 
     Raises InputError.
     """
     own = isinstance(portrait, Portrait) and not model.any_size
     chosen = Options(**{"size": "model" if own else "source", **options})
-    if isinstance(portrait, Tensor):
+    if isinstance(portrait, Tensor) and model.level:
+        portrait = frame_head(model, portrait, chosen)
+    elif isinstance(portrait, Tensor):
         portrait = FramedPortrait.of(model, portrait, chosen.framing)
     elif isinstance(portrait, Portrait):
         height, width = portrait.picture.shape[-2:]
@@ -62,8 +70,9 @@ class Live:
             raise InputError(
                 f"A session takes one frame, 1 C H W, and was given {tuple(frame.shape)}."
             )
-        batch = self.portrait.driver(shown)
         try:
+            self._look_for_head(shown)
+            batch = self.portrait.driver(shown)
             points = self._seen(batch)
         except NoSubject:
             self.lost = True
@@ -76,11 +85,24 @@ class Live:
             self._own(),
             self.options.mode,
             self.options.adapt_scale,
-            self.options.strength,
+            self.options.strengths,
             self.model,
         )
         self._last = self._moved(pose)
         return self._last
+
+    def _look_for_head(self, frame: Tensor) -> None:
+        """Where the driver's head is, for a model that is shown it cropped: as in the rest pose.
+        Raises NoSubject.
+        """
+        if self._rest is not None or not isinstance(self.portrait, LevelPortrait):
+            return
+        finder = self.options.finder_for(self.model)
+        try:
+            place, _ = driver_place(finder, Batches(frame, 1), self.options.driving_subject)
+        except InputError as error:
+            raise NoSubject(str(error)) from None
+        self.portrait = replace(self.portrait, driving_place=place)
 
     def _seen(self, batch: Tensor) -> Any:
         """The frame's points; the first one's are the rest pose. Raises NoSubject."""

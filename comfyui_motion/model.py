@@ -81,6 +81,9 @@ class MotionModel(nn.Module):
         False  # the verbs take pictures of any size and aspect, and encode takes a Placement
     )
     looks_ahead: ClassVar[bool] = False  # it is shown the whole clip first, see `rehearse`
+    # its keypoints tell which driving frame is posed most like the source; where they do not, the
+    # best reference is the first frame
+    compares: ClassVar[bool] = True
     many_sources: ClassVar[bool] = (
         False  # encode makes one portrait of several pictures of one subject
     )
@@ -214,6 +217,10 @@ class MotionModel(nn.Module):
         (see `retarget`); else the pose as it is.
         """
         return pose
+
+    def restitch(self, source: Keypoints, before: Keypoints, after: Keypoints) -> Keypoints:
+        """A pose that was changed since it was stitched: with what stitching says of the change."""
+        return after
 
     def settle(self) -> None:
         """What the weights as published decide once and for all, before `optimise` rearranges

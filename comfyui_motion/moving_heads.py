@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cutout import split_alpha
+from .drivers import Performance, faces_in, watch
 from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField
@@ -18,12 +20,14 @@ from .framing.crop import Place, square_box
 from .framing.head import source_place
 from .framing.level import LevelPortrait, shown_at
 from .geometry.rotation import degrees, matrix, nearest_rotation
-from .heads import Performance, faces_in, painted, picked, resting_where, watch
+from .head_cutouts import Cutout
+from .heads import drivers_of, painted
 from .keypoints import Keypoints
 from .media.picture import to_rgb
 from .model import MotionModel
 from .options import ALL_FACES, Options
 from .posed import PosedKeypoints
+from .posing import carried, finished, resting_where
 from .retarget import retarget
 
 PROCESS, OBSERVATION = 1e-5, 3e-7  # variances of a random walk and of what is seen of it
@@ -41,33 +45,52 @@ def perform_moving_heads(
     """See `perform`; `step` makes its Step. Both clips are looked at before the first frame is
     made, and what of the longer one has no partner is left out.
     """
-    pictures = Batches(source, 1, to_rgb, again=True)
+    if options.drivers:
+        raise InputError(
+            "Drivers of their own (drivers, --driver) move the faces of a picture; of a clip one"
+            " face moves at a time: animate the result again for the next."
+        )
+    sources = Batches(source, 1, as_given, again=True)
+    pictures = Batches(sources.driving, 1, opaque, again=True, told=sources.told)
     clip = Batches(driving, 1, again=True)
-    places, there = places_of(model, pictures, options)
+    places, there, mesh = places_of(model, pictures, options)
     own = own_motion(model, pictures, places)
     performance = watch(model, clip, options, own[:1])
-    poses, found = poses_of(model, own, there, performance, options)
+    poses, found = poses_of(model, own, there, mesh, performance, options)
     total = len(poses)
-    for done, (picture, frame) in enumerate(zip(pictures, clip, strict=False)):
-        part = slice(done, done + 1)
+    for done, (given, frame) in enumerate(zip(sources, clip, strict=False)):
+        part, picture = slice(done, done + 1), opaque(given)
         head = LevelPortrait.at(model, picture, places[done], options.framing, options.published)
         head = replace(head, driving_place=performance.place)
         made = [poses[part]] if bool(found[done]) else [head.portrait.keypoints]
         frames, hidden, field = painted(model, [head], made, options.size)
         if not bool(there[done]) and options.size == "source":
             frames, hidden, field = picture.to(frames.device), 0 * hidden, still(field)
+        alpha = split_alpha(given)[1]
+        if alpha is not None:
+            cutout = Cutout(given, alpha)
+            frames, alpha = cutout.finished([head], frames, hidden, field, options.size)
         pose = head.points_over_picture(made[0])
         shown = head.driver(frame)
-        yield step(frames, hidden, field, performance.points[part], pose, shown)
+        yield step(frames, hidden, field, performance.points[part], pose, shown, alpha)
         if progress:
             progress(done + 1, total)
 
 
+def as_given(picture: Tensor) -> Tensor:
+    return picture
+
+
+def opaque(picture: Tensor) -> Tensor:
+    """Its colours, those under alpha as they go on beyond the subject. 1 3 H W"""
+    return to_rgb(split_alpha(picture)[0])
+
+
 def places_of(
     model: MotionModel, pictures: Batches, options: Options
-) -> tuple[list[Place], Tensor]:
-    """Where the face is in every frame, as it was last where it is not seen, and where
-    it is seen.
+) -> tuple[list[Place], Tensor, Tensor | None]:
+    """Where the face is in every frame, as it was last where it is not seen; where
+    it is seen; and its surface, T 478 3, where it was found.
     """
     if options.face == ALL_FACES:
         raise InputError(
@@ -79,23 +102,24 @@ def places_of(
         raise InputError("The source clip has no frames; give at least one.")
     height, width = first.shape[-2:]
     finder = options.finder_for(model)
-    face = next(iter(picked(faces_in(finder, first, options.subject), options)), None)
-    if face is not None:
-        followed = finder.follow(pictures, near=face.points)
+    faces = faces_in(finder, first, options.subject)
+    if faces:
+        (number,) = drivers_of(faces, options)
+        followed = finder.follow(pictures, near=faces[number - 1].points)
         points = followed.points
         seen = followed.found.nonzero()[:, 0].tolist()
         nearest = [min(seen, key=lambda i, t=t: abs(i - t)) for t in range(len(points))]
         places = [source_place(points[i], height, width) for i in nearest]
-        return places, followed.found
+        return places, followed.found, points[nearest]
     if options.subject is None:
         raise InputError(
             "The source clip's first frame shows no face that the finder knows; give a box round"
-            " head and"
-            " shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see them."
+            " head and shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see"
+            " them."
         )
     count = sum(len(batch) for batch in pictures)
     place = Place(square_box(options.subject), height, width)
-    return [place] * count, torch.ones(count, dtype=torch.bool)
+    return [place] * count, torch.ones(count, dtype=torch.bool), None
 
 
 def own_motion(model: MotionModel, pictures: Batches, places: list[Place]) -> PosedKeypoints:
@@ -112,22 +136,23 @@ def poses_of(
     model: MotionModel,
     own: PosedKeypoints,
     there: Tensor,
+    mesh: Tensor | None,
     performance: Performance,
     options: Options,
 ) -> tuple[PosedKeypoints, Tensor]:
     """The source's pose in every frame, with the driver's change, steadied in time, and whether
     both are seen.
     """
-    count = min(len(own), len(performance.points))
-    own, points = own[:count], performance.points[:count]
+    count = min(len(own), len(performance))
+    own, driver = own[:count], performance.at(slice(0, count))
+    mesh = None if mesh is None else mesh[:count]
     base = own.neutral() if options.neutral_source else own
-    pose = retarget(points, performance.rest, base, options.mode, strength=options.strengths)
+    pose = retarget(driver.points, driver.rest, base, options.mode, strength=carried(options))
     assert isinstance(pose, PosedKeypoints)
     pose = pose.but(scale=own.scale, translation=own.translation)
     pose = steadied(pose, own, options.published)
-    pose = model.stitch(own, pose, "published" if options.published else "settled")
-    assert isinstance(pose, PosedKeypoints)
-    found = performance.found[:count] & there[:count]
+    pose = finished(model, own, mesh, pose, driver, options)
+    found = driver.found & there[:count]
     return resting_where(pose, own, found), found
 
 

@@ -5,11 +5,13 @@ and the nodes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from .driving import Frames
 from .errors import InputError
 from .framing.canvas import MODES as FITS
 from .framing.canvas import Box
@@ -17,6 +19,7 @@ from .framing.find import check_finder
 from .framing.plan import BEST, Framing
 from .model import MotionModel
 from .retarget import MODES, Strengths, check_strength
+from .shapes import check_numbers, check_shape
 
 SIZES = ("source", "model")
 AUTO = "auto"
@@ -35,6 +38,8 @@ class Options:
     reference   the driving frame that relative motion is measured from; -1: the best one, which is
                 the one whose keypoints lie most as the source's, or for faces the most neutral one;
                 None: what suits the model, for faces the best one, for others frame 0
+    reference_picture  1 C H W in 0..1: the driver's face at rest, framed as the clip is; relative
+                motion is measured from it, and from no frame of the clip
     head, expression, eyes, mouth  how far each part of a face goes, times strength; for models that
                 know them (face, LivePortrait)
     fit         how pictures come to the model's square: "stretch", "letterbox" or "crop"
@@ -47,7 +52,13 @@ class Options:
                 face all is as without it, and the log tells. See `find_subject`
     face        which of several faces moves, counted from the left; 0: the largest; -1: all of them
                 (LivePortrait)
+    drivers     further driving clips, by the number of the face that each moves, while `driving`
+                moves what `face` says of the others; to the end of the shortest (LivePortrait)
     neutral_source  start from the source's face without its expression (LivePortrait)
+    close_lips  start from the source's face with its lips closed, by the retargeting network
+                (LivePortrait)
+    retarget_eyes, retarget_lips  lids, or lips, as far open as the driver's are, by the retargeting
+                networks, in place of the driver's change (LivePortrait)
     published   the published result: no detail of the source's, and stitched at rest too
                 (LivePortrait)
     only        (first, stop): the driving frames that are made, while all are looked at; so parts
@@ -71,6 +82,11 @@ class Options:
     face: int = 0
     neutral_source: bool = False
     published: bool = False
+    reference_picture: Tensor | None = None
+    drivers: Mapping[int, Frames] = field(default_factory=dict)
+    close_lips: bool = False
+    retarget_eyes: bool = False
+    retarget_lips: bool = False
     only: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -90,6 +106,11 @@ class Options:
                 f"only must be (first, stop), frames from 0 and stop beyond first, and is"
                 f" {tuple(self.only)}."
             )
+        for number in self.drivers:
+            _check_whole("drivers' number", number, 1, "a face's, counted from the left, 1 or more")
+        if self.reference_picture is not None:
+            check_shape("reference_picture", self.reference_picture, "1 C H W")
+            check_numbers(self.reference_picture, "reference_picture")
         for name in ("subject", "driving_subject"):
             _check_sides(name, getattr(self, name))
         if self.finder is not None and self.finder != AUTO:

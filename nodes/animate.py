@@ -14,9 +14,10 @@ from ..comfyui_motion import InputError, Keypoints, MotionField, Options, Step
 from ..comfyui_motion.animate import perform
 from ..comfyui_motion.media.picture import to_rgb
 from ..comfyui_motion.media.video import VideoWriter
+from ..comfyui_motion.numbering import numbered_faces
 from . import finding, host, sockets, widgets
 from .clips import Moving, Range, fps_of, moving, range_inputs
-from .convert import Gathered, cut_out, evened, one_of, to_box, to_images, to_mask
+from .convert import Gathered, cut_out, evened, one_of, one_picture, to_box, to_images, to_mask
 from .film import Film
 from .host import io
 
@@ -114,6 +115,9 @@ class Animate(io.ComfyNode):
                 ),
                 *widgets.of_heads(),
                 widgets.source_alpha(),
+                widgets.reference_image(),
+                *widgets.retargeted(),
+                *widgets.further_clips(),
             ],
             outputs=[
                 io.Image.Output(
@@ -175,11 +179,15 @@ class Animate(io.ComfyNode):
         neutral_source: bool = False,
         published: bool = False,
         source_alpha: Tensor | None = None,
+        reference_image: Tensor | None = None,
+        close_lips: bool = False,
+        retarget_eyes: bool = False,
+        retarget_lips: bool = False,
+        **further: Any,
     ) -> io.NodeOutput:
         source = moving(source_image, "source_image")
-        driving = moving(
-            driving_images, "driving_images", Range(start_frame, frame_count, every_nth)
-        )
+        part = Range(start_frame, frame_count, every_nth)
+        driving = moving(driving_images, "driving_images", part)
         picture = first_of(source, "source_image")
         options = Options(
             mode,
@@ -199,6 +207,11 @@ class Animate(io.ComfyNode):
             face=face,
             neutral_source=neutral_source,
             published=published,
+            reference_picture=one_picture(reference_image, "reference_image"),
+            drivers=drivers_of(further, part),
+            close_lips=close_lips,
+            retarget_eyes=retarget_eyes,
+            retarget_lips=retarget_lips,
         )
         rate = Fraction(frame_rate).limit_denominator(100_000) if frame_rate else fps_of(driving)
         keep = one_of(GIVES, outputs, "outputs") == GIVES[0]
@@ -209,9 +222,19 @@ class Animate(io.ComfyNode):
                 pictures = cut_out(source.whole(), source_alpha)
             watched = host.Watched(driving.frames, driving.total)
             steps = perform(network, pictures, watched, options)
-            work = _Work(source, driving, picture, rate, even_size, words)
+            shown = numbered_faces(network, picture, options) if source.total == 1 else None
+            shown = to_rgb(picture) if shown is None else shown
+            work = _Work(source, driving, shown, rate, even_size, words)
             made = work.gathered(steps) if keep else work.streamed(steps)
         return io.NodeOutput(*made, ui=work.film.shown(words))
+
+
+def drivers_of(further: dict[str, Any], part: Range) -> dict[int, Any]:
+    """The clips of faces that have a driver of their own, by the face's number."""
+    named = {number: widgets.further_name(number) for number in widgets.FURTHER}
+    given = {number: name for number, name in named.items() if further.get(name) is not None}
+    clips = {number: moving(further[name], name, part) for number, name in given.items()}
+    return {number: host.Watched(clip.frames, clip.total) for number, clip in clips.items()}
 
 
 def first_of(clip: Moving, name: str) -> Tensor:
@@ -241,7 +264,7 @@ class _Work:
         self.progress = host.Progress(self.total or 1)
         self.done = 0
         still = source.total == 1
-        self.sources = repeat(to_rgb(picture)) if still else _singly(source)
+        self.sources = repeat(picture) if still else _singly(source)
         height, width = picture.shape[-2:]
         if even and (height % 2 or width % 2):
             small = f"{width - width % 2}x{height - height % 2}"

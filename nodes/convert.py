@@ -42,6 +42,11 @@ def to_pictures(images: Tensor, name: str = "images") -> Tensor:
     return _real(images, name).movedim(-1, 1)
 
 
+def one_picture(images: Tensor | None, name: str) -> Tensor | None:
+    """The first of some images, 1 C H W; None where none are connected. Raises InputError."""
+    return None if images is None else to_pictures(images, name)[:1]
+
+
 def to_images(pictures: Tensor) -> Tensor:
     """B C H W -> B H W C, float32"""
     return pictures.movedim(1, -1).float()

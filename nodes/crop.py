@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from ..comfyui_motion import (
-    InputError,
-    clip_box,
-    crop_subject,
-    paste_back,
-    square_box,
-)
-from ..comfyui_motion.framing.crop import Place, edge_share
+from ..comfyui_motion import InputError, paste_back, square_box
+from ..comfyui_motion.framing.crop import Place, check_margin, cut, edge_share
+from ..comfyui_motion.framing.find import clip_points
+from ..comfyui_motion.framing.head import level_place
+from ..comfyui_motion.framing.landmarks import head_box
+from ..comfyui_motion.framing.turned import cut_turned, inside, paste_turned, share
 from . import finding, host, sockets
 from .convert import Gathered, evened, to_box, to_images, to_mask, to_pictures
 from .host import io
@@ -64,6 +65,15 @@ class CropSubject(io.ComfyNode):
                     ),
                 ),
                 finding.face(),
+                io.Boolean.Input(
+                    "level",
+                    default=False,
+                    optional=True,
+                    tooltip=(
+                        "Turn the square so that the face stands upright in it, as networks for"
+                        " faces like it best; Paste Back turns it back."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -91,27 +101,49 @@ class CropSubject(io.ComfyNode):
         finder: host.HostedModel | None = None,
         subject: Tensor | None = None,
         face: int = 0,
+        level: bool = False,
     ) -> io.NodeOutput:
         pictures = to_pictures(images)
-        box = to_box(subject, pictures)
-        if box is None:
-            box = clip_box(finding.chosen(finder, finding.ON), pictures, face)
-        if box is None:
-            raise InputError(
-                "There is no face in the pictures; paint over what is to be cut out, and connect"
-                " the"
-                " mask."
-            )
-        height, width = pictures.shape[-2:]
-        place = Place(square_box(box, margin), height, width)
+        place = place_of(pictures, margin, finding.chosen(finder, finding.ON), subject, face, level)
         crops = Gathered(len(pictures), host.result_device())
-        for part in host.batches(
-            lambda part: crop_subject(pictures[part], box, size or None, margin),
-            len(pictures),
-            AT_ONCE,
-        ):
-            crops.add(to_images(part))
-        return io.NodeOutput(crops.whole, place, to_mask(edge_share(place.box, height, width)))
+
+        def cut_out(part: slice) -> Tensor:
+            if place.angle:
+                side = size or round(place.box[2] - place.box[0])
+                return cut_turned(pictures[part], place, side).clamp(0, 1)
+            return cut(pictures[part], place.box, size or None)
+
+        for made in host.batches(cut_out, len(pictures), AT_ONCE):
+            crops.add(to_images(made))
+        return io.NodeOutput(crops.whole, place, to_mask(covered(place)))
+
+
+def place_of(
+    pictures: Tensor, margin: float, finder: Any, subject: Tensor | None, face: int, level: bool
+) -> Place:
+    """Where to cut: round what the mask marks, else round the face. Raises InputError."""
+    height, width = pictures.shape[-2:]
+    check_margin(margin)
+    box = to_box(subject, pictures)
+    points = clip_points(finder, pictures, face) if box is None else None
+    if box is None and points is None:
+        raise InputError(
+            "There is no face in the pictures; paint over what is to be cut out, and connect the"
+            " mask."
+        )
+    if points is None:
+        return Place(square_box(box, margin), height, width)
+    if level:
+        return level_place(points, margin, height, width)
+    return Place(square_box(head_box(points), margin), height, width)
+
+
+def covered(place: Place, feather: float = 0.0) -> Tensor:
+    """How far each pixel of the picture is the crop's. 1 1 H W"""
+    if not place.angle:
+        return edge_share(place.box, place.height, place.width, feather)
+    whole = (0, 0, place.width, place.height)
+    return share(inside(place, whole, torch.zeros(1)), feather / (place.box[2] - place.box[0]))
 
 
 class PasteBack(io.ComfyNode):
@@ -179,20 +211,22 @@ class PasteBack(io.ComfyNode):
                 " one of either."
             )
         height, width = whole.shape[-2:]
-        box = place.on(height, width)
+        place = Place(place.on(height, width), height, width, place.angle)
         pasted = Gathered(total, host.result_device())
 
         def paste(part: slice) -> Tensor:
             under, over = (
                 pictures if len(pictures) == 1 else pictures[part] for pictures in (whole, pieces)
             )
-            return paste_back(under, over, box, feather).expand(part.stop - part.start, -1, -1, -1)
+            if place.angle:
+                back = paste_turned(under, over, place, feather / (place.box[2] - place.box[0]))
+            else:
+                back = paste_back(under, over, place.box, feather)
+            return back.expand(part.stop - part.start, -1, -1, -1)
 
         for made in host.batches(paste, total, AT_ONCE):
             pasted.add(to_images(evened(made, even_size)))
-        return io.NodeOutput(
-            pasted.whole, to_mask(evened(edge_share(box, height, width, feather), even_size))
-        )
+        return io.NodeOutput(pasted.whole, to_mask(evened(covered(place, feather), even_size)))
 
 
 NODES = [CropSubject, PasteBack]

@@ -11,8 +11,10 @@ from ..comfyui_motion import InputError, Options
 from ..comfyui_motion.animate import frame_source
 from ..comfyui_motion.cutout import split_alpha
 from ..comfyui_motion.driving import Batches
+from ..comfyui_motion.framing.plan import BEST
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
+from ..comfyui_motion.numbering import numbered_faces
 from . import finding, host, sockets, widgets
 from .clips import moving
 from .convert import cut_out, to_box, to_pictures
@@ -29,7 +31,8 @@ class EncodeSource(io.ComfyNode):
             description=(
                 "What a model makes of the still picture, once for all nodes that follow: connect"
                 " it to Extract Keypoints, Estimate Motion and Generate Frames, and they give the"
-                " same frames as Animate Picture with the same subject and finder."
+                " same frames as Animate Picture with the same subject and finder. Where there are"
+                " several faces, the node shows their numbers."
             ),
             search_aliases=["portrait", "source features", "appearance"],
             inputs=[
@@ -87,7 +90,7 @@ class EncodeSource(io.ComfyNode):
         finder: host.HostedModel | None = None,
         driving_images: Any = None,
         driving_subject: Tensor | None = None,
-        reference_frame: int = 0,
+        reference_frame: int = BEST,
         fit: str = "stretch",
         find_face: str = finding.AUTO,
         face: int = 0,
@@ -111,7 +114,9 @@ class EncodeSource(io.ComfyNode):
             if driving is not None:
                 clip = Batches(host.Watched(driving), frames_at_once(network))
             portrait = frame_source(network, source, options, clip).to(host.result_device())
-        return io.NodeOutput(portrait, portrait.portrait.keypoints, portrait.reference)
+            faces = numbered_faces(network, source, options)
+        shown = None if faces is None else host.still_of(faces)
+        return io.NodeOutput(portrait, portrait.portrait.keypoints, portrait.reference, ui=shown)
 
 
 def driving_box(mask: Tensor | None, driving: Tensor | None):

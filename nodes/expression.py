@@ -6,6 +6,7 @@ from typing import Any
 
 from ..comfyui_motion import InputError, Keypoints, pose
 from ..comfyui_motion.dials import ANGLES, Dials, around
+from ..comfyui_motion.framing.portrait import FramedPortrait
 from . import host, sockets
 from .host import io
 from .keypoints import CATEGORY, real
@@ -86,6 +87,15 @@ class EditExpression(io.ComfyNode):
                         " keypoints."
                     ),
                 ),
+                sockets.Portrait.Input(
+                    "portrait",
+                    optional=True,
+                    tooltip=(
+                        "From Encode Source: LivePortrait stitches what the dials change, so that"
+                        " neck and shoulders meet the picture round them. Left open: nothing is"
+                        " stitched."
+                    ),
+                ),
             ],
             outputs=[
                 sockets.Keypoints.Output(
@@ -97,20 +107,27 @@ class EditExpression(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, keypoints: Any, frame: int = -1, ease: int = 8, frames: int = 0, **dials: float
+        cls,
+        keypoints: Any,
+        frame: int = -1,
+        ease: int = 8,
+        frames: int = 0,
+        portrait: FramedPortrait | None = None,
+        **dials: float,
     ) -> io.NodeOutput:
         points, chosen = real(keypoints), Dials.of(dials)
+        by = (None, None) if portrait is None else (portrait.model, portrait.portrait.keypoints)
         if frames:
             points = lasting(points, frames)
         if frame < 0:
-            return io.NodeOutput(pose(points, chosen))
+            return io.NodeOutput(pose(points, chosen, *by))
         if frame >= len(points):
             raise InputError(
                 f"Frame {frame} lies beyond the end of these keypoints, which are of {len(points)}"
                 " frames; frames count from 0."
             )
         poses = around(chosen, frame, ease, len(points))
-        return io.NodeOutput(Keypoints.join(pose(points[i], d) for i, d in enumerate(poses)))
+        return io.NodeOutput(Keypoints.join(pose(points[i], d, *by) for i, d in enumerate(poses)))
 
 
 def lasting(points: Keypoints, frames: int) -> Keypoints:

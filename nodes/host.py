@@ -274,6 +274,15 @@ def temporary(name: str) -> tuple[str, dict[str, str]]:
     return os.path.join(folder, name), {"filename": name, "subfolder": "", "type": "temp"}
 
 
+def still_of(picture: Tensor) -> dict[str, Any]:
+    """A picture (1 3 H W) as the page shows it on a node."""
+    from ..comfyui_motion import write_picture
+
+    path, entry = temporary("still.png")
+    write_picture(picture, path)
+    return {"images": [entry]}
+
+
 def add_route(method: str, path: str, answer: Callable[[Any], Any]) -> None:
     """What the page may ask of us, under /comfyui_motion/. `answer` takes the body's JSON (or the
     query, of a GET), runs on a thread of its own and gives bytes with their type, or what JSON can

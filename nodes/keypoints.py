@@ -9,12 +9,14 @@ from torch import Tensor
 from ..comfyui_motion import (
     InputError,
     Keypoints,
+    Options,
     best_reference,
     retarget,
 )
 from ..comfyui_motion.controlnet import to_openpose
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
+from ..comfyui_motion.posed import PosedKeypoints
 from . import host, sockets, widgets
 from .clips import moving
 from .convert import one_of, to_pictures
@@ -140,6 +142,26 @@ class RetargetKeypoints(io.ComfyNode):
                         " stitches with it: neck and shoulders meet the picture round them."
                     ),
                 ),
+                *widgets.strengths(),
+                sockets.Keypoints.Input(
+                    "reference_keypoints",
+                    optional=True,
+                    tooltip=(
+                        "The driver's points at rest, from Extract Keypoints of a picture of the"
+                        " neutral face: motion is measured from them, and reference_frame is not"
+                        " used."
+                    ),
+                ),
+                host.advanced(
+                    io.Boolean.Input(
+                        "neutral_source",
+                        default=False,
+                        optional=True,
+                        tooltip=(
+                            "LivePortrait: start from the picture's face without its expression."
+                        ),
+                    )
+                ),
             ],
             outputs=[
                 sockets.Keypoints.Output(
@@ -159,24 +181,40 @@ class RetargetKeypoints(io.ComfyNode):
         strength: float,
         reference_frame: int,
         model: host.HostedModel | None = None,
+        head: float = 1.0,
+        expression: float = 1.0,
+        eyes: float = 1.0,
+        mouth: float = 1.0,
+        reference_keypoints: Any = None,
+        neutral_source: bool = False,
     ) -> io.NodeOutput:
         source = source_keypoints[:1]
-        rest = resting(driving_keypoints, source, reference_frame)
-        if model is None or not isinstance(driving_keypoints, Keypoints):
-            return io.NodeOutput(
-                retarget(driving_keypoints, rest, source, mode, adapt_scale, strength)
-            )
+        parts = Options(strength=strength, head=head, expression=expression, eyes=eyes, mouth=mouth)
+        told = {"mode": mode, "adapt_scale": adapt_scale, "strength": parts.strengths}
+        rest = reference_keypoints
+        rest = resting(driving_keypoints, source, reference_frame) if rest is None else rest[:1]
+        if not isinstance(driving_keypoints, Keypoints):
+            return io.NodeOutput(retarget(driving_keypoints, rest, source, **told))
+        base = neutral(source) if neutral_source else source
+        if model is None:
+            return io.NodeOutput(retarget(driving_keypoints, rest, base, **told))
         network = model.ready()
-        pose = retarget(
-            driving_keypoints.to(network.device),
-            rest.to(network.device),
-            source.to(network.device),
-            mode,
-            adapt_scale,
-            strength,
-            network,
+        driving, rest, source, base = (
+            points.to(network.device) for points in (driving_keypoints, rest, source, base)
         )
+        told["model"] = network if mode == "avd" else None
+        pose = network.stitch(source, retarget(driving, rest, base, **told))
         return io.NodeOutput(pose.to(host.result_device()))
+
+
+def neutral(source: Keypoints) -> Keypoints:
+    """The face without its expression. Raises InputError."""
+    if not isinstance(source, PosedKeypoints):
+        raise InputError(
+            "A face without its expression is known for LivePortrait's keypoints alone; turn"
+            " neutral_source off."
+        )
+    return source.neutral()
 
 
 def resting(driving: Any, source: Any, frame: int) -> Any:

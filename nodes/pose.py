@@ -116,8 +116,8 @@ class PoseFace(io.ComfyNode):
             network = model.ready(AT_ONCE)
             source = framed(network, source_image, portrait)
             base = source.portrait.keypoints if keypoints is None else keypoints
-            posed = all_posed(base, chosen, frames, keypoints is not None)
-            posed = network.stitch(source.portrait.keypoints, posed.to(network.device))
+            own = source.portrait.keypoints
+            posed = all_posed(base, chosen, frames, keypoints is not None, network, own)
             images, film = rendered(network, source, posed, even_size)
         # not the model that hears a user cancel: what is asked from the page is nobody's run
         follower = Follower(replace(source, model=model.model), keypoints)
@@ -125,8 +125,12 @@ class PoseFace(io.ComfyNode):
         return io.NodeOutput(images, posed.to(host.result_device()), ui=shown)
 
 
-def all_posed(base: Keypoints, poses: Poses, frames: int, moving: bool) -> Keypoints:
-    """The points of every frame: one pose a frame on a face at rest, or on a performance's own."""
+def all_posed(
+    base: Keypoints, poses: Poses, frames: int, moving: bool, network: Any, own: Keypoints
+) -> Keypoints:
+    """The points of every frame: one pose a frame on a face at rest, or on a performance's own;
+    stitched to the picture round the face, whose points are `own`, where the model can.
+    """
     total = frames or (len(base) if moving else poses.length)
     if moving and total > len(base):
         raise InputError(
@@ -134,7 +138,9 @@ def all_posed(base: Keypoints, poses: Poses, frames: int, moving: bool) -> Keypo
             " or fewer."
         )
     dials = poses.frames(total)
-    return Keypoints.join(pose(base[i if moving else 0], dials[i]) for i in range(total))
+    return Keypoints.join(
+        pose(base[i if moving else 0], dials[i], network, own) for i in range(total)
+    )
 
 
 def rendered(
@@ -179,7 +185,7 @@ class Follower:
         portrait, base = source.portrait, source.portrait.keypoints
         if self.performance is not None:
             base = self.performance[min(number, len(self.performance) - 1)].to(model.device)
-        posed = model.stitch(portrait.keypoints, pose(base, dials))
+        posed = pose(base, dials, model, portrait.keypoints)
         return source.render(model.motion(portrait, posed), "source")[0]
 
 

@@ -60,15 +60,67 @@ def strength(optional: bool = False) -> Any:
 def reference_frame(optional: bool = False) -> Any:
     return io.Int.Input(
         "reference_frame",
-        default=0,
+        default=-1,
         min=-1,
         max=1_000_000,
         optional=optional,
         tooltip=(
             "The driving frame that relative motion is measured from, counted from 0: one in which"
-            " the driver is posed like the source. -1 finds the one most like it."
+            " the driver is posed like the source. -1 finds the best: of faces the most neutral, of"
+            " others the one most like the source."
         ),
     )
+
+
+def reference_image() -> Any:
+    return io.Image.Input(
+        "reference_image",
+        optional=True,
+        tooltip=(
+            "A picture of the driver's neutral face, framed as the clip is: motion is measured from"
+            " it, and reference_frame is not used."
+        ),
+    )
+
+
+def further_clips() -> list[Any]:
+    """A clip for each face that has a driver of its own, by its number."""
+    return [
+        host.images_or_video(
+            further_name(number),
+            optional=True,
+            tooltip=(
+                f"LivePortrait, several faces: another clip, for face {number} from the left;"
+                " driving_images moves the one that face says of the others. To the end of the"
+                " shortest."
+            ),
+        )
+        for number in FURTHER
+    ]
+
+
+FURTHER = (2, 3, 4)
+
+
+def further_name(number: int) -> str:
+    return f"driving_images_{number}"
+
+
+def retargeted() -> list[Any]:
+    """What LivePortrait's networks of points are asked of eyes and lips."""
+    return [
+        host.advanced(
+            io.Boolean.Input(name, default=False, optional=True, tooltip=f"LivePortrait: {what}")
+        )
+        for name, what in RETARGETED.items()
+    ]
+
+
+RETARGETED = {
+    "close_lips": "start from the picture's face with its lips closed.",
+    "retarget_eyes": "lids as far open as the driver's, whatever the shape of either's eyes.",
+    "retarget_lips": "lips as far open as the driver's.",
+}
 
 
 def size() -> Any:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,16 +14,19 @@ from torch import Tensor
 from ..animate import Step, perform
 from ..devices import shared_out
 from ..doors.words import logger
-from ..draw import Samples, draw_field
-from ..media.picture import read_cutout, write_picture
+from ..draw import Samples, below, contact_sheet, draw_field
+from ..media.clip import Clip
+from ..media.picture import read_cutout, read_picture, write_picture
+from ..media.video import read_video
 from ..memory import frames_at_once
 from ..model import MotionModel
+from ..numbering import numbered_faces
 from ..options import AUTO, Options
 from ..passes.write import Options as PassOptions
 from ..passes.write import PassWriter
 from ..registry import face_finder
 from ..retarget import MODES
-from .arguments import box, face, model_options, output_options, reference
+from .arguments import box, driver, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, driving_clip, load_model
 from .out import say
@@ -34,6 +38,11 @@ PARTS = {
     "expression": "the rest of the face",
     "eyes": "eyes and gaze",
     "mouth": "the mouth",
+}
+RETARGETED = {
+    "close-lips": "start from the picture's face with its lips closed",
+    "retarget-eyes": "lids as far open as the driver's, whatever the shape of either's eyes",
+    "retarget-lips": "lips as far open as the driver's",
 }
 HELP = "move a picture as a clip moves"
 
@@ -66,8 +75,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--reference",
         type=reference,
-        metavar="N|best",
-        help="the frame relative motion is measured from (for faces the most neutral one, else 0)",
+        metavar="N|best|PICTURE",
+        help="the frame relative motion is measured from, or a picture of the driver's neutral face"
+        " (for faces the most neutral frame, else 0)",
     )
     command.add_argument(
         "--subject",
@@ -98,10 +108,21 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="which face of the picture, from left to right (0: the largest); all: LivePortrait",
     )
     command.add_argument(
+        "--driver",
+        type=driver,
+        action="append",
+        default=[],
+        metavar="N=CLIP",
+        help="another clip for face number N, while the driving clip moves --face of the others;"
+        " as often as there are faces (LivePortrait)",
+    )
+    command.add_argument(
         "--neutral-source",
         action="store_true",
         help="start from the picture's face without its expression (LivePortrait)",
     )
+    for name, what in RETARGETED.items():
+        command.add_argument(f"--{name}", action="store_true", help=f"{what} (LivePortrait)")
     command.add_argument(
         "--published",
         action="store_true",
@@ -127,7 +148,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--preview",
         metavar="SHEET.png",
-        help="also write a contact sheet: driver, result, field, occlusion",
+        help="also write a contact sheet: driver, result, field, occlusion, and the picture's faces"
+        " with their numbers where it shows several",
     )
 
 
@@ -140,12 +162,14 @@ def run(
     source = read_cutout(options.source)
     clip = driving_clip(options)
     model = load(options)
-    chosen = replace(chosen, batch_size=options.batch or frames_at_once(model))
+    at_once = options.batch or frames_at_once(model)
+    drivers = {number: Ahead(other, at_once) for number, other in other_clips(options, clip)}
+    chosen = replace(chosen, batch_size=at_once, drivers=drivers)
     if options.workers is not None:
         devices = shared_out([options.device] if options.device else [], options.workers)
         options.batch = chosen.batch_size
         return animate_in_parts(options, devices)
-    samples = Preview() if options.preview else None
+    samples = Preview(numbered_faces(model, source, chosen)) if options.preview else None
     with ExitStack() as stack, Bar("animating") as bar:
         open_writer = writers(options, clip, stack)
         writer = open_writer(options.output, sound=True)
@@ -184,8 +208,17 @@ def chosen_options(options: argparse.Namespace) -> Options:
     """Of the command line's, those of the performance."""
     names = ("mode", "size", "adapt_scale", "strength", "reference", "fit", "subject")
     names += ("driving_subject", "face", "neutral_source", "published", *PARTS)
+    names += ("close_lips", "retarget_eyes", "retarget_lips")
     given = {name: getattr(options, name) for name in names}
+    if isinstance(options.reference, Path):
+        given |= {"reference": None, "reference_picture": read_picture(options.reference)}
     return Options(batch_size=options.batch, finder=FINDERS[options.finder](), **given)
+
+
+def other_clips(options: argparse.Namespace, main: Clip) -> list[tuple[int, Clip]]:
+    """The clips of faces that have a driver of their own, at the main one's frame rate."""
+    part = options.start, options.stop
+    return [(n, read_video(path, *part, fps=float(main.fps))) for n, path in options.driver]
 
 
 FINDERS = {"auto": lambda: AUTO, "face": face_finder, "off": lambda: None}
@@ -202,8 +235,8 @@ def finder_name(text: str) -> str:
 class Preview:
     """The contact sheet of an animation."""
 
-    def __init__(self) -> None:
-        self.samples = Samples()
+    def __init__(self, faces: Tensor | None = None) -> None:
+        self.samples, self.faces = Samples(), faces
 
     def add(self, step: Step) -> None:
         height, width = step.frames.shape[-2:]
@@ -216,4 +249,5 @@ class Preview:
         )
 
     def sheet(self) -> Tensor:
-        return self.samples.sheet()
+        sheet = self.samples.sheet()
+        return sheet if self.faces is None else below(contact_sheet([self.faces], 384), sheet)

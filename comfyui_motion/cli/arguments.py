@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+from pathlib import Path
 from typing import Any
 
 from ..framing.canvas import MODES as FITS
@@ -99,12 +100,23 @@ def assumption_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def reference(text: str) -> int:
+def reference(text: str) -> int | Path:
     if text == "best":
         return -1
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"a frame number or best, not {text!r}")
-    return int(text)
+    if text.isdigit():
+        return int(text)
+    if not Path(text).suffix:
+        raise argparse.ArgumentTypeError(f"a frame number, best, or a picture, not {text!r}")
+    return Path(text)
+
+
+def driver(text: str) -> tuple[int, str]:
+    number, _, path = text.partition("=")
+    if not number.isdigit() or number == "0" or not path:
+        raise argparse.ArgumentTypeError(
+            f"the number of a face from the left, = and its clip (2=other.mp4), not {text!r}"
+        )
+    return int(number), path
 
 
 def face(text: str) -> int:

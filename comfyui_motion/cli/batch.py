@@ -32,6 +32,7 @@ from .out import say
 HELP = "many pictures by many clips, as a table says: resumable, over processes, devices, machines"
 GRACE = 5.0  # seconds: its workers clear up behind themselves
 READ = ("source", "driving")
+FURTHER = ("reference", "driver")  # which may be files as well
 ENGINES = ("processes", "ray")
 
 
@@ -100,6 +101,12 @@ def finish(out: Path, outcomes: Sequence[Outcome]) -> None:
         raise InputError(f"{len(failed)} of {len(outcomes)} jobs failed.")
 
 
+def beside(folder: Path, value: Any) -> str:
+    """A value that may be a file, or a number and a file (2=other.mp4), from the table's folder."""
+    number, equals, name = str(value).rpartition("=")
+    return f"{number}{equals}{folder / name}" if (folder / name).exists() else str(value)
+
+
 class RowParser(argparse.ArgumentParser):
     """What is wrong with a row is an error of the library, not the end of the program."""
 
@@ -124,7 +131,8 @@ def job_of(folder: Path, out: Path, name: str, row: Row) -> Job:
     target = out / str(row.get("output") or default)
     sheet = out / "sheets" / f"{int(number):04d}.png"
     placed = {key: folder / str(row[key]) for key in READ}
-    values = {"output": target, "preview": sheet, **row, **placed}
+    further = {key: beside(folder, row[key]) for key in FURTHER if row.get(key)}
+    values = {"output": target, "preview": sheet, **row, **placed, **further}
     values["output"] = target
     options = parsed(values)
     if options.workers is not None:
@@ -133,7 +141,8 @@ def job_of(folder: Path, out: Path, name: str, row: Row) -> Job:
         if "%" not in path.name and not path.exists():
             raise InputError(f"{path} does not exist.")
     writes = [target, *(Path(p) for p in (options.occlusion, options.preview) if p)]
-    return Job(name, tuple(placed.values()), tuple(writes), {k: str(v) for k, v in values.items()})
+    reads = *placed.values(), *(Path(path) for _, path in options.driver)
+    return Job(name, reads, tuple(writes), {k: str(v) for k, v in values.items()})
 
 
 def parsed(values: Mapping[str, Any]) -> argparse.Namespace:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..animate import frame_source
 from ..dials import ANGLES, Dials, pose
 from ..errors import InputError
-from ..framing.portrait import FramedPortrait
 from ..media.picture import read_picture, write_picture
-from .arguments import model_options
+from ..options import Options
+from .arguments import box, face, model_options
 from .loading import load_model
 from .out import say
 
@@ -44,6 +45,16 @@ def add_options(command: argparse.ArgumentParser) -> None:
             metavar="X",
             help=f"{told} ({unit}; 0)",
         )
+    command.add_argument(
+        "--subject", type=box, metavar="L,T,R,B", help="where the head is, in pixels (it is found)"
+    )
+    command.add_argument(
+        "--face",
+        type=face,
+        default=0,
+        metavar="N",
+        help="which face of the picture, from left to right (0: the largest)",
+    )
     command.add_argument("--keypoints", metavar="OUT", help="also write the pose as JSON")
     model_options(command)
 
@@ -55,8 +66,9 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"{target} is there already; name another target, or --overwrite.")
     dials = Dials.of({name: getattr(options, name) for name in DIALS})
     model = load_model(options)
-    portrait = FramedPortrait.of(model, read_picture(options.source))
-    posed = pose(portrait.portrait, dials)
+    asked = Options(subject=options.subject, face=options.face)
+    portrait = frame_source(model, read_picture(options.source), asked)
+    posed = pose(portrait.portrait, dials, model)
     frames, _ = portrait.render(model.motion(portrait.portrait, posed), "source")
     write_picture(frames, options.output)
     if options.keypoints:

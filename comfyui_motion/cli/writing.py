@@ -26,6 +26,7 @@ def check_outputs(options: argparse.Namespace) -> None:
         "the picture": options.source,
         "the clip": options.driving,
         **{f"--{name}": given.get(name) for name in ("model", "finder", "mask")},
+        **{f"--driver {number}": path for number, path in given.get("driver") or ()},
     }
     check_places(outputs, inputs, options.codec)
     for name, path in outputs.items():

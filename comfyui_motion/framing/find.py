@@ -124,11 +124,17 @@ def clip_box(finder: Finder, frames: Tensor, number: int = 0) -> Box | None:
 
     `number` as in `find_subject`, in the first frame that shows one.
     """
+    points = clip_points(finder, frames, number)
+    return None if points is None else head_box(points)
+
+
+def clip_points(finder: Finder, frames: Tensor, number: int = 0) -> Tensor | None:
+    """The points of a clip's subject in the frames that show it, T 478 3; see `clip_box`."""
     check_finder(finder)
     frames = to_rgb(frames)
     first = find_subject(finder, frames[:1], number=number)
     seen = finder.follow([frames], None if first is None else first.points)
-    return head_box(seen.points[seen.found]) if seen.found.any() else None
+    return seen.points[seen.found] if seen.found.any() else None
 
 
 def best_pose(points: Tensor, seen: Tensor, subject: Subject) -> int:

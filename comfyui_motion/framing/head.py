@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .canvas import Box
-from .crop import Place
+from .crop import Place, square_box
+from .landmarks import head_box
 from .turned import square_of, turning
 
 SOURCE, DRIVING = (2.3, -0.125), (2.2, -0.1)  # sides of the face's box, shift down in sides
@@ -48,6 +49,19 @@ def source_place(points: Tensor, height: int, width: int) -> Place:
     along = upright(points)
     box, angle = square_of(brows_to_chin(points, along), along, *SOURCE)
     return Place(box, height, width, angle)
+
+
+def level_place(points: Tensor, margin: float, height: int, width: int) -> Place:
+    """The square that holds a head in all frames of a clip, level with its face in the first, and
+    `margin` of its side more all round. T 478 2+
+    """
+    along = upright(points[0])
+    angle = float(torch.atan2(along[1], along[0]))
+    level = points[..., :2] @ turning(-angle, points)
+    left, top, right, bottom = square_box(head_box(level), margin)
+    middle = points.new_tensor([(left + right) / 2, (top + bottom) / 2]) @ turning(angle, points)
+    (x, y), half = middle.tolist(), (right - left) / 2
+    return Place((x - half, y - half, x + half, y + half), height, width, angle)
 
 
 def driving_box(points: Tensor) -> Box:

@@ -75,6 +75,7 @@ class LevelPortrait(FramedPortrait):
     place: Place
     driving_place: Place | None = None  # None: driving frames are shown whole, their middle square
     published: bool = False  # paint as the published code does, without the source's detail
+    mesh: Tensor | None = None  # 478 3: the surface of its face in the picture, where it was found
 
     @staticmethod
     def at(
@@ -130,6 +131,15 @@ class LevelPortrait(FramedPortrait):
         if not self.published:
             detail = here - spread(self.painted_at_rest, at)
         return box, at, share(at), detail
+
+    @property
+    def reach(self) -> Tensor:
+        """The pixels of the picture that may change. 1 1 H W, bool"""
+        reached = self.picture.new_zeros(1, 1, *self.picture.shape[-2:], dtype=torch.bool)
+        if self.part is not None:
+            (left, top, right, bottom), _, inner, _ = self.part
+            reached[..., top:bottom, left:right] = inner.to(reached.device) > 0
+        return reached.to(self.model.device)
 
     def render(
         self, field: MotionField, size: str, onto: Tensor | None = None

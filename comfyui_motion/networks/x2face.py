@@ -172,6 +172,7 @@ class X2FaceField(MotionField):
 class X2Face(MotionModel):
     family = "x2face"
     many_sources = True
+    compares = False
     spec: Parameters
 
     def __init__(self, spec: Parameters) -> None:

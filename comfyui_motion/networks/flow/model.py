@@ -91,6 +91,7 @@ class Parameters:
 class Flow(MotionModel):
     family = "flow"
     any_size = True
+    compares = False  # they are followed from that very frame
     at_once = 8
     anchor: Tensor
     spec: Parameters

@@ -85,15 +85,29 @@ class LivePortrait(MotionModel):
         """LivePortrait, section 3.3. At rest the published network moves the points a little; what
         it says there is taken off, unless `stitching` is "published".
         """
-        network = self.stitching_retargeting_module
-        if stitching == "none" or self.spec.animals or network.retarget_shoulder is None:
+        if stitching == "none" or not self.stitches:
             return pose
+        if stitching == "settled":
+            return self.restitch(source, source, pose)
         source, pose = self.in_space(source), self.in_space(pose)
         at, x = source.to(self.device).x, pose.to(self.device).x
-        shift = network.shift(at, x)
-        if stitching == "settled":
-            shift = shift - network.shift(at, at)
+        shift = self.stitching_retargeting_module.shift(at, x)
         return pose.shifted(shift.to(pose.position.device))
+
+    @property
+    def stitches(self) -> bool:
+        """Whether it has that network, which knows people alone."""
+        known = self.stitching_retargeting_module.retarget_shoulder is not None
+        return known and not self.spec.animals
+
+    def restitch(self, source: Keypoints, before: Keypoints, after: Keypoints) -> Keypoints:
+        if not self.stitches:
+            return after
+        source, before, after = map(self.in_space, (source, before, after))
+        at, was, now = (points.to(self.device).x for points in (source, before, after))
+        network = self.stitching_retargeting_module
+        shift = network.shift(at, now) - network.shift(at, was)
+        return after.shifted(shift.to(after.position.device))
 
     def eye_change(self, source: Keypoints, ratios: Tensor) -> Tensor:
         """What opens the source's eyes so far: added to its points. -> B K 3
@@ -113,6 +127,11 @@ class LivePortrait(MotionModel):
 
     def _change(self, name: str, source: Keypoints, ratios: Tensor) -> Tensor:
         network = getattr(self.stitching_retargeting_module, name)
+        if self.spec.animals:
+            raise InputError(
+                "Eyes and lips are retargeted on people's faces, and this model is of animals;"
+                " leave retarget_eyes, retarget_lips and close_lips out."
+            )
         if network is None:
             raise InputError(
                 "Eyes and lips are retargeted by stitching_retargeting_module, and this model was"

@@ -1,0 +1,152 @@
+"""Who moves a head: where in the driving clip the face is, what it does, and what its motion is
+measured from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .doors.words import logger
+from .driving import Batches
+from .errors import InputError
+from .framing.canvas import Box
+from .framing.crop import Place, square_box
+from .framing.head import driving_place
+from .framing.level import shown_at
+from .framing.plan import BEST
+from .keypoints import Keypoints
+from .media.picture import to_rgb
+from .model import MotionModel
+from .options import Options
+from .posed import COUNT, PosedKeypoints
+from .retarget import best_reference
+
+ALIKE = 0.3  # of a square clip's side: a head that lies so near to its middle is shown as it is
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """What a look at a whole driving clip told."""
+
+    points: PosedKeypoints  # T
+    found: Tensor  # T, bool: whether the frame shows the face
+    place: Place | None  # where it is in every frame; None: frames are shown whole
+    reference: int  # the frame that motion is measured from
+    rest: PosedKeypoints  # 1: the driver there
+    mesh: Tensor | None = None  # T 478 3: the face's surface in pixels; None: nobody looked for it
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def at(self, frames: slice) -> Performance:
+        """The same in some of its frames."""
+        mesh = None if self.mesh is None else self.mesh[frames]
+        return replace(self, points=self.points[frames], found=self.found[frames], mesh=mesh)
+
+
+def watch(
+    model: MotionModel, clip: Batches, options: Options, source: PosedKeypoints
+) -> Performance:
+    """The whole driving clip: where its face is, what it does, and the rest to measure from."""
+    finder = options.finder_for(model)
+    wanted = options.retarget_eyes or options.retarget_lips
+    place, seen = driver_place(finder, clip, options.driving_subject, wanted)
+    points = [model.detect(shown_at(batch, place, model.size)) for batch in clip]
+    if not points:
+        raise InputError("The driving clip has no frames; give at least one.")
+    whole = Keypoints.join(points)
+    assert isinstance(whole, PosedKeypoints)  # of every model that is shown a head
+    found = torch.ones(len(whole), dtype=torch.bool) if seen is None else seen.found
+    number = reference_of(whole, found, options, source)
+    rest = rest_of(model, whole, number, options)
+    return Performance(whole, found, place, number, rest, None if seen is None else seen.points)
+
+
+def driver_place(
+    finder: Any, clip: Batches, given: Box | None, mesh: bool = False, name: str = "driving clip"
+) -> tuple[Place | None, Any]:
+    """One box for the whole clip, and its face followed where somebody looked for it: in a box that
+    is given only if the face's surface is asked for (`mesh`). None: frames are shown whole.
+    """
+    height, width = next(iter(clip)).shape[-2:] if clip.total != 0 else (1, 1)
+    looked = finder is not None and (given is None or mesh)
+    seen = finder.follow(clip, **near(finder, clip, given)) if looked else None
+    shows = seen is not None and bool(seen.found.any())
+    if given is not None:
+        return Place(square_box(given), height, width), seen if shows else None
+    if not shows:
+        if height != width:
+            raise InputError(
+                f"The {name} shows no face that the finder knows; give a box round it"
+                " (driving_subject, --driving-subject L,T,R,B, or a mask)."
+            )
+        logger().warning("The %s shows no face that the finder knows: it is taken whole.", name)
+        return None, None
+    place = driving_place(seen.points[seen.found], height, width)
+    return (None if as_it_is(place) else place), seen
+
+
+def near(finder: Any, clip: Batches, given: Box | None) -> dict[str, Tensor]:
+    """Which face of the clip is meant: the one in the box that is given, else the largest."""
+    faces = [] if given is None else faces_in(finder, next(iter(clip))[:1], given)
+    return {"near": max(faces, key=lambda face: face.size).points} if faces else {}
+
+
+def faces_in(finder: Any, picture: Tensor, within: Box | None) -> list[Any]:
+    """The faces whose middle lies in the box, from left to right; none where nobody looks."""
+    if finder is None:
+        return []
+    left, top, right, bottom = within or (0, 0, picture.shape[-1], picture.shape[-2])
+    faces = finder.faces(picture)
+    middles = [face.points[:, :2].mean(0).tolist() for face in faces]
+    return [
+        face
+        for face, (x, y) in zip(faces, middles, strict=True)
+        if left <= x <= right and top <= y <= bottom
+    ]
+
+
+def as_it_is(place: Place) -> bool:
+    """Whether the clip is a square round the head already, as most drivers are published."""
+    left, top, right, bottom = place.box
+    side = place.width
+    whole = place.width == place.height
+    return whole and max(abs(left), abs(top), abs(right - side), abs(bottom - side)) < ALIKE * side
+
+
+def reference_of(
+    points: PosedKeypoints, found: Tensor, options: Options, source: PosedKeypoints
+) -> int:
+    """The frame that motion is measured from: the one asked for, or the best one that shows a face.
+
+    Raises InputError beyond the clip's end.
+    """
+    if options.reference not in (None, BEST):
+        if options.reference >= len(points):
+            raise InputError(
+                f"The reference frame {options.reference} lies beyond the end of the driving clip,"
+                f" which has {len(points)}; frames count from 0."
+            )
+        return options.reference
+    there = found.nonzero()[:, 0]
+    return int(there[best_reference(points[there], source)])
+
+
+def rest_of(
+    model: MotionModel, points: PosedKeypoints, number: int, options: Options
+) -> PosedKeypoints:
+    """The driver at rest: in a picture of its own, or in a frame. A single picture, of which
+    nothing else is known, is measured from the same head without expression. 1
+    """
+    if options.reference_picture is not None:
+        picture = Batches(to_rgb(options.reference_picture), 1)
+        place, _ = driver_place(
+            options.finder_for(model), picture, options.driving_subject, name="reference picture"
+        )
+        return model.detect(shown_at(picture.frame(0), place, model.size))
+    rest = points[number]
+    return rest.neutral() if len(points) == 1 and points.count == COUNT else rest
