@@ -260,7 +260,7 @@ def _perform_on_clip(
     pictures = (
         picture
         for batch in ([source] if isinstance(source, Tensor) else source)
-        for picture in batch.split(1)
+        for picture in torch.split(batch, 1)
     )
     first = next(pictures, None)
     if first is None:
@@ -384,7 +384,8 @@ def find_reference(model: MotionModel, clip: Iterable[Tensor], portrait: FramedP
 
     Reads the whole clip, keeps only positions.
     """
-    found, first = [], None
+    found: list[Keypoints] = []
+    first: Tensor | None = None
     for batch in clip:
         first = batch[:1] if first is None else first
         points = model.detect(batch, reference=first)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import EXTENSIONS, sha256
+from .doors.documents import is_table
 from .errors import CheckpointError, InputError, MotionError
 from .fileset import rooms, stem
 
@@ -109,30 +110,27 @@ def read_manifest(path: Path) -> list[Entry]:
         raise MotionError(f"{path.name} is not JSON ({error}).") from error
     _check(path, "the manifest", manifest, _FAMILY)
     shared = {key: manifest[key] for key in ("family", "page", "licence", "permits")}
-    found = []
+    found: list[Entry] = []
     for values in manifest["entries"]:
         _check(path, "each entry", values, _ENTRY | (_SEVERAL if "members" in values else {}))
         for member in values.get("members", ()):
             _check(path, "each member", member, _MEMBER)
         size = {} if values["size"] is None else {"size": values["size"]}
         assumed = {**manifest["assumed"], **size, **values["assumed"]}
-        found.append(
-            Entry(
-                **{
-                    **shared,
-                    **values,
-                    "files": tuple(values["files"]),
-                    "members": tuple(Member(**m) for m in values.get("members", ())),
-                    "card": f"{path.stem}.md",
-                    "assumed": assumed,
-                }
-            )
-        )
+        told: dict[str, Any] = {
+            **shared,
+            **values,
+            "files": tuple(values["files"]),
+            "members": tuple(Member(**m) for m in values.get("members", ())),
+            "card": f"{path.stem}.md",
+            "assumed": assumed,
+        }
+        found.append(Entry(**told))
     return found
 
 
 def _check(path: Path, what: str, values: Any, wanted: Mapping[str, Any]) -> None:
-    if not isinstance(values, dict) or set(values) != set(wanted):
+    if not is_table(values) or set(values) != set(wanted):
         raise MotionError(
             f"{path.name}: {what} must have {', '.join(wanted)}, and has {', '.join(values)}."
         )

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -36,7 +36,7 @@ class Checkpoint:
 
     path: Path
     tensors: dict[str, Tensor]
-    metadata: dict[str, str] = field(default_factory=dict)  # of a safetensors file
+    metadata: dict[str, str] = field(default_factory=dict[str, str])  # of a safetensors file
     dropped: tuple[str, ...] = ()  # top-level names that only training needs
     members: tuple[Path, ...] = ()  # of a checkpoint that is several files: all of them
 
@@ -78,6 +78,7 @@ def clean(content: Any, path: Path) -> Checkpoint:
             f"{path.name} holds a {type(content).__name__}, not a dictionary of tensors; it is no"
             " checkpoint of a motion model."
         )
+    content = cast("Mapping[Any, Any]", content)
     dropped = tuple(str(key) for key in content if str(key).lower().startswith(TRAINING))
     kept = {key: value for key, value in content.items() if str(key) not in dropped}
     tensors = flattened(kept, path.name)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from .checkpoint import Checkpoint
-from .doors.documents import read_json
+from .doors.documents import is_table, read_json
 from .doors.words import listed, shown
 from .errors import CheckpointError, InputError, boundary
 from .model import Family
@@ -80,14 +80,14 @@ def described(checkpoint: Checkpoint, kind: Family) -> dict[str, Any]:
     what = f"What {checkpoint.path.name} says of itself"
     text = checkpoint.metadata.get("parameters", "")
     own = read_json(text, CheckpointError, what, advice)
-    if isinstance(own, dict) and asks_for_retired(own, kind):
+    if is_table(own) and asks_for_retired(own, kind):
         raise CheckpointError(
             f"{checkpoint.path.name} is the puppets model of an earlier version, which is no more:"
             " load face, which finds faces and moves them; the drawings that puppets learned from"
             " train any family (docs/training.md)."
         )
     own = without_retired(own, kind)
-    if not isinstance(own, dict) or set(own) - set(_hints(kind.published)):
+    if not is_table(own) or set(own) - set(_hints(kind.published)):
         raise CheckpointError(f"{what} is no parameters of {kind.name}: {advice}.")
     return own
 
@@ -99,7 +99,7 @@ def asks_for_retired(own: Mapping[str, Any], kind: Family) -> bool:
 
 def without_retired(own: Any, kind: Family) -> Any:
     """What an earlier version wrote besides, at values that changed nothing, left out."""
-    if not isinstance(own, dict):
+    if not is_table(own):
         return own
     return {name: value for name, value in own.items() if name not in kind.retired}
 
@@ -166,11 +166,12 @@ def _typed(hint: Any, value: Any, name: str, where: str) -> Any:
         return hint(value)
     if hint is str and isinstance(value, str):
         return value
-    if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+    if get_origin(hint) is tuple and _fits(hint, value):
+        values: Sequence[Any] = value
         kinds = [kind for kind in get_args(hint) if kind is not ...]
-        kinds = kinds * len(value) if ... in get_args(hint) else kinds
-        if len(kinds) == len(value) <= 64:
-            return tuple(_typed(k, v, name, where) for k, v in zip(kinds, value, strict=True))
+        kinds = kinds * len(values) if ... in get_args(hint) else kinds
+        if len(kinds) == len(values) <= 64:
+            return tuple(_typed(k, v, name, where) for k, v in zip(kinds, values, strict=True))
     for kind in () if get_origin(hint) is tuple else get_args(hint):  # one of several types
         if value is None and kind is type(None):
             return None
@@ -181,9 +182,11 @@ def _typed(hint: Any, value: Any, name: str, where: str) -> Any:
 
 def _shape(hint: Any, value: Any, where: str) -> Any:
     if isinstance(value, hint):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(hint)}
-    hints = get_type_hints(hint)
-    if not isinstance(value, Mapping) or set(value) != set(hints):
+        parts = dataclasses.fields(cast("Any", hint))
+        value = {part.name: getattr(value, part.name) for part in parts}
+    hints: dict[str, Any] = get_type_hints(hint)
+    told: Any = value
+    if not isinstance(told, Mapping) or set(value) != set(hints):
         raise InputError(f"{where} has {', '.join(hints)}, and {shown(repr(value))} was given.")
     return hint(**{n: _typed(hints[n], value[n], n, f"{n} of {where}") for n in hints})
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from .errors import InputError
 from .framing.landmarks import OUTLINE, POINTS
 from .keypoints import Keypoints
+from .shapes import as_lists
 
 TRAINED = 512  # pixels: the shorter side of the pictures those ControlNets saw
 THICKNESS, PUPIL = 2, 4  # pixels there: of lines, and of a pupil's side
@@ -77,10 +78,10 @@ def _drawn(face: Tensor | None, height: int, width: int) -> Tensor:
             cv2.polylines(canvas, [points[list(line)]], closed, colour, thickness)
         half = max(1, round(PUPIL / 2 * scale))
         for number, colour in PUPILS.items():
-            x, y = points[number].tolist()
+            x, y = points[number]
             rows, columns = (slice(max(c - half, 0), max(c + half, 0)) for c in (y, x))
             canvas[rows, columns] = colour
-    return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
+    return torch.as_tensor(canvas).permute(2, 0, 1).float() / 255
 
 
 def to_openpose(keypoints: Keypoints, height: int, width: int) -> str:
@@ -90,7 +91,7 @@ def to_openpose(keypoints: Keypoints, height: int, width: int) -> str:
     InputError for other points than a face mesh's.
     """
     places, seen = _places(keypoints, height, width)
-    frames = []
+    frames: list[dict[str, Any]] = []
     for face, there in zip(places, seen, strict=True):
         person = {
             "pose_keypoints_2d": _triples(face, [BODY_18.get(i) for i in range(18)]),
@@ -109,7 +110,7 @@ def to_openpose(keypoints: Keypoints, height: int, width: int) -> str:
 def _triples(face: Tensor, numbers: Any) -> list[float]:
     values: list[float] = []
     for number in numbers:
-        x, y = (0.0, 0.0) if number is None else face[number].tolist()
+        x, y = (0.0, 0.0) if number is None else as_lists(face[number])
         values += [round(x, 2), round(y, 2), 0.0 if number is None else 1.0]
     return values
 
@@ -125,6 +126,8 @@ def _places(keypoints: Keypoints, height: int, width: int) -> tuple[Tensor, list
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)
     places = (keypoints.position.float().cpu() + 1) / 2 * span
     told = keypoints.confidence
-    believed = [True] * len(places) if told is None else (told.float().mean(1) > 0.5).tolist()
-    sound = places.isfinite().flatten(1).all(1).tolist()
+    believed: list[bool] = (
+        [True] * len(places) if told is None else as_lists(told.float().mean(1) > 0.5)
+    )
+    sound: list[bool] = as_lists(places.isfinite().flatten(1).all(1))
     return places.nan_to_num(0), [a and b for a, b in zip(believed, sound, strict=True)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .field import MotionField, identity_grid, resize, sample
 from .fields.inverse import cell, invert, plain
+from .geometry.vectors import length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ def move_alpha(alpha: Tensor, field: MotionField, hidden: Tensor) -> Tensor:
     """
     source = plain(field).to(alpha.device)
     height, width = hidden.shape[-2:]
-    frames = []
+    frames: list[Tensor] = []
     for i in range(len(source)):
         one, made_up = source[i], hidden[i : i + 1].to(alpha)
         moved = one.warp(resize(alpha[i % len(alpha)][None], height, width), "border")
@@ -85,14 +86,14 @@ def seen_elsewhere(field: MotionField, hidden: Tensor) -> Tensor:
     back = invert(MotionField(field.grid, (seen,)))
     place = sample(back.grid.movedim(-1, 1), field.grid, True, "border").movedim(1, -1)
     sure = sample(back.occlusion[-1], field.grid, True, "zeros") > HALF
-    apart = ((place - identity_grid(*field.size, place)) / cell(field)).norm(dim=-1)
+    apart = length((place - identity_grid(*field.size, place)) / cell(field))
     return (sure & (apart > ANOTHER)[:, None]).float()
 
 
 def enclosed(solid: Tensor) -> Tensor:
     """What cannot be reached from the frame's edge without crossing what is solid. B 1 H W bool"""
     found = [_holes(frame) for frame in solid[:, 0].cpu().numpy()]
-    return torch.stack([torch.from_numpy(hole) for hole in found])[:, None].to(solid.device)
+    return torch.stack([torch.as_tensor(hole) for hole in found])[:, None].to(solid.device)
 
 
 def _holes(solid: np.ndarray) -> Any:

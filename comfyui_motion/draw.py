@@ -17,7 +17,7 @@ from .field import MotionField, resize
 from .framing.canvas import Box
 from .geometry.pixels import identity_grid
 from .keypoints import Keypoints
-from .shapes import check_shape
+from .shapes import as_lists, check_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def _draw_points(picture: Tensor, points: Keypoints, axes: bool) -> Tensor:
     else:
         radius = max(0.75, min(height, width) / 90 * min(1.0, (40 / points.count) ** 0.5))
         _draw_dots(canvas, centres, points, radius, axes)
-    return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
+    return torch.as_tensor(canvas).permute(2, 0, 1).float() / 255
 
 
 def _fixed(positions: np.ndarray, canvas: np.ndarray) -> np.ndarray:
@@ -74,9 +74,8 @@ def _fixed(positions: np.ndarray, canvas: np.ndarray) -> np.ndarray:
     import numpy as np
 
     span = np.array(canvas.shape[1::-1])
-    return (
-        (np.clip(np.nan_to_num(positions), -4 * span, 5 * span) * 2**SUBPIXEL).round().astype(int)
-    )
+    near = np.minimum(np.maximum(np.nan_to_num(positions), -4 * span), 5 * span)
+    return np.rint(near * 2**SUBPIXEL).astype(int)
 
 
 def _draw_lines(canvas: np.ndarray, centres: np.ndarray, lines: Sequence[Tensor]) -> None:
@@ -87,7 +86,7 @@ def _draw_lines(canvas: np.ndarray, centres: np.ndarray, lines: Sequence[Tensor]
     runs = [at[line.numpy()][:, None] for line in lines]
     width = max(1, round(min(canvas.shape[:2]) / 400))
     cv2.polylines(canvas, runs, False, (0, 0, 0), width + 1, cv2.LINE_AA, SUBPIXEL)
-    for run, colour in zip(runs, (palette(len(runs)) * 255).tolist(), strict=True):
+    for run, colour in zip(runs, as_lists(palette(len(runs)) * 255), strict=True):
         cv2.polylines(canvas, [run], False, colour, width, cv2.LINE_AA, SUBPIXEL)
 
 
@@ -101,13 +100,13 @@ def _draw_dots(
         colours = colours * (0.35 + 0.65 * points.confidence[0].cpu()[:, None])
     crowded = radius < 1.5  # rims and strokes would hide the picture
     size = round(radius * 2**SUBPIXEL)
-    at = _fixed(centres, canvas).tolist()
+    at = as_lists(_fixed(centres, canvas))
     tips = []
     if points.jacobian is not None and axes and not crowded:
         frames = points.jacobian[0].cpu().numpy() * radius * 3  # K 2 2
-        tips = [_fixed(centres + frames[..., axis], canvas).tolist() for axis in range(2)]
+        tips = [as_lists(_fixed(centres + frames[..., axis], canvas)) for axis in range(2)]
     thick = max(1, round(radius / 3))
-    for i, (centre, colour) in enumerate(zip(at, colours.tolist(), strict=True)):
+    for i, (centre, colour) in enumerate(zip(at, as_lists(colours), strict=True)):
         for ends in tips:
             cv2.line(canvas, centre, ends[i], colour, thick, cv2.LINE_AA, SUBPIXEL)
         if not crowded:
@@ -232,7 +231,7 @@ class Samples:
 
     def add(self, *rows: Tensor) -> None:
         """The next frames, each row B 3 H W of one B."""
-        for moment in zip(*(row.split(1) for row in rows), strict=True):
+        for moment in zip(*(torch.split(row, 1) for row in rows), strict=True):
             if self.seen % self.stride == 0:
                 self.kept.append((self.seen, [_shrunk(picture, self.height) for picture in moment]))
             self.seen += 1

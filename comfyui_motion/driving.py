@@ -55,7 +55,7 @@ class Batches:
     def _given(self) -> Iterator[Tensor]:
         number = 0
         for batch in [self.driving] if isinstance(self.driving, Tensor) else self.driving:
-            for frame in batch.split(1) if len(batch) else ():
+            for frame in torch.split(batch, 1) if len(batch) else ():
                 check_frame(frame, number)
                 number += 1
                 yield frame
@@ -103,7 +103,7 @@ def without_blanks(frames: Iterable[Tensor], told: set[str]) -> Iterator[Tensor]
     """
     shown: Tensor | None = None
     dark: Tensor | None = None  # black or white, with nothing before it
-    waiting, held = 0, set()
+    waiting, held = 0, set[int]()
     for number, frame in enumerate(frames):
         blank = is_blank(frame)
         if blank and shown is None and is_extreme(frame):

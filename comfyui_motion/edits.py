@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .doors.documents import read_json
+from .doors.documents import is_kept, is_list, is_table, read_json
 from .doors.words import shown
 from .errors import InputError
 from .geometry.easing import smoothstep
@@ -32,7 +32,7 @@ class Edits:
     """What was done by hand to a clip's keypoints."""
 
     keys: Mapping[int, Mapping[int, tuple[float, float]]] = field(
-        default_factory=dict
+        default_factory=dict[int, Mapping[int, tuple[float, float]]]
     )  # point → frame → where it is to be
     pinned: frozenset[int] = frozenset()  # points that stay where their first key has them
     locked: frozenset[int] = frozenset()  # points that no neighbour takes along
@@ -150,8 +150,7 @@ def _shifted(keypoints: Keypoints, change: Tensor) -> Keypoints:
 
 def _document(text: str) -> dict[str, Any]:
     document = read_json(text, InputError, "These edits", "empty the field to begin anew")
-    known = isinstance(document, dict) and document.get("format") == FORMAT
-    if not known or document.get("version") != VERSION:
+    if not is_kept(document, FORMAT, VERSION):
         raise InputError(
             f'Edits are a JSON object whose "format" is "{FORMAT}" and "version" {VERSION}, as the'
             " editor writes them; empty the field to begin anew."
@@ -160,7 +159,7 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise InputError(f"Edits keep keys as point, frame, place, and here is {shown(value)}.")
     return value
 
@@ -173,7 +172,7 @@ def _number(value: Any) -> int:
 
 
 def _place(value: Any) -> tuple[float, float]:
-    numbers = isinstance(value, list) and len(value) == 2
-    if not numbers or not all(isinstance(v, int | float) and abs(v) <= FARTHEST for v in value):
+    numbers = value if is_list(value) and len(value) == 2 else []
+    if not numbers or not all(isinstance(v, int | float) and abs(v) <= FARTHEST for v in numbers):
         raise InputError(f"Edits place points at [x, y], -1 to 1, and here is {shown(value)}.")
-    return float(value[0]), float(value[1])
+    return float(numbers[0]), float(numbers[1])

@@ -14,7 +14,7 @@ Every message is one sentence, or two: what was expected, what was found, what t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from .doors.words import A_SENTENCE, shown
@@ -65,7 +65,7 @@ class UnsafeCheckpoint(CheckpointError):
 
 
 @contextmanager
-def boundary(kind: type[MotionError], sentence: str) -> Iterator[None]:
+def boundary(kind: type[MotionError], sentence: str) -> Generator[None]:
     """Whatever a decoder or the system raises in the block is one error of `kind`.
 
     `sentence` has a place for the reason: "{path} is damaged ({reason})." is given with the path

@@ -11,7 +11,7 @@ pictures of any size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -64,7 +64,7 @@ _reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
 
 
 @contextmanager
-def reading_by(reader: Reader) -> Iterator[None]:
+def reading_by(reader: Reader) -> Generator[None]:
     """Meanwhile `sample` is this function of the same arguments: for measuring against others."""
     token = _reader.set(reader)
     try:

@@ -22,8 +22,10 @@ ROOMS = ("base_models", "retargeting_models")  # folders that the authors keep t
 class Found:
     """What a folder gave so far."""
 
-    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)  # by the name of the member
-    complaints: dict[Path, str] = field(default_factory=dict)
+    checkpoints: dict[str, Checkpoint] = field(
+        default_factory=dict[str, Checkpoint]
+    )  # by the name of the member
+    complaints: dict[Path, str] = field(default_factory=dict[Path, str])
 
     def take(self, path: Path, files: Files) -> None:
         try:

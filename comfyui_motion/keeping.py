@@ -20,7 +20,7 @@ VERSION = "1"
 ENDING = ".safetensors"
 
 
-def save_keypoints(keypoints: Keypoints, path: str | os.PathLike) -> Path:
+def save_keypoints(keypoints: Keypoints, path: str | os.PathLike[str]) -> Path:
     """Write them whole or not at all. Raises InputError for another ending than .safetensors."""
     target = Path(path)
     if target.suffix != ENDING:
@@ -30,7 +30,7 @@ def save_keypoints(keypoints: Keypoints, path: str | os.PathLike) -> Path:
     return target
 
 
-def load_keypoints(path: str | os.PathLike) -> Keypoints:
+def load_keypoints(path: str | os.PathLike[str]) -> Keypoints:
     """What `save_keypoints` wrote. Raises CheckpointError for anything else."""
     path = Path(path)
     complaint = diagnose(path)

@@ -7,7 +7,7 @@ depend on the picture's size.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from math import isqrt
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .doors.documents import read_json
+from .doors.documents import is_list, is_table, read_json
 from .doors.words import shown
 from .errors import InputError, boundary
-from .shapes import check_shape
+from .shapes import as_lists, check_shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,7 +74,7 @@ class Keypoints:
         """Of those, what each point says of itself: what is checked, smoothed and written down."""
         return [(name, value) for name, value in self.present() if name in SHAPES]
 
-    def map(self, function: Any) -> Self:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """The same keypoints with `function` applied to every tensor present."""
         return replace(self, **{name: function(value) for name, value in self.present()})
 
@@ -167,7 +167,7 @@ class Keypoints:
     def from_json(text: str) -> Keypoints:
         """What `to_json` wrote. Raises InputError for anything else."""
         document = read_json(text, InputError, "This text", "paste what Keypoints.to_json wrote")
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
+        if not is_table(document) or document.get("format") != FORMAT:
             raise InputError(
                 'This JSON holds no keypoints: it must be an object whose "format" is'
                 ' "comfyui_motion.keypoints".'
@@ -195,6 +195,11 @@ class Keypoints:
         )
 
 
+def is_keypoints(found: object) -> bool:
+    """Whether what a model detects is points; a family that is driven by frames has others."""
+    return isinstance(found, Keypoints)
+
+
 def numbers_of(name: str, lists: Any) -> Tensor:
     """Nested lists out of a document, as a tensor. Raises InputError."""
     shape = f", shaped {SHAPES[name]}" if name in SHAPES else ""
@@ -212,7 +217,7 @@ def numbers_of(name: str, lists: Any) -> Tensor:
 
 
 def _numbers(values: Tensor, decimals: int | None) -> Any:
-    return values.tolist() if decimals is None else rounded(values.tolist(), decimals)
+    return as_lists(values) if decimals is None else rounded(as_lists(values), decimals)
 
 
 def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:
@@ -229,6 +234,6 @@ def gaussian_in_time(values: Tensor, sigma: float) -> Tensor:
 
 def rounded(values: Any, decimals: int) -> Any:
     """Nested lists of numbers with so many decimals, for documents that are to stay small."""
-    if isinstance(values, list):
+    if is_list(values):
         return [rounded(value, decimals) for value in values]
     return round(values, decimals)

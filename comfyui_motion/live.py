@@ -32,7 +32,8 @@ def live(model: MotionModel, portrait: FramedPortrait | Portrait | Tensor, **opt
     Raises InputError.
     """
     own = isinstance(portrait, Portrait) and not model.any_size
-    chosen = Options(**{"size": "model" if own else "source", **options})
+    told: dict[str, Any] = {"size": "model" if own else "source", **options}
+    chosen = Options(**told)
     if isinstance(portrait, Tensor) and model.level:
         portrait = frame_head(model, portrait, chosen)
     elif isinstance(portrait, Tensor):

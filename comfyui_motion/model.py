@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ P = TypeVar("P", bound=Portrait)
 
 def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, tuple):
-        return tuple(_moved(each, device) for each in value)
+        return tuple(_moved(each, device) for each in cast("tuple[Any, ...]", value))
     return value.to(device) if hasattr(value, "to") else value
 
 
@@ -389,4 +389,4 @@ class Family:
     ] = ()  # names of Parameters that no tensor tells, each a keyword of load()
     files: Files | None = None  # where a checkpoint is several of them
     # Parameters of earlier versions, and the values at which they changed nothing
-    retired: Mapping[str, Any] = field(default_factory=dict)
+    retired: Mapping[str, Any] = field(default_factory=dict[str, Any])

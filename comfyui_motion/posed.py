@@ -23,7 +23,7 @@ from .expression import added, angles
 from .geometry.rotation import degrees, matrix, nearest_rotation, power
 from .keypoints import FORMAT, Keypoints, gaussian_in_time, numbers_of, rounded
 from .retarget import Strengths
-from .shapes import check_shape
+from .shapes import as_lists, check_shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,7 +104,8 @@ class PosedKeypoints(Keypoints):
 
     def but(self, **parts: Tensor | None) -> Self:
         """The same with some parts replaced, placed anew."""
-        return type(self).placed(**{**self.parts(), **parts})
+        told: dict[str, Any] = {**self.parts(), **parts}
+        return type(self).placed(**told)
 
     def expanded(self, count: int) -> Self:
         """One picture's points as those of `count` pictures."""
@@ -201,7 +202,8 @@ class PosedKeypoints(Keypoints):
         if (self.canonical == self.canonical[:1]).all():
             parts["canonical"] = self.canonical[:1]
         numbers = {
-            name: rounded(part.tolist(), decimals or DECIMALS[name]) for name, part in parts.items()
+            name: rounded(as_lists(part), decimals or DECIMALS[name])
+            for name, part in parts.items()
         }
         return json.dumps({"format": FORMAT, "version": 2, **numbers}, separators=(",", ":"))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .dials import Dials, eased
-from .doors.documents import read_json
+from .doors.documents import is_kept, is_table, read_json
 from .doors.words import shown
 from .errors import InputError
 
@@ -25,7 +25,7 @@ class Poses:
     """What was set by hand, and what was kept for another time."""
 
     keys: Mapping[int, Dials] = field(default_factory=lambda: {0: Dials()})
-    saved: Mapping[str, Dials] = field(default_factory=dict)
+    saved: Mapping[str, Dials] = field(default_factory=dict[str, Dials])
 
     @property
     def length(self) -> int:
@@ -49,8 +49,7 @@ class Poses:
         if not text.strip():
             return Poses()
         document = read_json(text, InputError, "These poses", "empty the field to begin anew")
-        known = isinstance(document, dict) and document.get("format") == FORMAT
-        if not known or document.get("version") != VERSION:
+        if not is_kept(document, FORMAT, VERSION):
             raise InputError(
                 f'Poses are a JSON object whose "format" is "{FORMAT}" and "version" {VERSION}, as'
                 " the editor writes them; empty the field to begin anew."
@@ -65,9 +64,10 @@ def _changed(dials: Dials) -> dict[str, float]:
 
 
 def _table(value: Any) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
+    value = {} if value is None else value
+    if not is_table(value):
         raise InputError(f"Poses keep dials by frame or by name, and here is {shown(value)}.")
-    return value or {}
+    return value
 
 
 def _frame(text: str) -> int:

@@ -11,13 +11,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .doors.diagnosis import diagnose, is_safetensors
-from .doors.documents import read_json
+from .doors.documents import is_table, read_json
 from .doors.weights import check_numbers, read_safetensors, write_safetensors
 from .doors.words import shown
 from .errors import CheckpointError, InputError, boundary
@@ -114,7 +115,7 @@ class KeypointPredictor(nn.Module):
             )
         generator = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.Adam(self.parameters(), lr=learning_rate)
-        losses = []
+        losses: list[float] = []
         for step in range(steps):
             windows = torch.stack(
                 [_window(long, frames, generator) for _ in range(batch_size)]
@@ -122,8 +123,8 @@ class KeypointPredictor(nn.Module):
             with torch.enable_grad():
                 loss = F.l1_loss(self(windows[:, 0], frames)[:, 1:], windows[:, 1:])
                 optimizer.zero_grad()
-                loss.backward()
-            optimizer.step()
+                torch.autograd.backward(loss)
+            cast("Any", optimizer).step()
             losses.append(loss.item())
             if progress:
                 progress(step + 1, steps, losses[-1])
@@ -158,7 +159,7 @@ class KeypointPredictor(nn.Module):
 def _shape(text: str, tensors: Mapping[str, Tensor], name: str) -> tuple[int, bool, int]:
     """What builds the predictor, as its file says and its tensors agree. Raises CheckpointError."""
     said = read_json(text, CheckpointError, f"What {name} says of itself", "save it again")
-    made = (said.get(key) for key in MADE_OF) if isinstance(said, dict) else ()
+    made = (said.get(key) for key in MADE_OF) if is_table(said) else ()
     points, covariance, hidden = (*made, None, None, None)[:3]
     head = tensors.get("head.weight")
     if (

@@ -22,6 +22,7 @@ from . import catalogue
 from .checkpoint import Checkpoint, read
 from .configuring import FORMAT, configure, parameters
 from .devices import device_of
+from .doors.documents import is_table
 from .doors.weights import check_numbers, write_safetensors
 from .doors.words import A_REPORT, listed, logger, shown
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
@@ -104,7 +105,7 @@ class Inspection:
 def _short(value: Any) -> str:
     return (
         "/".join(_short(v) for v in value.values())
-        if isinstance(value, dict)
+        if is_table(value)
         else f"{value:g}"
         if isinstance(value, float)
         else str(value)
@@ -230,7 +231,7 @@ def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection
 def _lacks(checkpoint: Checkpoint, kind: Family) -> tuple[str, ...]:
     """What is not done because a file that may be missing is."""
     there = {name.partition(".")[0] for name in checkpoint.tensors}
-    optional = kind.files.optional if kind.files else {}
+    optional: Mapping[str, str] = kind.files.optional if kind.files else {}
     return tuple(
         f"{name} is missing: {what}" for name, what in optional.items() if name not in there
     )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
-from .keypoints import Keypoints
+from .keypoints import Keypoints, is_keypoints
 from .shapes import check_numbers
 
 MODES = ("absolute", "relative", "avd")
@@ -78,15 +78,15 @@ def retarget(
     check_strength(strength)
     if stitching not in STITCHING:
         raise InputError(f"stitching must be {', '.join(STITCHING)}, and is {stitching!r}.")
-    if isinstance(driving, Keypoints) != isinstance(source, Keypoints):
+    if is_keypoints(driving) != is_keypoints(source):
         raise InputError(
             "One of driver and source comes from a model that knows keypoints, the other from one"
             " that is driven by frames; both must come from the same model."
         )
-    if not isinstance(driving, Keypoints):
+    if not is_keypoints(driving):
         return driving
     for name, points in (("driver's", driving), ("reference's", reference), ("source's", source)):
-        if isinstance(points, Keypoints):
+        if points is not None:
             check_numbers(points.position, f"The {name} keypoints")
     if driving.count != source.count:
         raise InputError(
@@ -185,7 +185,7 @@ def _relative(
         and reference.jacobian is not None
         and source.jacobian is not None
     ):
-        turn = driving.jacobian @ torch.linalg.inv_ex(reference.jacobian)[0]
+        turn: Tensor = driving.jacobian @ cast("Any", torch.linalg).inv_ex(reference.jacobian)[0]
         if isinstance(strength, Tensor) or strength != 1:
             still = torch.eye(2, device=turn.device)
             turn = still + (

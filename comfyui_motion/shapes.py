@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +27,11 @@ def check_shape(name: str, tensor: Tensor, shape: str) -> None:
             f"{name} must have the shape {shape}, and has"
             f" {' '.join(map(str, found)) or 'none (a scalar)'}."
         )
+
+
+def as_lists(numbers: Tensor | np.ndarray) -> Any:
+    """Nested lists of them, or one number: typed, where torch and NumPy say only "a list"."""
+    return cast("Any", numbers).tolist()
 
 
 def are_numbers(pictures: Tensor) -> Tensor:

@@ -192,7 +192,7 @@ def normal(numbers: Tensor, channels: int, key: int) -> Tensor:
             bits *= np.uint64(factor)
         bits ^= bits >> np.uint64(31)
     low, high = (
-        torch.from_numpy((half >> np.uint64(8)).astype(np.float32)) for half in _halves(bits)
+        torch.as_tensor((half >> np.uint64(8)).astype(np.float32)) for half in _halves(bits)
     )
     length = (low + 0.5).div_(2**24).log_().mul_(-2).sqrt_()
     angle = high.mul_(2 * torch.pi / 2**24)
@@ -252,7 +252,7 @@ class FieldNoise:
         else:
             items = range(batch) if index is None else index
             numbers = frames_of(len(self.field), samples.shape[2], self.time_stride)
-        films = []
+        films: list[Tensor] = []
         for item in items:
             noise = SourceNoise(channels, height, width, self.seed, item)
             for number in numbers:
@@ -262,7 +262,7 @@ class FieldNoise:
         made = torch.stack(films)
         if samples.ndim == 4:
             return made
-        return made.unflatten(0, (len(items), len(numbers))).transpose(1, 2)  # B C T h w
+        return torch.unflatten(made, 0, (len(items), len(numbers))).transpose(1, 2)  # B C T h w
 
     def _numbers(self, batch: int, index: Sequence[int] | None) -> Sequence[int]:
         total = len(self.field)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import MotionError, boundary
 from .limits import how_to_raise, limits
@@ -33,6 +33,20 @@ def read_text(path: Path, kind: type[MotionError], advice: str) -> str:
         if size > limits().text:
             raise ValueError(f"it has {size} bytes, and {how_to_raise('text', size)}")
         return path.read_text(encoding="utf-8")
+
+
+def is_table(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a part of a document is an object."""
+    return isinstance(value, dict)
+
+
+def is_kept(value: object, form: str, version: int) -> TypeGuard[dict[str, Any]]:
+    """Whether a document is of that format and version."""
+    return is_table(value) and value.get("format") == form and value.get("version") == version
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _refuse(word: str) -> float:

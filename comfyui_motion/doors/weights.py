@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path.name} is a safetensors file that is damaged or was cut short ({{reason}});"
             " download it again.",
         ),
-        safe_open(path, framework="pt") as file,
+        cast("Any", safe_open(path, framework="pt")) as file,
     ):
         names = list(file.keys())  # file is no mapping
         if len(names) > most:
@@ -51,7 +52,7 @@ def write_safetensors(
     tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str]
 ) -> None:
     """Whole or not at all; the same tensors and words give the same bytes. Raises MediaError."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with (

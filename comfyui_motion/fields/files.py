@@ -25,7 +25,7 @@ MEANING = {
 }
 
 
-def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) -> None:
+def save_field(path: str | os.PathLike[str], field: MotionField, half: bool = False) -> None:
     """Write a field as .safetensors: it comes back to the bit.
 
     With `half` its motion and occlusion are stored in float16, a third as large or less: right to a
@@ -33,7 +33,7 @@ def save_field(path: str | os.PathLike, field: MotionField, half: bool = False) 
     kept. MediaError where it cannot be written; InputError for another extension.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
     path = Path(path)
     if path.suffix.lower() != FIELD:
@@ -72,7 +72,7 @@ def _tensors(field: MotionField, half: bool) -> dict[str, Tensor]:
     return {name: value.to("cpu", kept).contiguous() for name, value in named.items()}
 
 
-def load_field(path: str | os.PathLike) -> MotionField:
+def load_field(path: str | os.PathLike[str]) -> MotionField:
     """What `save_field` wrote, in float32. MediaError for a file that is none, or is damaged."""
     path = existing_file(path, "a field")
     damaged = f"{path} is no whole .safetensors file ({{reason}}); save the field again."

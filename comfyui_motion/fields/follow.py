@@ -65,7 +65,8 @@ def tracks(
     height, width = size or field.picture_size
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)
     targets = _targets(points, span).to(field.grid.device)
-    paths, seen = [], []
+    paths: list[Tensor] = []
+    seen: list[Tensor] = []
     for i in range(len(field)):
         place, sure = Frame.of(field[i]).find(targets[None, None])
         paths.append((place[0, 0].cpu() + 1) / 2 * span)
@@ -126,6 +127,7 @@ def spread_points(height: int, width: int, count: int, mask: Tensor | None = Non
     if not share:
         raise InputError("The mask marks nothing to follow; paint over the subject.")
     step = (marked.numel() * share / count) ** 0.5
+    kept = marked.new_zeros(0, 2)
     for _ in range(12):  # thin masks take fewer than their area says
         points = _lattice(marked.shape[0], marked.shape[1], step)
         kept = points[marked[points[:, 1].round().long(), points[:, 0].round().long()] > 0.5]

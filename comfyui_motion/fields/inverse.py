@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..field import MotionField, identity_grid, resize, sample
 from ..geometry.scatter import fill, splat
+from ..geometry.vectors import length
 
 ASTRAY = 0.5  # pixels: where the way there and back ends further off, it was not found
 SQUEEZED = 1 / 8  # of the usual area: what has less of the frame is torn, or folded away
@@ -75,7 +76,7 @@ def _inverse(field: MotionField) -> MotionField:
     start = still + fill(fallen, weight).permute(0, 2, 3, 1)
     places, _ = solve(field, still[None], start)
     shown = sample(seen, places, True, "zeros")
-    error = ((MotionField(places).compose(field).grid - still) / cell(field)).norm(dim=-1)
+    error = length((MotionField(places).compose(field).grid - still) / cell(field))
     found = (2 - error / (ASTRAY / 2)).clamp(0, 1)[:, None]
     visible = (shown * found * _open(weight),)
     return MotionField(places, visible, picture=field.picture)
@@ -83,9 +84,7 @@ def _inverse(field: MotionField) -> MotionField:
 
 def _fineness(field: MotionField) -> int:
     """How many places of a pixel to throw so that they fall on every pixel of the source."""
-    steps = [
-        (field.grid.diff(dim=axis).norm(dim=-1) / cell(field).min()).flatten() for axis in (1, 2)
-    ]
+    steps = [(length(field.grid.diff(dim=axis)) / cell(field).min()).flatten() for axis in (1, 2)]
     steep = torch.cat(steps)
     return int(steep[:: len(steep) // 100_000 + 1].quantile(0.9).ceil().clamp(2, 6))
 
@@ -110,7 +109,7 @@ def solve(field: MotionField, targets: Tensor, start: Tensor) -> tuple[Tensor, T
     place = start
     for _ in range(ROUNDS + 1):
         slope, missing = _missing(maps, targets, place)
-        far = (missing / size).norm(dim=-1)
+        far = length(missing / size)
         better = far < least
         best, least = torch.where(better[..., None], place, best), torch.where(better, far, least)
         if not (least >= ENOUGH).any():

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..field import MotionField, identity_grid, resize
+from ..geometry.vectors import length
+from ..shapes import as_lists
 from .inverse import plain
 
 LEAP = 0.1  # half-pictures, on average over the frame: less is no cut
@@ -69,12 +71,12 @@ def find_cuts(field: MotionField) -> list[int]:
     small = resize(small, *(min(side, 64) for side in field.size))
     change = torch.stack(
         [
-            (after - before).norm(dim=0).mean()
+            length((after - before).movedim(0, -1)).mean()
             for before, after in zip(small, small[1:], strict=False)
         ]
     )
     least = max(LEAP, JUMP * float(change.median()))
-    return [i + 1 for i, leap in enumerate(change.tolist()) if leap > least]
+    return [i + 1 for i, leap in enumerate(as_lists(change)) if leap > least]
 
 
 def _checked(cuts: Iterable[int], total: int) -> list[int]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..keypoints import Keypoints
+from ..shapes import as_lists
 from .follow import SURE, Tracks
 
 WAN_POINTS = 121  # WanTrackToVideo takes so many a track, whatever the clip's length
@@ -52,4 +53,4 @@ def tracks_of_keypoints(keypoints: Keypoints, height: int, width: int) -> Tracks
 
 
 def _written(path: Tensor) -> list[dict[str, float]]:
-    return [{"x": round(x, 3), "y": round(y, 3)} for x, y in path.tolist()]
+    return [{"x": round(x, 3), "y": round(y, 3)} for x, y in as_lists(path)]

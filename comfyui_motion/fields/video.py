@@ -94,8 +94,8 @@ def _grays(frames: Tensor, detail: int) -> list[Any]:
     height, width = frames.shape[-2:]
     scale = min(1.0, detail / max(height, width))
     size = max(12, round(height * scale)), max(12, round(width * scale))  # DIS needs a patch
-    grays = []
-    for frame in frames.split(1):
+    grays: list[Array] = []
+    for frame in torch.split(frames, 1):
         gray = to_rgb(frame).mean(1, keepdim=True)
         gray = F.interpolate(gray, size=size, mode="bilinear", antialias=True)
         grays.append((gray.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()[0, 0])
@@ -160,8 +160,9 @@ def _flow(here: Any, there: Any, start: Array | None = None) -> Array:
 
     search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
-    flow = search.calc(here, there, None if start is None else start.copy())
-    return np.clip(np.nan_to_num(flow), -max(here.shape), max(here.shape))
+    flow = search.calc(here, there, None if start is None else np.array(start))
+    far = float(max(here.shape))
+    return np.minimum(np.maximum(np.nan_to_num(flow), -far), far)
 
 
 def _best(here: Any, there: Any, tried: list[tuple[Array, Array]]) -> Array:
@@ -195,9 +196,13 @@ def _agreement(here: Any, there: Any, flow: Array, back: Array) -> Array:
 
     lengths = np.square(flow).sum(-1) + np.square(_read(back, flow)).sum(-1)
     allowed = np.sqrt(0.01 * lengths + 0.5)
-    agrees = np.clip(2 - _astray(flow, back) / allowed, 0, 1)
+    agrees = _unit(2 - _astray(flow, back) / allowed)
     unlike = cv2.GaussianBlur(_unlike(here, there, flow), (0, 0), 1.5) / 255
-    return (agrees * np.clip(2 - unlike / UNLIKE, 0, 1) * _inside(flow)).astype(np.float32)
+    return (agrees * _unit(2 - unlike / UNLIKE) * _inside(flow)).astype(np.float32)
+
+
+def _unit(values: Any) -> Any:
+    return np.minimum(np.maximum(values, 0), 1)
 
 
 def _inside(flow: Array) -> Any:
@@ -223,11 +228,11 @@ def _places(flow: Array) -> tuple[Array, Array]:
 
 def _filled(flow: Array, seen: Array) -> Array:
     """What is not seen moves as what lies around it."""
-    maps = torch.from_numpy(flow).permute(2, 0, 1)[None]
-    return fill(maps, torch.from_numpy(seen)[None, None])[0].permute(1, 2, 0).numpy()
+    maps = torch.as_tensor(flow).permute(2, 0, 1)[None]
+    return fill(maps, torch.as_tensor(seen)[None, None])[0].permute(1, 2, 0).numpy()
 
 
 def _field(flow: Array, seen: Array) -> MotionField:
     x, y = _places(flow)
-    pixels = torch.from_numpy(np.stack([x, y], axis=-1))[None]
-    return MotionField.from_pixels(pixels, (torch.from_numpy(seen)[None, None],))
+    pixels = torch.as_tensor(np.stack([x, y], axis=-1))[None]
+    return MotionField.from_pixels(pixels, (torch.as_tensor(seen)[None, None],))

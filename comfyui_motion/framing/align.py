@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..geometry.vectors import length
 from .canvas import Box
 from .find import Subject
 from .landmarks import core, size
@@ -53,7 +54,7 @@ def align(source: Subject, driving: Subject, even: bool = False) -> Alignment:
     scale, shift = torch.ones(2), torch.zeros(2)
     for _ in range(ROUNDS):
         scale, shift = _fitted(ours, theirs, weight, 1.0 if even else ASPECT)
-        off = (theirs * scale + shift - ours).norm(dim=-1) / (OUTLYING * large)
+        off = length(theirs * scale + shift - ours) / (OUTLYING * large)
         weight = 1 / (1 + off.square())
     return Alignment((float(scale[0]), float(scale[1])), (float(shift[0]), float(shift[1])))
 

@@ -25,6 +25,7 @@ from ..geometry.pixels import (
     pixels_per_unit,
 )
 from ..keypoints import Keypoints
+from ..shapes import as_lists
 
 MODES = ("stretch", "letterbox", "crop")
 MARGIN = 0.15  # of the box's sides: how far beyond it motion fades out
@@ -223,7 +224,7 @@ def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
 
     pictures = maps.permute(0, 2, 3, 1).contiguous().numpy()
     made = [
-        torch.from_numpy(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
+        torch.as_tensor(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
         for picture in pictures
     ]
     made = [picture.view(1, height, width, -1) for picture in made]
@@ -251,7 +252,7 @@ def in_grid(box: Box, height: int, width: int) -> Box:
     last. Cut to the picture as `check_box` does.
     """
     corners = torch.tensor(check_box(box, height, width), dtype=torch.float64).view(2, 2)
-    (left, top), (right, bottom) = from_edges(corners, height, width).tolist()
+    (left, top), (right, bottom) = as_lists(from_edges(corners, height, width))
     return left, top, right, bottom
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..geometry.vectors import length
+from ..shapes import as_lists
 from .canvas import Box
 from .crop import Place, square_box
 from .landmarks import head_box
@@ -30,7 +32,7 @@ def upright(points: Tensor) -> Tensor:
     flat = points[:, :2]
     eyes = torch.stack([flat[list(eye)].mean(0) for eye in EYES]).mean(0)
     down = flat[list(MOUTH)].mean(0) - eyes
-    down = down / down.norm().clamp(min=1e-6)
+    down = down / length(down).clamp(min=1e-6)
     return torch.stack([down[1], -down[0]])
 
 
@@ -73,7 +75,7 @@ def driving_box(points: Tensor) -> Box:
 def driving_place(points: Tensor, height: int, width: int) -> Place:
     """One upright square for a whole clip: the mean of all frames'. T 478 2+"""
     boxes = torch.tensor([driving_box(frame) for frame in points])
-    left, top, right, bottom = boxes.mean(0).tolist()
+    left, top, right, bottom = as_lists(boxes.mean(0))
     return Place((left, top, right, bottom), height, width)
 
 
@@ -81,8 +83,8 @@ def openness(points: Tensor, pair: tuple[tuple[int, int], tuple[int, int]]) -> T
     """How far lids or lips are apart against their corners. B 478 2+ -> B"""
     (upper, lower), (first, last) = pair
     flat = points[..., :2]
-    apart = (flat[:, upper] - flat[:, lower]).norm(dim=-1)
-    return apart / ((flat[:, first] - flat[:, last]).norm(dim=-1) + 1e-6)
+    apart = length(flat[:, upper] - flat[:, lower])
+    return apart / (length(flat[:, first] - flat[:, last]) + 1e-6)
 
 
 def eye_ratios(points: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..geometry.vectors import length
 from .canvas import Box
 
 POINTS = 478
@@ -57,30 +58,30 @@ def pose(points: Tensor) -> Tensor:
     Yaw, pitch, roll; how far mouth and eyes are open, corners of the mouth, its width, brows.
     """
     across = points[:, LEFT_EYE[0]] - points[:, RIGHT_EYE[0]]
-    wide = across.norm(dim=-1).clamp(min=1e-3)
+    wide = length(across).clamp(min=1e-3)
     up = points[:, FOREHEAD] - points[:, CHIN]
-    tall = up.norm(dim=-1).clamp(min=1e-3)
+    tall = length(up).clamp(min=1e-3)
     down = -up / tall[:, None]
 
     def apart(first: int, second: int) -> Tensor:
-        return (points[:, second] - points[:, first]).norm(dim=-1)
+        return length(points[:, second] - points[:, first])
 
     def lower(first: Tensor, second: Tensor) -> Tensor:
         return ((second - first) * down).sum(-1)
 
     corners = points[:, list(MOUTH)].mean(1)
-    brows = sum(
+    brows = [
         lower(points[:, brow], points[:, list(eye)].mean(1))
         for brow, eye in zip(BROWS, (RIGHT_EYE, LEFT_EYE), strict=True)
-    )
+    ]
     told = [
         (torch.atan2(across[:, 2], across[:, 0].abs()), 0.17),
         (torch.asin((up[:, 2] / tall).clamp(-1, 1)), 0.17),
         (torch.atan2(across[:, 1], across[:, 0]), 0.15),
         (apart(*LIPS) / wide, 0.1),
-        (sum(apart(*lids) for lids in LIDS) / wide, 0.08),
+        (torch.stack([apart(*lids) for lids in LIDS]).sum(0) / wide, 0.08),
         (lower(corners, points[:, list(LIPS)].mean(1)) / wide, 0.08),
         (apart(*MOUTH) / wide, 0.12),
-        (brows / wide, 0.1),
+        (torch.stack(brows).sum(0) / wide, 0.1),
     ]
     return torch.stack([value / clear for value, clear in told], dim=1)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..shapes import check_shape
+from ..shapes import as_lists, check_shape
 from .canvas import Box
 from .crop import Place
 
@@ -141,5 +141,5 @@ def square_of(points: Tensor, along: Tensor, scale: float, down: float) -> tuple
     low, high = level.aminmax(dim=0)
     side = scale * float((high - low).max())
     centre = ((low + high) / 2 + level.new_tensor([0.0, down * side])) @ turning(angle, level)
-    x, y = centre.tolist()
+    x, y = as_lists(centre)
     return (x - side / 2, y - side / 2, x + side / 2, y + side / 2), angle

@@ -35,7 +35,7 @@ def moments(heat: Tensor, grid: Tensor | None = None) -> tuple[Tensor, Tensor]:
 
 def stack(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """[[a, b], [c, d]]. Four of any shape -> ... 2 2"""
-    return torch.stack([a, b, c, d], dim=-1).unflatten(-1, (2, 2))
+    return torch.unflatten(torch.stack([a, b, c, d], dim=-1), -1, (2, 2))
 
 
 def entries(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -122,7 +122,8 @@ def homography_motion(matrix: Tensor, height: int, width: int) -> Tensor:
     from kornia.geometry.linalg import transform_points
 
     grid = identity_grid(height, width, matrix).flatten(0, 1)[None]  # 1 N 2
-    return transform_points(matrix, grid.expand(len(matrix), -1, -1)).unflatten(1, (height, width))
+    moved: Tensor = transform_points(matrix, grid.expand(len(matrix), -1, -1))
+    return torch.unflatten(moved, 1, (height, width))
 
 
 def homography(numbers: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ def homography(numbers: Tensor) -> Tensor:
     count = numbers.shape[1]
     matrix = torch.eye(3, device=numbers.device).flatten().repeat(len(numbers), 1)  # B 9
     if count == 2:
-        return torch.cat(
-            [matrix[:, :2], numbers[:, :1], matrix[:, 3:5], numbers[:, 1:], matrix[:, 6:]], dim=1
-        ).unflatten(1, (3, 3))
-    return torch.cat([numbers, matrix[:, count:]], dim=1).unflatten(1, (3, 3))
+        parts = [matrix[:, :2], numbers[:, :1], matrix[:, 3:5], numbers[:, 1:], matrix[:, 6:]]
+    else:
+        parts = [numbers, matrix[:, count:]]
+    return torch.cat(parts, dim=1).view(-1, 3, 3)

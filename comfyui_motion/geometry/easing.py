@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from torch import Tensor
@@ -12,8 +12,9 @@ Value = TypeVar("Value", Tensor, np.ndarray, float)
 
 def smoothstep(share: Value) -> Value:
     """Of shares, cut to 0..1."""
-    share = min(max(share, 0.0), 1.0) if isinstance(share, float) else share.clip(0, 1)
-    return share * share * (3 - 2 * share)
+    values = cast("Any", share)
+    cut = min(max(values, 0.0), 1.0) if isinstance(values, float) else values.clip(0, 1)
+    return cast("Any", cut * cut * (3 - 2 * cut))
 
 
 def ramp(low: float, high: float, value: Value) -> Value:

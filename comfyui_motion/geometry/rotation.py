@@ -6,9 +6,14 @@ float32 a turn to the side of nearly 90 degrees loses four digits on the way the
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from .vectors import length
+
+linalg: Any = torch.linalg  # which has no types
 LEVEL = 1e-7  # cosine of the yaw under which pitch and roll turn about one axis
 
 
@@ -21,8 +26,8 @@ def matrix(degrees: Tensor) -> Tensor:
         + [sr * cy, sr * sy * sp + cr * cp, sr * sy * cp - cr * sp]
         + [-sy, cy * sp, cy * cp],
         dim=-1,
-    ).unflatten(-1, (3, 3))
-    return columns.mT.to(degrees.dtype)
+    )
+    return torch.unflatten(columns, -1, (3, 3)).mT.to(degrees.dtype)
 
 
 def degrees(rotation: Tensor) -> Tensor:
@@ -42,8 +47,8 @@ def degrees(rotation: Tensor) -> Tensor:
 
 def nearest_rotation(matrices: Tensor) -> Tensor:
     """The turn nearest to each matrix in squares: of a mean of turns, their mean. ... 3 3"""
-    u, _, v = torch.linalg.svd(matrices.double())
-    sign = torch.linalg.det(u @ v)
+    u, _, v = linalg.svd(matrices.double())
+    sign = linalg.det(u @ v)
     u = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], dim=-1)
     return (u @ v).to(matrices.dtype)
 
@@ -57,7 +62,7 @@ def power(rotation: Tensor, exponent: float) -> Tensor:
     skew = torch.stack(
         [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1
     )
-    sine, cosine = skew.norm(dim=-1) / 2, (m.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
+    sine, cosine = length(skew) / 2, (m.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
     angle = torch.atan2(sine, cosine)
     axis = torch.where(
         (sine > 1e-6)[..., None], skew / (2 * sine).clamp(min=1e-12)[..., None], _half_turn_axis(m)
@@ -70,14 +75,15 @@ def _half_turn_axis(m: Tensor) -> Tensor:
     outer = (m + torch.eye(3, dtype=m.dtype, device=m.device)) / 2
     longest = outer.diagonal(dim1=-2, dim2=-1).argmax(-1)
     column = outer.gather(-1, longest[..., None, None].expand(*outer.shape[:-1], 1))[..., 0]
-    return column / column.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return column / length(column, keepdim=True).clamp(min=1e-12)
 
 
 def about(axis: Tensor, angle: Tensor) -> Tensor:
     """A turn about an axis of length 1 by an angle in radians (Rodrigues). ... 3, ... -> ... 3 3"""
     x, y, z = axis.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1)
+    cross = torch.unflatten(cross, -1, (3, 3))
     sine, cosine = angle.sin()[..., None, None], angle.cos()[..., None, None]
     identity = torch.eye(3, dtype=axis.dtype, device=axis.device)
     return identity + sine * cross + (1 - cosine) * (cross @ cross)

@@ -36,8 +36,9 @@ def splat(moved: Tensor, finer: int = 2, weight: Tensor | None = None) -> tuple[
         index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
         total.scatter_add_(2, index.long()[:, None].expand(-1, 3, -1), values * share[:, None])
     back, fallen = total[:, :2], total[:, 2:]
-    back = (back / fallen.clamp(min=1e-6)).unflatten(2, (height, width))
-    return back, (fallen / finer**2).clamp(max=1).unflatten(2, (height, width))
+    maps = (back / fallen.clamp(min=1e-6), (fallen / finer**2).clamp(max=1))
+    back, fallen = (torch.unflatten(each, 2, (height, width)) for each in maps)
+    return back, fallen
 
 
 def fill(maps: Tensor, weight: Tensor, below: float = 0.01) -> Tensor:

@@ -9,6 +9,8 @@ targets without meeting them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,8 @@ def fit(control: Tensor, target: Tensor, ridge: float = 0.0) -> Tensor:
     right = torch.cat(
         [target, torch.zeros_like(target[..., :1, :]).expand(*target.shape[:-2], 3, 2)], dim=-2
     )
-    return torch.linalg.solve_ex(system, right)[0].float()
+    linalg: Any = torch.linalg  # which has no types
+    return linalg.solve_ex(system, right)[0].float()
 
 
 def evaluate(coefficients: Tensor, bending: Tensor, grid: Tensor) -> Tensor:
@@ -50,6 +53,6 @@ def evaluate(coefficients: Tensor, bending: Tensor, grid: Tensor) -> Tensor:
     point. ... N+3 2, ... N H W, H W 2 -> ... H W 2
     """
     count = bending.shape[-3]
-    weights, matrix, shift = coefficients.split([count, 2, 1], dim=-2)
+    weights, matrix, shift = torch.split(coefficients, [count, 2, 1], dim=-2)
     bent = torch.einsum("...nc,...nhw->...hwc", weights, bending)
     return bent + torch.einsum("...jc,hwj->...hwc", matrix, grid) + shift[..., None, :, :]

@@ -116,7 +116,7 @@ class Clip:
 
 
 def read_video(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     start: int = 0,
     stop: int | None = None,
     *,
@@ -175,7 +175,7 @@ def _expected(source: Source, start: int, stop: int | None, rate: Fraction) -> i
 
 
 def _source(
-    path: str | os.PathLike, fps: Fraction, background: Sequence[float], remarks: Remarks
+    path: str | os.PathLike[str], fps: Fraction, background: Sequence[float], remarks: Remarks
 ) -> Source:
     """What is at the path, by what it holds."""
     paths = sequence_paths(path)

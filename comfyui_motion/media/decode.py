@@ -7,7 +7,7 @@ read is left out, and both are remarked on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,7 +56,7 @@ class Facts:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[tuple[Any, Any]]:
+def open_film(path: Path) -> Generator[tuple[Any, Any]]:
     """The opened container and its moving picture. What fails on opening is one MediaError."""
     with open_container(path, "no clip") as container:
         stream = moving_picture(container)
@@ -152,7 +152,7 @@ def _indexed(path: Path, container: Any, stream: Any) -> tuple[int, int]:
 
 def decode_film(
     path: Path, background: Sequence[float], remarks: Remarks, facts: Facts, start: int
-) -> Iterator[Shown]:
+) -> Generator[Shown]:
     """Every frame that can be read, in order, from the first: those before `start` too, for others
     build on them. MediaError if none can.
     """
@@ -275,7 +275,7 @@ class FrameReader:
         to = "rgba" if transparent else "rgb48le" if self.tone else "rgb24"
         colours = {} if frame.format.is_rgb else _colours(frame)
         pixels = self.reformat(frame, **self._shape(frame), format=to, **colours).to_ndarray()
-        picture = torch.from_numpy(_upright(pixels, frame)).permute(2, 0, 1)
+        picture = torch.as_tensor(_upright(pixels, frame)).permute(2, 0, 1)
         if transparent:
             return to_rgb(picture[None], self.background)[0]
         return self.tone(picture) if self.tone else picture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,7 +30,8 @@ class Format:
     encoder: str
     pixels: str  # FFmpeg's name of the pixel format
     alpha: str = ""  # its name with alpha, where there is one
-    options: dict[str, str] = field(default_factory=dict)  # the encoder's; {crf} is filled in
+    # the encoder's; {crf} is filled in
+    options: dict[str, str] = field(default_factory=dict[str, str])
     even: bool = False  # chroma is stored at half size
     deep: bool = False  # more than 8 bits go in
     worst: int = 0  # the highest crf; 0: it has none
@@ -92,9 +93,9 @@ def film(
     format: Format,
     fps: Fraction,
     crf: int,
-    audio_from: Clip | str | os.PathLike | None,
+    audio_from: Clip | str | os.PathLike[str] | None,
     keep: bool = False,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Give a function that takes one frame, H W 3, or H W 4 with straight alpha.
 
     `keep`: where the work fails, what is finished stays beside the target, playable.
@@ -123,7 +124,7 @@ def _keep(encoder: _Film, partial: Path, path: Path) -> None:
 
 
 @contextmanager
-def _encoding(path: Path) -> Iterator[None]:
+def _encoding(path: Path) -> Generator[None]:
     """What an encoder or the system says in the block, as one MediaError."""
     from av.error import FFmpegError
 
@@ -277,7 +278,7 @@ def _palettes(width: int, height: int, time_base: Fraction) -> Any:
     use.link_to(sink)
     graph.configure()
 
-    def convert(frame: Any) -> Iterator[Any]:
+    def convert(frame: Any) -> Generator[Any]:
         graph.push(frame)
         while True:
             try:

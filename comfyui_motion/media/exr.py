@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,7 +56,7 @@ def has_openexr() -> bool:
     return find_spec("OpenEXR") is not None
 
 
-def write_exr(path: str | os.PathLike, layers: Iterable[Layer]) -> None:
+def write_exr(path: str | os.PathLike[str], layers: Iterable[Layer]) -> None:
     """One file of those layers, each a part. Needs OpenEXR. MediaError where it cannot
     be written.
     """
@@ -75,7 +75,7 @@ def write_exr(path: str | os.PathLike, layers: Iterable[Layer]) -> None:
         OpenEXR.File(parts).write(str(partial))
 
 
-def write_plain_exr(path: str | os.PathLike, channels: Mapping[str, Plane]) -> None:
+def write_plain_exr(path: str | os.PathLike[str], channels: Mapping[str, Plane]) -> None:
     """One file of one layer: Y, R G B or R G B A, float32, by FFmpeg. MediaError."""
     import av
 
@@ -96,7 +96,7 @@ def write_plain_exr(path: str | os.PathLike, channels: Mapping[str, Plane]) -> N
 
 
 @contextmanager
-def _written(path: str | os.PathLike) -> Iterator[Path]:
+def _written(path: str | os.PathLike[str]) -> Generator[Path]:
     """`written_whole`, with whatever goes wrong as one MediaError."""
     try:
         with written_whole(path) as partial:
@@ -109,7 +109,7 @@ def _written(path: str | os.PathLike) -> Iterator[Path]:
         raise cannot_write(path, error) from error
 
 
-def read_exr(path: str | os.PathLike) -> dict[str, Plane]:
+def read_exr(path: str | os.PathLike[str]) -> dict[str, Plane]:
     """Every plane of a file by its full name ("R", "stmap.R"), float32, or float16 where it is
     stored so. MediaError for what is missing, damaged, cut off, or needs OpenEXR to read.
     """

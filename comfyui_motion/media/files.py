@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ REASONS = {
 _unfinished: set[Path] = set()  # temporary files and folders of this process
 
 
-def existing_file(path: str | os.PathLike, wanted: str) -> Path:
+def existing_file(path: str | os.PathLike[str], wanted: str) -> Path:
     """The path, once it is known to be a file with something in it; `wanted` names what should be
     there: "a picture".
     """
@@ -61,12 +61,12 @@ def existing_file(path: str | os.PathLike, wanted: str) -> Path:
     return path
 
 
-def cannot_read(path: str | os.PathLike, error: BaseException) -> MediaError:
+def cannot_read(path: str | os.PathLike[str], error: BaseException) -> MediaError:
     reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
     return MediaError(f"{path} cannot be read ({reason}).")
 
 
-def cannot_write(path: str | os.PathLike, error: BaseException) -> MediaError:
+def cannot_write(path: str | os.PathLike[str], error: BaseException) -> MediaError:
     """What the system or an encoder says of writing this target, in one sentence."""
     number = getattr(error, "errno", None)
     reason = REASONS.get(number) if isinstance(number, int) else None
@@ -75,7 +75,7 @@ def cannot_write(path: str | os.PathLike, error: BaseException) -> MediaError:
 
 
 @contextmanager
-def writing(path: str | os.PathLike) -> Iterator[None]:
+def writing(path: str | os.PathLike[str]) -> Generator[None]:
     """Whatever the system says in the block, of writing this target, is one MediaError."""
     try:
         yield
@@ -85,7 +85,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         raise cannot_write(path, error) from error
 
 
-def real_target(path: str | os.PathLike) -> Path:
+def real_target(path: str | os.PathLike[str]) -> Path:
     """Where writing there really goes: behind a link, the file that the link stands for."""
     with writing(path):
         return Path(os.path.realpath(path))
@@ -98,7 +98,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{secrets.token_hex(6)}.partial{path.suffix[:16]}")
 
 
-def check_target(path: str | os.PathLike) -> None:
+def check_target(path: str | os.PathLike[str]) -> None:
     """Refuse a target that could not be written, before any work is spent on it."""
     target = real_target(path)
     if os.path.isdir(target):
@@ -123,7 +123,7 @@ def check_parent(path: Path) -> None:
         trial.unlink()
 
 
-def made_folder(path: str | os.PathLike) -> Path:
+def made_folder(path: str | os.PathLike[str]) -> Path:
     """The folder, made with those above it where they are missing. Raises MediaError."""
     path = Path(path)
     try:
@@ -142,7 +142,7 @@ def _longest_name(folder: Path) -> int:
 
 
 @contextmanager
-def temporary(partial: Path) -> Iterator[Path]:
+def temporary(partial: Path) -> Generator[Path]:
     """Take away, at the end of the block and whatever ends it, what is still under that name."""
     _unfinished.add(partial)
     try:
@@ -152,7 +152,7 @@ def temporary(partial: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+def written_whole(path: str | os.PathLike[str]) -> Generator[Path]:
     """Give a temporary path beside `path`: renamed to it when the block ends well, deleted when it
     does not, Ctrl-C included. Raises MediaError for what the system says of the target.
     """
@@ -166,13 +166,13 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
             settle(partial, target)
 
 
-def write_whole(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
+def write_whole(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary file that becomes `path`. Raises MediaError where it cannot."""
     with written_whole(path) as partial, writing(path):
         write(partial)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """UTF-8, whole or not at all. Raises MediaError."""
     write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
@@ -198,7 +198,7 @@ def flushed(path: Path) -> None:
         os.close(handle)
 
 
-def kept_unfinished(partial: Path, path: str | os.PathLike) -> Path:
+def kept_unfinished(partial: Path, path: str | os.PathLike[str]) -> Path:
     """What a run that had to stop has finished, moved beside its target: out.unfinished.mp4"""
     target = real_target(path)
     free = (

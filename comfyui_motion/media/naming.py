@@ -66,7 +66,7 @@ class Numbered:
         return (self.before, self.after) == (other.before, other.after)
 
 
-def sequence_pattern(path: str | os.PathLike, codec: str | None = None) -> Path | None:
+def sequence_pattern(path: str | os.PathLike[str], codec: str | None = None) -> Path | None:
     """`folder/%05d.png` for what asks for a sequence of pictures, None for a film."""
     name, path = str(path), Path(path)
     if NUMBER.search(path.name) and not os.path.isfile(path):
@@ -80,7 +80,7 @@ def sequence_pattern(path: str | os.PathLike, codec: str | None = None) -> Path 
     )
 
 
-def sequence_paths(path: str | os.PathLike) -> list[Path] | None:
+def sequence_paths(path: str | os.PathLike[str]) -> list[Path] | None:
     """The pictures that a folder, a numbered pattern or a glob stands for, in order; None if the
     path is one file. Raises MediaError where there are none.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ LARGEST = 170e6  # pixels, about Pillow's own bound
 
 
 @contextmanager
-def opened(path: str | os.PathLike) -> Iterator[Any]:
+def opened(path: str | os.PathLike[str]) -> Generator[Any]:
     """The file as a Pillow image, the first frame in view, of a kind and a size that are opened
     here. Raises MediaError.
     """
@@ -70,23 +70,23 @@ def _tiff_size(path: Path) -> tuple[int, int]:
         return int(tags[256]), int(tags[257])
 
 
-def decoding(path: str | os.PathLike) -> AbstractContextManager[None]:
+def decoding(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
     """Whatever the decoder raises in the block, of this picture, is one MediaError."""
     return boundary(MediaError, f"{path} is a damaged or unfinished picture: {{reason}}.")
 
 
-def check_size(path: str | os.PathLike, width: int, height: int) -> None:
+def check_size(path: str | os.PathLike[str], width: int, height: int) -> None:
     """Refuse a picture that unpacks to far more than its file holds. Raises MediaError."""
     if width * height > most_pixels(path):
         raise _too_large(path, width * height)
 
 
-def most_pixels(path: str | os.PathLike) -> float:
+def most_pixels(path: str | os.PathLike[str]) -> float:
     """Of one picture or frame of that file."""
     return max(limits().pixels, min(PIXELS_A_BYTE * os.path.getsize(path), LARGEST))
 
 
-def _too_large(path: str | os.PathLike, pixels: float) -> MediaError:
+def _too_large(path: str | os.PathLike[str], pixels: float) -> MediaError:
     return MediaError(
         f"{path} has {os.path.getsize(path)} bytes and unpacks to {pixels / 1e6:.0f} million pixels"
         f" or more: {how_to_raise('pixels', pixels)}."
@@ -94,7 +94,7 @@ def _too_large(path: str | os.PathLike, pixels: float) -> MediaError:
 
 
 @contextmanager
-def _pillow_allows(pixels: float) -> Iterator[None]:
+def _pillow_allows(pixels: float) -> Generator[None]:
     """Pillow's own bound, which is one for the whole program, gives way where ours was raised."""
     from PIL import Image
 

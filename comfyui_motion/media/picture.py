@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ UPRIGHT = {
 }
 
 
-def read_picture(path: str | os.PathLike, background: Sequence[float] = WHITE) -> Tensor:
+def read_picture(path: str | os.PathLike[str], background: Sequence[float] = WHITE) -> Tensor:
     """The picture, upright, on `background` (red, green, blue in 0..1) where it is transparent. 1 3
     H W, float32 in 0..1
 
@@ -53,7 +53,7 @@ def read_picture(path: str | os.PathLike, background: Sequence[float] = WHITE) -
     return to_rgb(read_pixels(path), background)
 
 
-def read_cutout(path: str | os.PathLike) -> Tensor:
+def read_cutout(path: str | os.PathLike[str]) -> Tensor:
     """The picture with its own straight alpha, where it has one. 1 C H W, C = 3 or 4, float32 in
     0..1
     """
@@ -64,7 +64,7 @@ def read_cutout(path: str | os.PathLike) -> Tensor:
     return torch.cat([straight[:, :-1].expand(-1, 3, -1, -1), straight[:, -1:]], dim=1)
 
 
-def read_alpha(path: str | os.PathLike) -> Tensor | None:
+def read_alpha(path: str | os.PathLike[str]) -> Tensor | None:
     """The picture's own transparency, upright: 1 1 H W in 0..1, 1 = opaque; None if it has none."""
     pixels = read_pixels(path)
     return _unit(pixels[:, -1:]) if pixels.shape[1] in (2, 4) else None
@@ -93,7 +93,7 @@ def to_rgb(picture: Tensor, background: Sequence[float] = WHITE) -> Tensor:
         )
     if picture.shape[1] in (1, 3):
         return _unit(picture).expand(-1, 3, -1, -1).contiguous()
-    composited = [_composited(rows, background) for rows in picture.split(ROWS, dim=2)]
+    composited = [_composited(rows, background) for rows in torch.split(picture, ROWS, dim=2)]
     return torch.cat(composited, dim=2) if len(composited) > 1 else composited[0]
 
 
@@ -107,7 +107,7 @@ def _composited(picture: Tensor, background: Sequence[float]) -> Tensor:
     return (color * alpha + behind * (1 - alpha)).expand(-1, 3, -1, -1)
 
 
-def write_picture(picture: Tensor, path: str | os.PathLike, bits: int = 8) -> None:
+def write_picture(picture: Tensor, path: str | os.PathLike[str], bits: int = 8) -> None:
     """Write 1 C H W or C H W, values in 0..1, C = 1 (gray), 3 (RGB) or 4 (RGB, alpha). `bits=16`
     for PNG and TIFF.
 
@@ -175,17 +175,17 @@ def pixels_of(image: Any) -> Tensor:
         image.load()
         profile = image.info.get("icc_profile")
         upright = ImageOps.exif_transpose(image)
-        return torch.from_numpy(np.array(in_srgb(upright, profile))).permute(2, 0, 1)[None]
+        return torch.as_tensor(np.array(in_srgb(upright, profile))).permute(2, 0, 1)[None]
 
 
-def read_pixels(path: str | os.PathLike, deep: Deep | None = None) -> Tensor:
+def read_pixels(path: str | os.PathLike[str], deep: Deep | None = None) -> Tensor:
     """The picture, upright, in sRGB. 1 C H W, C = 1 to 4; uint8, uint16 or float32 in 0..1
 
     `deep` is shared by the pictures of a sequence, so that all are read alike.
     """
     path, deep = existing_file(path, "a picture"), deep or Deep(log.warning)
     if is_colour_tiff(path):
-        profile, exif, stored = None, {}, coded_pixels(path)
+        profile, exif, stored = None, cast("Any", {}), coded_pixels(path)
     else:
         with opened(path) as image:
             if not is_deep(image):
@@ -199,7 +199,7 @@ def read_pixels(path: str | os.PathLike, deep: Deep | None = None) -> Tensor:
 
 def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) -> np.ndarray:
     """H W C, transposed, then mirrored left-right, then flipped top-bottom. A view."""
-    pixels = pixels.swapaxes(0, 1) if transposed else pixels
+    pixels = pixels.transpose(1, 0, 2) if transposed else pixels
     return pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
 
 

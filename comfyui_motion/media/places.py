@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import InputError
 from .naming import PICTURES, Numbered, sequence_paths, sequence_pattern
 
-Named = Mapping[str, str | os.PathLike | None]  # what it is for the user ("--preview") → where
+Named = Mapping[str, str | os.PathLike[str] | None]  # what it is for the user ("--preview") → where
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Place:
     files: frozenset[tuple[int, int]]  # the file that is there now, by number
 
     @staticmethod
-    def of(path: str | os.PathLike, codec: str | None = None) -> Place:
+    def of(path: str | os.PathLike[str], codec: str | None = None) -> Place:
         pattern = sequence_pattern(path, codec)
         if pattern:
             return Place(_identity(pattern.parent), Numbered.of(pattern.name), frozenset())
@@ -70,7 +70,7 @@ def check_places(outputs: Named, inputs: Named, codec: str | None = None) -> Non
         met.append((target, where))
 
 
-def _read_from(path: str | os.PathLike) -> Iterator[Place]:
+def _read_from(path: str | os.PathLike[str]) -> Iterator[Place]:
     folder = os.path.isdir(path)
     if folder and not any(Path(n).suffix.lower() in PICTURES for n in os.listdir(path)):
         # nothing that is a clip: a model, perhaps, that is several files
@@ -82,7 +82,7 @@ def _read_from(path: str | os.PathLike) -> Iterator[Place]:
         yield _file(path)
 
 
-def _file(path: str | os.PathLike) -> Place:
+def _file(path: str | os.PathLike[str]) -> Place:
     real = Path(os.path.realpath(path))
     return Place(_identity(real.parent), _same(real.name), _number(real))
 

@@ -15,11 +15,11 @@ class Remarks:
     """Frames by number, counted from 0 at the clip's own rate, and sentences."""
 
     path: Path
-    held: set[int] = field(default_factory=set)  # could not be read
-    repaired: set[int] = field(default_factory=set)  # by the decoder, as well as it can
-    fitted: set[int] = field(default_factory=set)  # of another size than the first
-    sentences: list[str] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
+    held: set[int] = field(default_factory=set[int])  # could not be read
+    repaired: set[int] = field(default_factory=set[int])  # by the decoder, as well as it can
+    fitted: set[int] = field(default_factory=set[int])  # of another size than the first
+    sentences: list[str] = field(default_factory=list[str])
+    told: set[str] = field(default_factory=set[str])
 
     def say(self, sentence: str) -> None:
         """Now, and once."""

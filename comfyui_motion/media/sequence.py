@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ Encode = Callable[["np.ndarray"], None]
 
 
 @contextmanager
-def sequence(pattern: Path, overwrite: bool, keep: bool = False) -> Iterator[Encode]:
+def sequence(pattern: Path, overwrite: bool, keep: bool = False) -> Generator[Encode]:
     """Give a function that takes one frame, H W 3 or H W 4.
 
     The pictures gather in a folder beside the target until all are there. `keep`: where the work

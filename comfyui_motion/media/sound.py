@@ -43,7 +43,7 @@ class Sound:
     between packets (about 1/50 s).
     """
 
-    def __init__(self, source: Clip | str | os.PathLike, suffix: str) -> None:
+    def __init__(self, source: Clip | str | os.PathLike[str], suffix: str) -> None:
         self._path = Path(source.path if isinstance(source, Clip) else source)
         self._container: Any = None
         self._packets: Iterator[tuple[Fraction, Any]] = iter(())

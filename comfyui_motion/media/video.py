@@ -37,11 +37,11 @@ __all__ = ["Clip", "VideoWriter", "prefetch", "read_video", "write_video"]
 
 
 def write_video(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     frames: Tensor | Iterable[Tensor],
     fps: Fraction | float,
     *,
-    audio_from: Clip | str | os.PathLike | None = None,
+    audio_from: Clip | str | os.PathLike[str] | None = None,
     codec: str | None = None,
     crf: int = 17,
     bits: int = 8,
@@ -52,7 +52,7 @@ def write_video(
 
     The options are VideoWriter's.
     """
-    batches = frames.split(16) if isinstance(frames, Tensor) else frames
+    batches = torch.split(frames, 16) if isinstance(frames, Tensor) else frames
     with VideoWriter(
         path,
         fps,
@@ -88,10 +88,10 @@ class VideoWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         fps: Fraction | float,
         *,
-        audio_from: Clip | str | os.PathLike | None = None,
+        audio_from: Clip | str | os.PathLike[str] | None = None,
         codec: str | None = None,
         crf: int = 17,
         bits: int = 8,

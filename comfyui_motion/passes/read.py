@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..doors.documents import is_table
 from ..errors import InputError, MediaError
 from ..field import MotionField
 from ..fields.stmap import from_stmap
@@ -39,7 +40,7 @@ class Reading:
 
 
 def read_stmap(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     layer: str | None = None,
     v: str | None = None,
     order: str = "xy",
@@ -61,7 +62,7 @@ def read_stmap(
     if v is None:
         v = str(about.get("v", "up"))
     reading = Reading(layer, v, order, size)
-    fields = []
+    fields: list[MotionField] = []
     for each in paths:
         fields.append(_read(each, reading))
         if fields[0].size != fields[-1].size:
@@ -125,7 +126,7 @@ def _about(path: Path) -> Mapping[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return about if isinstance(about, dict) and about.get("format") == FORMAT else {}
+    return about if is_table(about) and about.get("format") == FORMAT else {}
 
 
 def _read(path: Path, reading: Reading) -> MotionField:
@@ -144,7 +145,7 @@ def _read(path: Path, reading: Reading) -> MotionField:
 
 
 def _tensor(plane: Any) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(plane, np.float32))
+    return torch.as_tensor(np.ascontiguousarray(plane, np.float32))
 
 
 def _chosen(path: Path, planes: Mapping[str, Any], layer: str | None) -> tuple[list[Any], Any]:

@@ -70,7 +70,7 @@ class Options:
 
 
 def write_passes(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     field: MotionField | Iterable[MotionField],
     frames: Tensor | Iterable[Tensor] | None = None,
     *,
@@ -145,7 +145,7 @@ def _batches(
 
 def _singles(frames: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
     for batch in [frames] if isinstance(frames, Tensor) else frames:
-        yield from batch.split(1)
+        yield from torch.split(batch, 1)
 
 
 def _part(maps: Tensor, done: int, count: int) -> Tensor:
@@ -166,9 +166,10 @@ class PassWriter:
     A frame waits until the next has come, since its forward vectors lead there.
     """
 
-    def __init__(self, folder: str | os.PathLike, options: Options) -> None:
+    def __init__(self, folder: str | os.PathLike[str], options: Options) -> None:
         self.folder, self.options = Path(folder), options
-        self.count, self.files = 0, []
+        self.count = 0
+        self.files: list[Path] = []
         self._written = 0
         self.size: tuple[int, int] | None = options.size
         self._form = options.form
@@ -345,8 +346,8 @@ def _plain_planes(layer: Layer) -> dict[str, Any]:
 def save_png(path: Path, layer: Layer, bits: int) -> None:
     """A layer's planes, cut off at 0 and 1. MediaError where it cannot be written."""
     top = 255 if bits == 8 else 65535
-    planes = np.stack(list(_plain_planes(layer).values()), axis=-1)
-    pixels = np.rint(np.clip(np.nan_to_num(planes), 0, 1) * top)
+    planes = np.stack([np.asarray(plane) for plane in _plain_planes(layer).values()], axis=-1)
+    pixels = np.rint(np.minimum(np.maximum(np.nan_to_num(planes), 0), 1) * top)
     with writing(path), written_whole(path) as partial:
         save_pixels(pixels.astype(np.uint8 if bits == 8 else np.uint16), partial)
 
