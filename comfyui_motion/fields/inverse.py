@@ -124,7 +124,7 @@ def _missing(maps: Tensor, targets: Tensor, place: Tensor) -> tuple[Tensor, Tens
     1 h w 2 2, 1 h w 2
     """
     here = sample(maps, place, True, "border").permute(0, 2, 3, 1)
-    slope = here[..., 2:].unflatten(-1, (2, 2))
+    slope = torch.unflatten(here[..., 2:], -1, (2, 2))
     edge = place - place.clamp(-1, 1)  # beyond its edge a field goes on as steep as it ended
     return slope, targets - here[..., :2] - (slope @ edge[..., None])[..., 0]
 
