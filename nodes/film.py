@@ -5,10 +5,14 @@ that stay beside it. web/player.js shows both.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..comfyui_motion.media.picture import to_pixels, to_rgb
@@ -30,20 +34,32 @@ class Film:
         self.widths: list[int] = []
         self._path, self._entry = "", {}
         self._container: Any = None
+        self._writer, self._numbers = ThreadPoolExecutor(1), count()
+        self._written: Future[None] | None = None
 
     def add(self, *pictures: Tensor) -> None:
-        """A batch for each panel, B 3 H W in 0..1; one picture serves all frames."""
-        total = max(map(len, pictures))
+        """A batch for each panel, B 3 H W in 0..1; one picture serves all frames. Written while the
+        next are made.
+        """
         if self.count >= LONGEST:
             return
-        rows = [_small(batch).expand(total, -1, -1, -1) for batch in pictures]
-        self.widths = self.widths or [row.shape[-1] for row in rows]
-        for pixels in to_pixels(torch.cat(rows, dim=-1).float()).cpu().numpy():
-            self._encode(pixels)
+        self.count += max(map(len, pictures))
+        if self._written is not None:
+            self._written.result()
+        self._written = self._writer.submit(self._write, pictures)
+
+    @torch.inference_mode()
+    def _write(self, pictures: tuple[Tensor, ...]) -> None:
+        rows = [to_pixels(_small(batch)).cpu().numpy() for batch in pictures]
+        self.widths = self.widths or [row.shape[2] for row in rows]
+        for i in range(max(map(len, rows))):
+            self._encode(np.concatenate([row[i % len(row)] for row in rows], axis=1))
 
     def shown(self, words: Iterable[str] = ()) -> dict[str, Any]:
         """What the page is told of it. Ends the film."""
         told: dict[str, Any] = {"motion_words": list(words)}
+        if self._written is not None:
+            self._written.result()
         if self._container is None:
             return told
         self._container.mux(self._stream.encode(None))
@@ -58,9 +74,8 @@ class Film:
         if container is None:
             container = self._open(*pixels.shape[:2])
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        frame.pts = self.count
+        frame.pts = next(self._numbers)
         container.mux(self._stream.encode(frame))
-        self.count += 1
 
     def _open(self, height: int, width: int) -> Any:
         import av
@@ -79,7 +94,10 @@ class Film:
 def _small(pictures: Tensor) -> Tensor:
     """Of the film's height, the width even. B C H W -> B 3 h w"""
     height, width = pictures.shape[-2:]
-    return resized(to_rgb(pictures), HEIGHT, max(2, 2 * round(width * HEIGHT / height / 2)))
+    size = HEIGHT, max(2, 2 * round(width * HEIGHT / height / 2))
+    if height < HEIGHT:
+        return resized(to_rgb(pictures), *size)
+    return F.interpolate(to_rgb(pictures).float(), size=size, mode="area")
 
 
 def film_of(pictures: Tensor, fps: Fraction | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from .film import Film
 from .host import io
 
 # pixels of the longer side of the picture that follows the dials: while one is held, and after
-DRAFT, SIDE = 384, 640
+DRAFT, SIDE = 320, 640
 AT_ONCE = 4
 KEPT = 4  # nodes whose pictures follow at once
 

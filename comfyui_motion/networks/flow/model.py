@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import InputError
 from ...field import MotionField, remapped, resize_grid
@@ -101,6 +101,7 @@ class Flow(MotionModel):
         self.register_buffer(
             "anchor", torch.zeros(()), persistent=False
         )  # follows .to(device); there is nothing else to move
+        self.layer = nn.Identity()  # hosts that watch layers, for users who cancel, see it
 
     @property
     def device(self) -> torch.device:
@@ -128,9 +129,8 @@ class Flow(MotionModel):
         with ThreadPoolExecutor(
             torch.get_num_threads()
         ) as threads:  # many small steps: whole frames share cores better than each step does
-            return Keypoints.join(
-                threads.map(lambda part: self.follow(reference, part), frames.split(4))
-            )
+            followed = threads.map(lambda part: self.follow(reference, part), frames.split(1))
+            return Keypoints.join(self.layer(points) for points in followed)
 
     @torch.inference_mode()
     def follow(self, reference: Tensor, frames: Tensor) -> Keypoints:
