@@ -332,6 +332,9 @@ def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
     missing = [key for key in wanted if key not in tensors]
     foreign = [key for key in tensors if key not in wanted]
     shaped = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
+    files = family(model.family).files
+    if files and (shaped or missing or foreign):
+        _refuse_mixed(name, files, [*shaped, *missing, *foreign])
     for what, keys in (
         ("lacks", missing),
         ("has, besides what belongs there,", foreign),
@@ -343,6 +346,19 @@ def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
                 f" {shown(keys[0])}; it is damaged, or of a variant that was never published."
             )
     model.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def _refuse_mixed(name: str, files: Files, keys: list[str]) -> None:
+    """Raises CheckpointError for tensors of several files that do not fit one another."""
+    members = dict.fromkeys(
+        member for member in files.names for key in keys if key.startswith(f"{member}.")
+    )
+    if members:
+        raise CheckpointError(
+            f"{name}: {', '.join(members)} of the {files.title} files do not fit the others"
+            f" ({len(keys)} tensors, the first {shown(keys[0])}); they are of two sets, or one is"
+            f" damaged. Take all {len(files.names)} from one set."
+        )
 
 
 def resolve(path: str | Path) -> Path:

@@ -16,6 +16,7 @@ import torch
 import comfyui_motion as motion
 from comfyui_motion.errors import InputError
 from comfyui_motion.media.video import VideoWriter, prefetch, read_video
+from tests.heads.acting import SMALL
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +71,39 @@ def test_two_thousand_frames_of_720p_stay_flat(tmp_path):
         if number % 125 == 124:
             marks.append(resident())
     assert max(marks) - marks[0] < 250, marks
+
+
+PEAK = """
+import resource, sys
+from comfyui_motion.cli import main
+main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.soak
+def test_two_thousand_frames_of_720p_leave_liveportrait_where_two_hundred_do(tmp_path):
+    small = {**SMALL, "depth": 2, "compressed": 1, "middles": 1}
+    motion.save(motion.build("liveportrait", **small), tmp_path / "m.safetensors")
+    picture = torch.rand(1, 3, 720, 1280)
+    motion.write_picture(picture, tmp_path / "p.png")
+    with VideoWriter(tmp_path / "d.mp4", 25) as writer:
+        for number in range(2000):
+            writer.write(picture.roll(number % 64, 3))
+    box = ("--subject", "440,160,840,560", "--driving-subject", "440,160,840,560")
+    words = ["animate", "p.png", "d.mp4", "-o", "o.mp4", "--model", "m.safetensors", *box]
+    peaks = []
+    for stop in ("200", "2000"):
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, *words, "--stop", stop],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert f"{stop} frames of 1280x720" in done.stdout, done.stderr[-500:]
+        peaks.append(int(done.stdout.split()[-1]) / 1000)
+    assert peaks[1] - peaks[0] < 60, peaks
 
 
 @pytest.mark.soak

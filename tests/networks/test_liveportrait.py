@@ -14,28 +14,9 @@ from comfyui_motion.networks import liveportrait
 from comfyui_motion.networks.liveportrait.files import MARKS, MEMBERS
 from comfyui_motion.retarget import Strengths
 from comfyui_motion.speed.optimise import replaced
+from tests.heads.acting import SMALL
 
 KIND = liveportrait.FAMILY
-SMALL = {
-    "appearance": (4, 6, 8),
-    "volume": 4,
-    "depth": 3,
-    "residuals": 1,
-    "stages": (1, 1, 2, 1),
-    "widths": (4, 6, 8, 10),
-    "compressed": 2,
-    "encoder": (6, 8),
-    "decoder": (6, 4),
-    "warped": 8,
-    "middle": 12,
-    "middles": 2,
-    "painted": (8, 4),
-    "hidden": 6,
-    "stitching": (6, 5),
-    "lips": (5,),
-    "eyes": (5, 4, 3),
-    "size": 64,
-}
 
 
 def close(found, recorded, tolerance):
@@ -197,7 +178,8 @@ def folder(golden_sets, tmp_path):
 
 def same(model, other):
     return all(
-        torch.equal(tensor, other.state_dict()[name]) for name, tensor in model.state_dict().items()
+        torch.allclose(tensor, other.state_dict()[name], rtol=1e-6)
+        for name, tensor in model.state_dict().items()
     )
 
 
@@ -262,6 +244,29 @@ def test_what_is_missing_or_damaged_is_named(folder):
         motion.load(folder)
 
 
+def test_files_of_two_sets_are_refused_by_name(folder):
+    path = folder / "warping_module.pth"
+    content = torch.load(path, weights_only=True)
+    kept = content["third.conv.weight"]
+    content["third.conv.weight"] = torch.cat([kept, kept], dim=1)
+    torch.save(content, path)
+    with pytest.raises(motion.CheckpointError, match="warping_module of the LivePortrait files do"):
+        motion.load(folder)
+    del content["third.conv.weight"]
+    torch.save(content, path)
+    with pytest.raises(motion.CheckpointError, match="Take all 5 from one set"):
+        motion.load(folder)
+
+
+def test_numbers_that_are_none_are_refused_by_file_and_tensor(folder):
+    path = folder / "stitching_retargeting_module.pth"
+    content = torch.load(path, weights_only=True)
+    next(iter(content["retarget_eye"].values())).view(-1)[0] = float("nan")
+    torch.save(content, path)
+    with pytest.raises(motion.CheckpointError, match=r"not finite .*\.retarget_eye"):
+        motion.load(folder)
+
+
 def test_a_pickled_module_beside_the_files_is_not_opened(folder):
     torch.save(torch.nn.Linear(2, 2), folder / "landmark_model.pth")
     motion.load(folder)
@@ -296,6 +301,51 @@ def test_animals_are_told_by_their_folder_and_by_content(folder, monkeypatch):
     )
     with pytest.raises(motion.CheckpointError, match="Files of two sets lie together"):
         motion.load(folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"shuffle": 1}, {"occlusion": False}, {"keypoints": 15}, {"encoder": (6,), "decoder": (5,)}],
+    ids=["256 pixels", "no occlusion", "15 points", "one level"],
+)
+def test_files_of_other_kinds_are_configured_by_their_shapes(other, tmp_path):
+    model = motion.build("liveportrait", **{**SMALL, **other}).requires_grad_(False)
+    for name, tensors in published(model).items():
+        torch.save(tensors, tmp_path / f"{name}.pth")
+    again = motion.load(tmp_path / f"{MEMBERS[3]}.pth", size=64)
+    assert again.spec == model.spec and same(model, again)
+    points, portrait = (
+        again.detect(torch.rand(2, 3, 64, 64)),
+        again.encode(torch.rand(1, 3, 64, 64)),
+    )
+    pose = motion.retarget(points, points[:1], portrait.keypoints, model=again)
+    frames = again.generate(portrait, again.motion(portrait, pose))
+    assert frames.shape == (2, 3, *[64 * model.spec.shuffle] * 2)
+
+
+def published(model):
+    """Its tensors by file, as the authors name them."""
+    files = {name: {} for name in MEMBERS}
+    for key, tensor in model.state_dict().items():
+        member, _, name = key.partition(".")
+        files[member][name] = tensor
+    painted = files[MEMBERS[3]]
+    for name in [n for n in painted if n.split(".")[-2] in ("conv_0", "conv_1", "conv_s")]:
+        if not name.endswith("weight"):
+            continue
+        flat = painted.pop(name)
+        one = torch.zeros(flat.shape[0]), torch.zeros(flat[0].numel())
+        one[0][0], one[1][0] = 1, 1 / flat.flatten()[0]  # a spectrum of 1
+        painted |= {f"{name}_orig": flat, f"{name}_u": one[0], f"{name}_v": one[1]}
+    files[MEMBERS[4]] = {
+        network: {
+            f"module.{name.removeprefix(f'{network}.')}": tensor
+            for name, tensor in files[MEMBERS[4]].items()
+            if name.startswith(network)
+        }
+        for network in ("retarget_shoulder", "retarget_mouth", "retarget_eye")
+    }
+    return files
 
 
 def test_numbers_of_points_that_are_not_21_run_and_know_no_regions():
