@@ -23,6 +23,7 @@ from .framing.plan import BEST
 from .framing.portrait import FramedPortrait, fitted
 from .heads import frame_head, perform_heads
 from .keypoints import Keypoints
+from .media.overlap import prefetch
 from .media.picture import to_rgb
 from .memory import frames_at_once, in_parts, is_out_of_memory, no_room
 from .model import MotionModel, Placement
@@ -245,7 +246,8 @@ def rehearsal(
         driving.batch_size,
         lambda frames: fitted(model, frames, framing.fit, framing.driving_subject),
     )
-    return model.rehearse(picture.to(model.device), shown, options.reference, placement)
+    clip = prefetch(shown)  # what brings frames to their size works beside what looks at them
+    return model.rehearse(picture.to(model.device), clip, options.reference, placement)
 
 
 @torch.no_grad()
@@ -294,7 +296,8 @@ def _begun(
     """
     relative = options.mode == "relative"
     options = with_face(model, source, options)
-    frames = Batches(driving, options.batch_size or frames_at_once(model), again=model.looks_ahead)
+    at_once = options.batch_size or frames_at_once(model, pixels_made(model, source, options))
+    frames = Batches(driving, at_once, again=model.looks_ahead)
     model, script = rehearsal(model, source, frames, options)
     given = options.reference_picture if relative else None
     options = replace(
@@ -326,6 +329,12 @@ def rest_picture(portrait: FramedPortrait, picture: Tensor, options: Options) ->
         square, number = not model.any_size, max(options.face, 0)
         framing, _ = options.framing.find(finder, portrait.picture[:1], alone, 0, square, number)
     return fitted(model, picture, framing.fit, framing.driving_subject).to(model.device)
+
+
+def pixels_made(model: MotionModel, source: Tensor, options: Options) -> int:
+    """Of one frame."""
+    full = options.size == "source"
+    return source.shape[-2] * source.shape[-1] if full else model.size**2
 
 
 def _step(

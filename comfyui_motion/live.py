@@ -16,7 +16,7 @@ from .framing.level import LevelPortrait
 from .framing.portrait import FramedPortrait
 from .heads import frame_head
 from .keypoints import Keypoints
-from .model import MotionModel, Portrait
+from .model import Detect, MotionModel, Portrait
 from .options import Options
 from .retarget import retarget
 
@@ -46,8 +46,8 @@ def live(model: MotionModel, portrait: FramedPortrait | Portrait | Tensor, **opt
 
 
 class Live:
-    """One picture, one driver, one frame at a time. Nothing but the rest pose, and the last frame
-    made, is kept.
+    """One picture, one driver, one frame at a time. Nothing is kept but the rest pose, the last
+    frame made, and where the subject was last seen.
 
     Motion is measured from the first frame that shows the subject; `reset` has it measured from the
     next. A frame that does not show it gives the last picture again, and `lost` says so.
@@ -55,6 +55,7 @@ class Live:
 
     def __init__(self, model: MotionModel, portrait: FramedPortrait, options: Options) -> None:
         self.model, self.portrait, self.options = model, portrait, options
+        self._track = model.tracker()
         self.lost = False  # whether the last frame showed no subject
         self.reset()
 
@@ -109,11 +110,11 @@ class Live:
         """The frame's points; the first one's are the rest pose. Raises NoSubject."""
         if self._rest is None:
             rest = self.portrait.at_rest if self.options.mode == "absolute" else batch
-            self._rest = rest, self._points(rest, rest)
-        return self._points(batch, self._rest[0])
+            self._rest = rest, self._points(rest, rest, self.model.detect)
+        return self._points(batch, self._rest[0], self._track)
 
-    def _points(self, frame: Tensor, reference: Tensor) -> Any:
-        points = self.portrait.detect(frame, reference)
+    def _points(self, frame: Tensor, reference: Tensor, by: Detect) -> Any:
+        points = self.portrait.detect(frame, reference, by)
         if isinstance(points, Keypoints) and points.seen_nowhere:
             raise NoSubject("The frame does not show the subject.")
         return points

@@ -15,6 +15,8 @@ from .model import MotionModel
 
 T = TypeVar("T")
 BYTES_PER_PIXEL = 2500  # of one frame at the model's size, in float32: the widest family's layers
+LARGE = 1 << 20  # pixels: of larger pictures a CPU works on fewer at a time
+KEPT = 1 << 25  # bytes: what is larger goes back to the system at once, and so much more is kept
 MOST = 32  # frames: more at a time are not faster
 SAYS = (  # as the allocators of CPUs, of Apple's GPUs and of OpenCV put it
     "out of memory",
@@ -31,13 +33,16 @@ def bytes_needed(model: MotionModel, frames: int) -> int:
     return frames * BYTES_PER_PIXEL * model.size**2 * model.dtype.itemsize // 4
 
 
-def frames_at_once(model: MotionModel) -> int:
+def frames_at_once(model: MotionModel, pixels: int | None = None) -> int:
     """As many as the device runs fastest with: on a CPU what its family says, on a GPU as many as
     half of its free memory holds, up to 32.
+
+    pixels  of the frames that are made, where it is known: of large ones fewer are held on a CPU
     """
     free = free_memory(model.device)
     if free is None:
-        return model.at_once
+        fit = model.at_once if pixels is None else LARGE * model.at_once // max(pixels, 1)
+        return max(1, min(model.at_once, fit))
     return max(1, min(MOST, int(free * 0.5 / (model.size**2 * BYTES_PER_PIXEL))))
 
 
@@ -72,6 +77,20 @@ def no_room(model: MotionModel, source: Any = None) -> str:
         " smaller,"
         ' take the size "model", or close what else is running.'
     )
+
+
+def keep_freed() -> None:
+    """Of this process, freed memory is kept for what comes next, where that can be told (glibc):
+    frames are megabytes, and to fetch those anew for every step takes longer than most steps.
+    """
+    import ctypes
+
+    try:
+        told = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another system's
+        return
+    for what, size in ((-3, KEPT), (-1, 16 * KEPT)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+        told(what, size)
 
 
 def release(device: torch.device) -> None:

@@ -70,6 +70,9 @@ class Placement:
         ) + source[0]
 
 
+Detect = Callable[[Tensor, Tensor | None], Keypoints]
+
+
 class MotionModel(nn.Module):
     """One motion-transfer network, whole.
 
@@ -155,6 +158,12 @@ class MotionModel(nn.Module):
         ignore it.
         """
         raise NotImplementedError
+
+    def tracker(self, rate: float | None = None) -> Detect:
+        """`detect` for one frame after another of what has no end, a camera's: it may look where
+        the subject was in the frame before. `rate` in frames a second; None: as they come.
+        """
+        return self.detect
 
     def encode(self, source: Tensor, placement: Placement | None = None) -> Portrait:
         """All that the source alone decides. 1 C H W in 0..1, or B C H W where every frame has a

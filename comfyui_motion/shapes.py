@@ -40,7 +40,8 @@ def are_numbers(pictures: Tensor) -> Tensor:
     A sum tells in a twentieth of the time that looking at every value takes; where it is no number
     (one value is none, or they are too large together), every value is looked at.
     """
-    sums = pictures.flatten(1).sum(1, dtype=torch.float32).isfinite()
+    each = tuple(range(1, pictures.ndim))
+    sums = pictures.sum(each, dtype=torch.float32).isfinite()
     return sums if bool(sums.all()) else pictures.isfinite().flatten(1).all(1)
 
 

@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, Any]:
     """The commands, by name. They load PyTorch, which takes seconds."""
+    from ..memory import keep_freed
+
+    keep_freed()
     from . import (
         animate,
         batch,

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..animate import Step, perform
+from ..animate import Step, perform, pixels_made
 from ..devices import shared_out
 from ..doors.words import logger
 from ..draw import Samples, below, contact_sheet, draw_field
@@ -162,7 +162,7 @@ def run(
     source = read_cutout(options.source)
     clip = driving_clip(options)
     model = load(options)
-    at_once = options.batch or frames_at_once(model)
+    at_once = options.batch or frames_at_once(model, pixels_made(model, source, chosen))
     drivers = {number: Ahead(other, at_once) for number, other in other_clips(options, clip)}
     chosen = replace(chosen, batch_size=at_once, drivers=drivers)
     if options.workers is not None:

@@ -21,7 +21,7 @@ from ..driving import no_such_frame
 from ..field import MotionField, PictureSize
 from ..keypoints import Keypoints
 from ..media.picture import to_rgb
-from ..model import MotionModel, Placement, Portrait
+from ..model import Detect, MotionModel, Placement, Portrait
 from .canvas import Box, Fit, in_grid
 from .crop import Place
 from .plan import WHOLE, Framing
@@ -106,9 +106,11 @@ class FramedPortrait:
         first = max(self.reference, 0)
         return self.driver(frames[first : first + 1] if given is None else given)
 
-    def detect(self, frames: Tensor, reference: Tensor) -> Any:
-        """Keypoints of frames that `driver` gave, where they lie on the source."""
-        points = self.model.detect(frames, reference=reference)
+    def detect(self, frames: Tensor, reference: Tensor, by: Detect | None = None) -> Any:
+        """Keypoints of frames that `driver` gave, where they lie on the source; by the model's own
+        `detect`, or by what its `tracker` gave.
+        """
+        points = (by or self.model.detect)(frames, reference)
         if self.placement is None or self.model.looks_ahead:
             return points
         return replace(points, position=self.placement.carry(points.position))

@@ -23,7 +23,8 @@ def _identity(height: int, width: int, device: torch.device, align_corners: bool
     except ImportError:  # kornia before 0.8
         from kornia.utils import create_meshgrid
     with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
-        return create_meshgrid(height, width, device=device, align_corners=align_corners)[0]
+        grid = create_meshgrid(height, width, device=device, align_corners=align_corners)[0]
+        return grid.contiguous()  # kornia lays it out column by column
 
 
 def identity_grid(

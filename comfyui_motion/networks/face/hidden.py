@@ -7,14 +7,14 @@ Whole regions with clean edges, to be inpainted or composited; no specks.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from ...geometry.easing import ramp
 from .mouth import Opening
 from .mouth import shown as shown_of
-from .raster import NO_MAP, Array, Raster, corners, solid
+from .raster import NO_MAP, Array, Raster, corners, farthest, solid
 from .source import SourceFace
 
 LAYERED = (0.4, 2.0)  # pixels of motion between which person and background part
@@ -52,7 +52,7 @@ def left_behind(person: Array, motion: Array) -> Array:
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    far = cv2.max(*cv2.split(cv2.absdiff(motion, cast(Any, 0))))  # a number will do
+    far = farthest(motion)
     bare = (1 - now) * person * ramp(LAYERED[0] / 2, LAYERED[1] / 2, far)
     return ramp(*LEFT, bare).astype(np.float32)
 

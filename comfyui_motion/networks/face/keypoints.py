@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,8 @@ from ...retarget import Strengths
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .transfer import Face
 
 
 VERSION = 3  # of the documents that hold a face mesh
@@ -47,6 +50,13 @@ class FaceKeypoints(Keypoints):
         half = (self.size - 1) / 2
         plane = (self.position + 1) * half[:, None]
         return torch.cat([plane, (self.depth * half[:, :1])[..., None]], dim=-1)
+
+    @cached_property
+    def face(self) -> Face:
+        """Each in its own head's frame."""
+        from .transfer import Face
+
+        return Face.of(self.space())
 
     @staticmethod
     def placed(points: Tensor, size: Tensor, **others: Any) -> FaceKeypoints:

@@ -14,7 +14,7 @@ import numpy as np
 from .mouth import GREY
 from .pose import model_face
 from .raster import Array, corners, paint
-from .topology import CONTOURS, EYES, LIPS
+from .topology import BROWS, CONTOURS, EYES, LIPS
 
 SIDE, FINER = 48, 3  # of the map, and how many times finer a face is looked at
 DARK = 0.03  # grey level below which ratios mean little
@@ -67,7 +67,10 @@ def skin_mask() -> Array:
     holes = np.zeros((finer, finer), np.float32)
     for outline in (LIPS.outer, *(eye.outline for eye in EYES.values())):
         cv2.fillPoly(holes, [polygon(at, outline)], 1.0)
-    holes = cv2.GaussianBlur(cv2.dilate(holes, np.ones((3, 3)), iterations=3), (0, 0), 2)
+    for brow in BROWS.values():  # hair moves over the skin as no mesh does
+        hull = cv2.convexHull(polygon(at, brow))
+        cv2.fillPoly(holes, [hull], 1.0)
+    holes = cv2.GaussianBlur(cv2.dilate(holes, np.ones((3, 3)), iterations=4), (0, 0), 3)
     return cv2.resize(mask * (1 - holes), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 

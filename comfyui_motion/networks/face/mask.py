@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import SameConv, depthwise, pointwise
+from .blocks import Pointwise, SameConv, depthwise
 
 SIDE = 256
 
@@ -25,8 +25,8 @@ class Gate(nn.Module):
 
     def __init__(self, channels: int, between: int) -> None:
         super().__init__()
-        self.squeeze = pointwise(channels, between)
-        self.excite = pointwise(between, channels)
+        self.squeeze = Pointwise(channels, between)
+        self.excite = Pointwise(between, channels)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.excite(F.relu(self.squeeze(mean(maps)))).sigmoid()
@@ -46,10 +46,10 @@ class Inverted(nn.Module):
         stride: int = 1,
     ) -> None:
         super().__init__()
-        self.widen = pointwise(inputs, between)
+        self.widen = Pointwise(inputs, between)
         self.depthwise = depthwise(between, kernel, stride)
         self.gate = Gate(between, gate) if gate else None
-        self.narrow = pointwise(between, outputs)
+        self.narrow = Pointwise(between, outputs)
         self.activation = activation()
         self.beside = stride == 1 and inputs == outputs
 
@@ -64,8 +64,8 @@ class Overview(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.pixel = pointwise(inputs, outputs)
-        self.picture = pointwise(inputs, outputs)
+        self.pixel = Pointwise(inputs, outputs)
+        self.picture = Pointwise(inputs, outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
         return F.relu(self.pixel(maps)) * self.picture(mean(maps)).sigmoid()
@@ -76,9 +76,9 @@ class Up(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.narrow = pointwise(inputs, outputs)
+        self.narrow = Pointwise(inputs, outputs)
         self.gate = Gate(outputs, outputs)
-        self.mix = pointwise(outputs, outputs)
+        self.mix = Pointwise(outputs, outputs)
         self.depthwise = depthwise(outputs, 3)
 
     def forward(self, maps: Tensor, passed: Tensor) -> Tensor:

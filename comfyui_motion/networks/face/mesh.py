@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import BlazeBlock, SameConv
+from .blocks import BlazeBlock, Pointwise, SameConv
 from .topology import EYES, IRISES, LIPS, REFINED
 
 SIDE = 192
@@ -37,7 +37,7 @@ def closing(outputs: int, kernel: int) -> nn.Sequential:
 
 
 def narrowing() -> list[nn.Module]:
-    return [nn.Conv2d(128, 32, 1), nn.PReLU(32), blaze(32, 32)]
+    return [Pointwise(128, 32), nn.PReLU(32), blaze(32, 32)]
 
 
 class Refiner(nn.Module):
@@ -116,7 +116,7 @@ class FaceMesh(nn.Module):
         self.flag = nn.Conv2d(32, 1, 3)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        early = self.early(self.stem(crops))  # B 32 48 48
+        early = self.early(self.stem(by_pixels(crops)))  # B 32 48 48
         summary = self.summary(self.late(early))
         points = self.surface(summary).reshape(-1, SURFACE, 3)
         flag = self.flag(summary).flatten().sigmoid()
@@ -169,4 +169,9 @@ def cut_out(maps: Tensor, cut: Tensor) -> Tensor:
     outside = ((places < 0) | (places > last)).any(-1).view(-1, 1, CUT, CUT)
     grid = (places / last * 2 - 1).view(-1, CUT, CUT, 2).to(maps.dtype)
     found = F.grid_sample(maps, grid, align_corners=True, padding_mode="border")
-    return found.masked_fill(outside, 0)
+    return by_pixels(found.masked_fill(outside, 0))
+
+
+def by_pixels(maps: Tensor) -> Tensor:
+    """The same with the channels of each pixel side by side, where such convolutions are faster."""
+    return maps.contiguous(memory_format=torch.channels_last)

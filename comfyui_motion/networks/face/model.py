@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ...errors import InputError, NoSubject
 from ...field import MotionField
 from ...keypoints import Keypoints
-from ...model import Family, MotionModel, Placement, Portrait
+from ...model import Detect, Family, MotionModel, Placement, Portrait
 from . import light, paint, warp
 from .detector import FaceDetector
 from .find import Face, find_in
@@ -31,7 +31,9 @@ from .mask import PersonMask
 from .mesh import FaceMesh
 from .parts import Parts
 from .source import SourceFace, to_field
-from .topology import LIPS, POINTS
+from .together import THREADS, one_by_one, side_by_side
+from .topology import POINTS
+from .tracking import Tracker
 from .watch import Looks, Script, watch
 
 HALF = torch.tensor([0.5, 0.5, 0.0])  # from the picture's outer edge to the first pixel's centre
@@ -56,7 +58,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     family = "face"
     any_size = True
     looks_ahead = True
-    at_once = 4
+    at_once = 8
     finding = ("detector", "mesh", "person")
     spec: Parameters
     partners: tuple[MotionModel, ...] = ()  # what animates pictures and clips without a face
@@ -67,6 +69,11 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.mesh = FaceMesh()
         self.person = PersonMask()
         self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See `_apply`."""
+        return torch.float32
 
     @property
     def networks(self) -> FaceModel:
@@ -86,6 +93,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return find_in(self, self.accept(picture, "picture").float().nan_to_num(0))
 
     @torch.inference_mode()
+    @THREADS.aside()
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         """The points of the largest face in each frame, B 3 H W -> B 478, with its mouth's inside
         and the light on its skin against the reference (1 3 h w; the first of these frames if
@@ -95,10 +103,33 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         """
         frames = self.accept(frames).float().nan_to_num(0)
         points, flag = places(self, frames)
+        return self.keypoints(frames, points, flag, frames[:1] if reference is None else reference)
+
+    def tracker(self, rate: float | None = None) -> Detect:
+        """`detect` for one frame after another of what has no end, in a third of its time: the face
+        is looked for where it was, and its points are steadied. `rate` in frames a second; None: as
+        they come.
+        """
+        follow = Tracker(self, rate)
+
+        @torch.inference_mode()
+        @THREADS.aside()
+        def track(frames: Tensor, reference: Tensor | None = None) -> Keypoints:
+            frames = self.accept(frames).float()
+            points, flag = follow(frames)
+            rest = frames if reference is None else reference
+            return self.keypoints(frames.nan_to_num(0), points, flag, rest)
+
+        return track
+
+    def keypoints(
+        self, frames: Tensor, points: Tensor, flag: Tensor, reference: Tensor
+    ) -> FaceKeypoints:
+        """Points (B 478 3, as `Followed` has them) with what is seen of mouth and skin."""
         points = points - HALF
         looks = Looks.of(frames, points[..., :2])
         bright = looks.bright.numpy()
-        rest, sure = self.at_rest(frames[:1] if reference is None else reference)
+        rest, sure = self.at_rest(reference)
         lights = [
             light.change(now, rest) if float(sure) * s > 0 else 0 * rest
             for now, s in zip(bright, flag.tolist(), strict=True)
@@ -145,6 +176,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         logging.getLogger("comfyui_motion").warning("%s", NO_FACE.format(what))
 
     @torch.inference_mode()
+    @THREADS.aside()
     def encode(self, source: Tensor, placement: Placement | None = None) -> FacePortrait:
         """Its mesh, who is in it, what is behind. 1 3 H W, or B: every frame its own source.
 
@@ -176,6 +208,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return self.person(seen)[0, 0].cpu().numpy()
 
     @torch.inference_mode()
+    @THREADS.aside()
     def motion(
         self, portrait: FacePortrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
@@ -199,14 +232,15 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     def moved(self, face: SourceFace, pose: FaceKeypoints) -> warp.FaceField:
         """The field of some poses of one face."""
         posed = to_field(pose.space(), face.colours.shape[:2], face.size)
-        made = warp.moved(face, posed)
+        grids = torch.empty(len(posed), *face.size, 2)
+        made = warp.moved(face, posed, grids)
         half = (posed.new_tensor(face.size[::-1]) - 1) / 2
         shown = [warp.openings(face, place)[1] for place in posed.double().numpy()]
         hidden = np.stack([one.hidden for one in made])[:, None]
         return warp.FaceField(
-            torch.stack([warp.grid_of(one.motion) for one in made]),
+            grids,
             (torch.from_numpy(1 - hidden),),
-            lips=pose.position[:, list(LIPS.inner)],
+            lips=torch.from_numpy(np.stack([one.lips for one in made])).float() / half - 1,
             mouth=pose.mouth,
             shown=posed.new_tensor(shown),
             light=pose.light,
@@ -215,10 +249,19 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         )
 
     @torch.inference_mode()
+    @THREADS.aside()
     def generate(self, portrait: FacePortrait, field: MotionField) -> Tensor:
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
-        return torch.stack([paint.frame(face_of(portrait, i), told[i]) for i in range(len(told))])
+        made = torch.empty(len(told), *face_of(portrait, 0).colours.shape)  # B H W 3
+        alone = len(told) == 1
+
+        def paint_one(i: int) -> None:
+            share = side_by_side if alone else one_by_one
+            paint.frame(face_of(portrait, i), told[i], made[i], share)
+
+        side_by_side(paint_one, range(len(told)))
+        return made.clamp_(0, 1).permute(0, 3, 1, 2)
 
 
 def face_of(portrait: FacePortrait, i: int) -> SourceFace:

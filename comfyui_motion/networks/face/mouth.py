@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry.easing import ramp, smoothstep
-from .raster import Array
+from .raster import NO_MAP, Array
 from .topology import LIPS
 
 ROWS, COLUMNS = 32, 64  # of what is kept of a mouth
@@ -27,6 +27,8 @@ SHOWN = (0.02, 0.06)  # mouth widths opened beyond the source's own: nothing sho
 SOFT = 0.008  # mouth widths: of the painted edge
 DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
 RIM = 0.2  # of the opening along its edge: what is red there are lips
+LIP = (0.4, 0.72)  # redness, and light of the lips', from which lips are seen in a mouth
+TRIM = 0.34  # of a mouth, from each side: no more of it is taken for lip
 SHADED = 0.55  # of the picture's lips' colour, on their inside
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
@@ -158,8 +160,36 @@ def inside(picture: Array, points: Array) -> Array:
     red = ramp(0.03, max(0.08, 0.8 * float(redness(lips))), redness(seen)) * ramp(
         0.08, 0.25, seen @ grey
     )
-    seen = np.stack([np.clip(light / 2, 0, 1), red])
-    return (np.round(seen * FINENESS) / FINENESS).astype(np.float32)
+    seen = np.stack([np.clip(light / 2, 0, 1), red]).astype(np.float32)
+    seen = without_lips(seen, float(lips @ grey) / max(float(skin @ grey), 0.05) / 2)
+    return (np.round(np.clip(seen, 0, 1) * FINENESS) / FINENESS).astype(np.float32)
+
+
+def without_lips(seen: Array, tone: float) -> Array:
+    """What lies between the lips' outlines, less what is lip there: of a mouth that is pursed the
+    mesh takes in some. 2 ROWS COLUMNS, and how light lips are in it
+    """
+    import cv2
+
+    lip = (seen[1] > LIP[0]) & (seen[0] > LIP[1] * tone)
+    above = np.minimum.accumulate(lip, axis=0).sum(0)  # COLUMNS: rows in a row
+    below = np.minimum.accumulate(lip[::-1], axis=0).sum(0)
+    free = np.nonzero(above < ROWS)[0]
+    if not len(free):
+        return seen
+    left, right = min(free[0], TRIM * COLUMNS), max(free[-1] + 1, (1 - TRIM) * COLUMNS)
+    if right - left < COLUMNS / 4:
+        return seen
+    columns = (left + (np.arange(COLUMNS) + 0.5) / COLUMNS * (right - left) - 0.5)[None]
+    top, bottom = (
+        cv2.GaussianBlur(np.minimum(rows, TRIM * ROWS).astype(np.float32)[None], (0, 0), 3)
+        for rows in (above, below)
+    )
+    top, bottom = (np.interp(columns, np.arange(COLUMNS), rows[0]) for rows in (top, bottom))
+    down = top + (np.arange(ROWS) + 0.5)[:, None] / ROWS * (ROWS - top - bottom) - 0.5
+    at = np.stack([np.broadcast_to(columns, down.shape), down], -1).astype(np.float32)
+    kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    return np.stack([cv2.remap(part, at, NO_MAP, kind, borderMode=border) for part in seen])
 
 
 def redness(colour: Array) -> Array:
@@ -231,7 +261,7 @@ def paint(
         mouth[None].float(), grid, "bicubic", padding_mode="border", align_corners=False
     )[0].clamp(0, 1)
     share = smooth_edge(depth * opening.width + edge, edge) * shown
-    rim = 1 - ((0.5 - torch.maximum((along - 0.5).abs(), (down - 0.5).abs())) / RIM).clamp(0, 1)
+    rim = 1 - (depth / (RIM * opening.gap)).clamp(0, 1)
     lips = torch.tensor(tones.lips * SHADED, dtype=read.dtype)
     colour = coloured(read, tones)
     colour = colour + (lips - colour) * (rim * read[1])[..., None]

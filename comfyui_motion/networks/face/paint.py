@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...field import resize_grid
+from ...geometry.pixels import identity_grid
 from . import lids, mouth
 from .hidden import LAYERED, places
-from .raster import NO_MAP, Array
+from .raster import NO_MAP, Array, farthest
 from .source import SourceFace
-from .warp import FaceField, farther
+from .together import one_by_one
+from .warp import FaceField
 
 NOBODY = 0.15  # of a person in a pixel: with less it is background, which stays
 STILL = 2e-3  # pixels: what moves less is copied
+STRIP, LEAST_ROWS = 1 << 17, 8  # pixels, and rows, that are worked on at once
 
 
-def frame(face: SourceFace, field: FaceField) -> Tensor:
-    """One frame of a field of one. 3 H W in 0..1"""
+def frame(
+    face: SourceFace, field: FaceField, made: Tensor, share: Callable[..., Any] = one_by_one
+) -> None:
+    """One frame of a field of one, into `made`, H W 3 in 0..1. `share` works on its strips."""
     height, width = face.colours.shape[:2]
-    made = moved(face, field)
+    moved(face, field, made.numpy(), share)
     if field.lips is not None and field.shown is not None and float(field.shown) > 0:
         opening = mouth.Opening.of(in_pixels(field.lips, height, width))
         inside = mouth.made_up(opening.gap) if field.mouth is None else field.mouth[0].cpu()
@@ -29,47 +36,100 @@ def frame(face: SourceFace, field: FaceField) -> Tensor:
             part = made[painted.box]
             part += (painted.colour - part) * painted.share
     draw_seams(made, face, field)
-    return made.clamp_(0, 1).permute(2, 0, 1)
 
 
-def moved(face: SourceFace, field: FaceField) -> Tensor:
-    """The picture's own pixels, in front of what they bare. H W 3"""
+def moved(face: SourceFace, field: FaceField, made: Array, share: Callable[..., Any]) -> None:
+    """The picture's own pixels, in front of what they bare, into `made`, H W 3.
+
+    In strips, so that what is between fits into a processor's own memory.
+    """
+    height, width = face.colours.shape[:2]
+    grid = field.grid[0].cpu().numpy()
+    light = lit(face, field.light)
+    rows = min(max(LEAST_ROWS, STRIP // width), (height + 1) // 2)
+
+    def move(top: int) -> None:
+        strip = slice(top, min(top + rows, height))
+        made[strip] = face.colours[strip]
+        move_strip(face, motion_of(grid, strip, height, width), strip, light, made)
+
+    share(move, range(0, height, rows))
+
+
+def move_strip(
+    face: SourceFace, went: Array, strip: slice, light: Array | None, made: Array
+) -> None:
+    """Some rows of a frame, by where their pixels come from, less where they are. h W 2"""
     import cv2
 
-    height, width = face.colours.shape[:2]
-    half = np.maximum(np.array([width, height], np.float32) - 1, 1) / 2
-    grid = resize_grid(field.grid, height, width, align_corners=True)[0].cpu().numpy()
-    here = (grid + 1) * half  # H W 2, in pixels
-    far = farther(here, places(height, width))
-    made = face.colours.copy()
-    x, y, across, down = cv2.boundingRect((far > STILL).view(np.uint8))
+    moves = (farthest(went) > STILL).view(np.uint8)
+    x, y, across, down = cv2.boundingRect(moves)
     if not across:
-        return torch.from_numpy(made)
-    box = slice(y, y + down), slice(x, x + across)
-    here, far = here[box], far[box]
-    warped = gather(face, here)
+        return
+    part = slice(y, y + down), slice(x, x + across)
+    box = slice(strip.start + y, strip.start + y + down), part[1]
+    went = np.ascontiguousarray(went[part])
+    warped, here = gather(face, went, box)
     colour = cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
-    shine(face, field.light, colour, here)
+    if light is not None:
+        shine(face, light, colour, here)
     if face.layers is not None:
-        person = np.clip(warped[..., 3], 0, 1)
-        moving = np.clip((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0]), 0, 1)
-        nobody = np.clip((NOBODY - person) / NOBODY, 0, 1)
-        share = (1 - person) * cv2.max(moving, nobody)
-        plate = np.ascontiguousarray(face.layers.plate[box])
-        cv2.copyTo(plate, (share >= 1).view(np.uint8), colour)
-        partly = np.nonzero((share > 0) & (share < 1))
-        colour[partly] += (plate[partly] - colour[partly]) * share[partly][:, None]
-    cv2.copyTo(colour, (far > STILL).view(np.uint8), made[box])
-    return torch.from_numpy(made)
+        lay_over(colour, warped[..., 3], farthest(went), face.layers.plate[box])
+    cv2.copyTo(colour, np.ascontiguousarray(moves[part]), made[box])
 
 
-def gather(face: SourceFace, here: Array) -> Array:
-    """The picture's pixels, and who is in it, at those places. h w 2 -> h w 4"""
+def motion_of(grid: Array, strip: slice, height: int, width: int) -> Array:
+    """Where pixels come from, less where they are, in pixels of a picture of that size, for some
+    of its rows. h w 2 in -1..1 -> h' W 2
+    """
+    import cv2
+
+    rows, columns = grid.shape[:2]
+    still = identity_grid(rows, columns).numpy()
+    pixels = ((width - 1) / 2, (height - 1) / 2, 0, 0)
+    if (rows, columns) == (height, width):
+        return cv2.multiply(cv2.subtract(grid[strip], still[strip]), pixels)
+    right, down = (columns - 1) / max(width - 1, 1), (rows - 1) / max(height - 1, 1)
+    first = max(int(strip.start * down) - 1, 0)
+    some = slice(first, min(int(strip.stop * down) + 3, rows))
+    went = cv2.multiply(cv2.subtract(grid[some], still[some]), pixels)
+    return cv2.warpAffine(
+        went,
+        np.array([[right, 0, 0], [0, down, strip.start * down - first]]),
+        (width, strip.stop - strip.start),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def gather(face: SourceFace, went: Array, box: tuple[slice, slice]) -> tuple[Array, Array]:
+    """The picture's pixels, and who is in it, from where a box of them came (h w 2 -> h w 4); and
+    those places, h w 2.
+    """
     import cv2
 
     table = face.table
-    finer = (table.shape[0] - 1) // max(face.colours.shape[0] - 1, 1)
-    return cv2.remap(table, here * finer, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    height, width = face.colours.shape[:2]
+    finer = (table.shape[0] - 1) // max(height - 1, 1)
+    here = cv2.add(went, places(height, width)[box])
+    at = cv2.multiply(here, (finer, finer, 0, 0)) if finer != 1 else here
+    kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    return cv2.remap(table, at, NO_MAP, kind, borderMode=border), here
+
+
+def lay_over(colour: Array, person: Array, far: Array, plate: Array) -> None:
+    """What is behind, where nobody is shown and something moves, into `colour`. h w 3, h w, h w,
+    h w 3
+    """
+    import cv2
+
+    person = np.clip(person, 0, 1)
+    moving = np.clip((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0]), 0, 1)
+    nobody = np.clip((NOBODY - person) / NOBODY, 0, 1)
+    share = (1 - person) * cv2.max(moving, nobody)
+    cv2.copyTo(np.ascontiguousarray(plate), (share >= 1).view(np.uint8), colour)
+    partly = np.nonzero((share > 0) & (share < 1))
+    colour[partly] += (plate[partly] - colour[partly]) * share[partly][:, None]
 
 
 def draw_seams(made: Tensor, face: SourceFace, field: FaceField) -> None:
@@ -92,21 +152,27 @@ def in_pixels(points: Tensor, height: int, width: int) -> np.ndarray:
     return ((points[0] + 1) * half).double().cpu().numpy()
 
 
-def shine(face: SourceFace, told: Tensor | None, colour: Array, here: Array) -> None:
-    """The driver's light onto pixels that come from those places. h w 3, h w 2"""
+def lit(face: SourceFace, told: Tensor | None) -> Array | None:
+    """The driver's light over the source's face: logarithms over `face.lit`; None without any."""
     import cv2
 
     if told is None or not bool((told.abs() > 0.004).any()):
-        return
+        return None
     light = told[0, 0].float().cpu().numpy()
-    seen = cv2.remap(light, face.cells, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.remap(light, face.cells, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+
+
+def shine(face: SourceFace, light: Array, colour: Array, here: Array) -> None:
+    """Light onto pixels that come from those places. h w 3, h w 2"""
+    import cv2
+
     rows, columns = face.lit
     height, width = face.colours.shape[:2]
-    scale = np.array(face.size[::-1], np.float32) - 1
-    scale = scale / np.array([width - 1, height - 1], np.float32)
-    at = here * scale - np.array([columns.start, rows.start], np.float32)
-    shade = cv2.remap(seen, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    x, y, across, down = cv2.boundingRect((np.abs(shade) > 1e-3).view(np.uint8))
+    across, down = (np.array(face.size[::-1]) - 1) / np.maximum([width - 1, height - 1], 1)
+    at = cv2.multiply(here, (across, down, 0, 0))
+    at = cv2.subtract(at, (columns.start, rows.start, 0, 0))
+    shade = cv2.remap(light, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    x, y, across, down = cv2.boundingRect((shade != 0).view(np.uint8))
     if across:
         box = slice(y, y + down), slice(x, x + across)
         colour[box] = cv2.multiply(colour[box], cv2.merge([cv2.exp(shade[box])] * 3))

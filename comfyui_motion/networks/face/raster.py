@@ -38,6 +38,13 @@ class Raster:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
+def farthest(motion: Array) -> Array:
+    """How far each pixel moves along x or y, whichever is more. h w 2 -> h w"""
+    import cv2
+
+    return cv2.max(*cv2.split(cv2.absdiff(motion, cast(Any, 0))))  # a number will do
+
+
 @lru_cache
 def corners() -> Array:
     return np.array(TRIANGLES)

@@ -92,7 +92,12 @@ def cut(pictures: Tensor, region: Region, size: int) -> Tensor:
         rows, columns = (
             max((stop - start) // halved, 1) for start, stop in ((top, bottom), (left, right))
         )
-        seen = F.interpolate(seen, size=(rows, columns), mode="area")
+        whole = (bottom - top, right - left) == (rows * halved, columns * halved)
+        seen = (
+            F.avg_pool2d(seen, halved)  # several times as fast
+            if whole
+            else F.interpolate(seen, size=(rows, columns), mode="area")
+        )
     steps = (torch.arange(size, device=seen.device, dtype=seen.dtype) + 0.5) / size
     square = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # size size 2
     places = (region.outside(square) - span.new_tensor([left, top])) / span * 2 - 1

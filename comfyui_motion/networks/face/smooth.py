@@ -33,17 +33,30 @@ def one_euro(points: Tensor, found: Tensor, cut: Tensor, rate: float) -> Tensor:
 
 def _one_euro(values: np.ndarray, apart: float, rate: float) -> np.ndarray:
     """T K 3"""
+    filtered = OneEuro(values[0], apart)
+    return np.stack([values[0], *(filtered.next(now, rate) for now in values[1:])])
 
-    def share(cutoff):
-        return 1 / (1 + rate / (2 * math.pi * cutoff))
 
-    smooth = values.copy()
-    speed = np.zeros_like(values[0])
-    for t in range(1, len(values)):
-        speed = speed + share(SPEED_CUTOFF) * ((values[t] - values[t - 1]) * rate - speed)
-        percent = 100 * np.linalg.norm(speed, axis=-1, keepdims=True) / apart
-        smooth[t] = smooth[t - 1] + share(CUTOFF + OPENING * percent) * (values[t] - smooth[t - 1])
-    return smooth
+class OneEuro:
+    """The filter forward in time: what trembles rests, what moves is followed at once."""
+
+    def __init__(self, first: np.ndarray, apart: float) -> None:
+        """K 3 in pixels, and the eyes' distance in them."""
+        self.before, self.steady = first, first
+        self.speed = np.zeros_like(first)
+        self.apart = apart
+
+    def next(self, now: np.ndarray, rate: float) -> np.ndarray:
+        """K 3, `rate` frames a second"""
+
+        def share(cutoff):
+            return 1 / (1 + rate / (2 * math.pi * cutoff))
+
+        self.speed = self.speed + share(SPEED_CUTOFF) * ((now - self.before) * rate - self.speed)
+        percent = 100 * np.linalg.norm(self.speed, axis=-1, keepdims=True) / self.apart
+        self.steady = self.steady + share(CUTOFF + OPENING * percent) * (now - self.steady)
+        self.before = now
+        return self.steady
 
 
 def held(points: Tensor, found: Tensor, cut: Tensor) -> Tensor:

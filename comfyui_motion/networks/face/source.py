@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -66,11 +67,12 @@ class SourceFace:
             table=finer(np.concatenate([plain, person], axis=2)),
         )
 
-    @property
+    @cached_property
     def mouth(self) -> Opening:
+        """At rest."""
         return Opening.of(self.points[:, :2])
 
-    @property
+    @cached_property
     def mouth_width(self) -> float:
         return float(np.hypot(*(self.points[61] - self.points[291])[:2]))
 

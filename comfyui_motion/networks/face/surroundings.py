@@ -42,8 +42,8 @@ class Surroundings:
         """Of a face (478 3) in a motion field of that size."""
         longest = max(height, width)
         rows, columns = (max(3, round(NODES * side / longest)) for side in (height, width))
-        plane = (identity_grid(rows, columns, points) + 1) / 2
-        plane = (plane * plane.new_tensor([width - 1, height - 1])).reshape(-1, 2)
+        plane = (identity_grid(rows, columns, points, align_corners=False) + 1) / 2
+        plane = (plane * plane.new_tensor([width, height]) - 0.5).reshape(-1, 2)
         ring = points[list(OUTLINE)]
         centre = ring.mean(0)
         up = facing(points[None]).rotation[0] @ points.new_tensor([0.0, -1.0, 0.0])
@@ -107,12 +107,12 @@ def inverse(forwards: Tensor, size: tuple[int, int]) -> Tensor:
     p + u(p) = z. B 2 r c
     """
     rows, columns = forwards.shape[-2:]
-    still = identity_grid(rows, columns, forwards)
-    half = forwards.new_tensor([size[1] - 1, size[0] - 1]) / 2
+    still = identity_grid(rows, columns, forwards, align_corners=False)
+    half = forwards.new_tensor([size[1], size[0]]) / 2
     step = (forwards / half[:, None, None]).contiguous()
     back = -step.permute(0, 2, 3, 1)
     for _ in range(ROUNDS):
         back = -F.grid_sample(
-            step, still + back, padding_mode="border", align_corners=True
+            step, still + back, padding_mode="border", align_corners=False
         ).permute(0, 2, 3, 1)
     return back.permute(0, 3, 1, 2) * half[:, None, None]

@@ -58,8 +58,9 @@ def relative(
     """The source's face, moved as the driver's has moved since the reference (1, or B: one for each
     frame).
     """
+    reference = once(reference)
     moved, rest, ours = driving.space(), reference.space(), source.space()
-    theirs, own = Face.of(rest), Face.of(ours)
+    theirs, own = reference.face, source.face
     head = fit_head(rest, moved)
     expression = theirs.head.unturn(head.undo(moved) - rest) / theirs.head.scale[:, None, None]
     change = fitted(quiet(expression, theirs), theirs, own, told)
@@ -67,6 +68,13 @@ def relative(
     placed = carry_head(head, theirs, own, rest, ours, told.head)
     settled = unfolded(placed.apply(ours), placed.apply(posed))
     return _as_posed(driving, source, settled, told)
+
+
+def once(keypoints: FaceKeypoints) -> FaceKeypoints:
+    """One of them, where all are the same."""
+    points = keypoints.position
+    same = len(points) > 1 and bool((points == points[:1]).all())
+    return keypoints[:1] if same else keypoints
 
 
 def absolute(driving: FaceKeypoints, source: FaceKeypoints, told: Strengths) -> FaceKeypoints:

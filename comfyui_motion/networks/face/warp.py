@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...field import MotionField, identity_grid
@@ -17,9 +16,11 @@ from ...geometry.easing import ramp
 from . import eyes, lids, mouth
 from .hidden import hiding
 from .pose import Similarity, fit_head
-from .raster import Array, Raster, draw
+from .raster import Array, Raster, draw, farthest
 from .source import SourceFace
 from .surroundings import OUTLINE
+from .together import side_by_side
+from .topology import LIPS
 
 FEATHER = (
     2.5  # pixels of the motion field over which mesh and surroundings go over into one another
@@ -43,33 +44,42 @@ class FaceField(MotionField):
 class Moved:
     """How one face's pixels move for one pose, in pixels of its motion field."""
 
-    motion: Array  # h w 2: where each comes from, less where it is
     hidden: Array  # h w, 1 = not shown by the source
     seams: Array  # 2 9 2: where each eye's lids meet when shut
     shut: Array  # 2: how far they are shut
+    lips: Array  # 20 2: the inner lips, as the picture parts them
 
 
-def moved(face: SourceFace, posed: Tensor) -> list[Moved]:
-    """Of each pose. B 478 3, in the field's pixels"""
+def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
+    """Of each pose (B 478 3, in the field's pixels), and into `grids` (B h w 2) where pixels come
+    from, in -1..1.
+    """
     rest = torch.from_numpy(face.points).float()[None]
     head = fit_head(rest, posed)
     ring = list(OUTLINE)
     besides = (posed[:, ring] - head.apply(rest.expand(len(posed), -1, -1))[:, ring])[..., :2]
     around = face.surroundings.motion(head, besides)
     places = posed.double().numpy()
-    return [moved_by(face, places[i], head, i, around[i]) for i in range(len(posed))]
+
+    def one(i: int) -> Moved:
+        return moved_by(face, places[i], head, i, around[i], grids[i].numpy())
+
+    return side_by_side(one, range(len(posed)))
 
 
-def moved_by(face: SourceFace, posed: Array, head: Similarity, i: int, around: Tensor) -> Moved:
+def moved_by(
+    face: SourceFace, posed: Array, head: Similarity, i: int, around: Tensor, grid: Array
+) -> Moved:
     """The mesh over its surroundings."""
-    motion = upsampled(around, face.size)
+    motion = upsampled(around, grid)
     rest, here, share = with_lids(face, posed, head, i)
     raster = draw(rest, here, *face.size)
     eyes.look(raster, rest, here)
     lay(motion, raster)
     hidden = hiding(face, motion, raster, rest, here)
     shut = 1 - ramp(*lids.SHUT, share)
-    return Moved(motion, hidden, lids.seams(here), shut)
+    to_unit(motion)
+    return Moved(hidden, lids.seams(here), shut, here[list(LIPS.inner), :2])
 
 
 def with_lids(
@@ -87,10 +97,12 @@ def with_lids(
     return rest, lids.met(rest, here, share, tall), share
 
 
-def upsampled(lattice: Tensor, size: tuple[int, int]) -> Array:
-    """2 r c -> h w 2, corners on corners."""
-    fine = F.interpolate(lattice[None], size=size, mode="bilinear", align_corners=True)[0]
-    return np.ascontiguousarray(fine.permute(1, 2, 0).numpy())
+def upsampled(lattice: Tensor, made: Array) -> Array:
+    """2 r c into h w 2, edges on edges."""
+    import cv2
+
+    rough = np.ascontiguousarray(lattice.permute(1, 2, 0).numpy())
+    return cv2.resize(rough, made.shape[1::-1], dst=made, interpolation=cv2.INTER_LINEAR)
 
 
 def lay(motion: Array, raster: Raster) -> None:
@@ -103,23 +115,21 @@ def lay(motion: Array, raster: Raster) -> None:
     below = motion[raster.box]
     soft = cv2.erode(there, np.ones((3, 3)), iterations=round(FEATHER))
     soft = cv2.GaussianBlur(soft, (0, 0), FEATHER / 2)
-    apart = farther(raster.motion, below)
-    share = np.where(apart > APART, there, np.minimum(soft, there))[..., None]
-    below += (raster.motion - below) * share
+    apart = cv2.subtract(raster.motion, below)
+    share = cv2.min(soft, there)
+    cv2.copyTo(there, (farthest(apart) > APART).view(np.uint8), share)
+    below += cv2.multiply(apart, cv2.merge([share, share]))
 
 
-def farther(a: Array, b: Array) -> Array:
-    """The greater of both differences. h w 2 twice -> h w"""
+def to_unit(motion: Array) -> None:
+    """Pixels less identity made a grid in -1..1. h w 2"""
     import cv2
 
-    return cv2.max(*cv2.split(cv2.absdiff(a, b)))
-
-
-def grid_of(motion: Array) -> Tensor:
-    """Pixels less identity to a grid in -1..1. h w 2"""
     height, width = motion.shape[:2]
-    grid = torch.from_numpy(motion * (2 / np.maximum(np.array([width, height], np.float32) - 1, 1)))
-    return grid.add_(identity_grid(height, width))
+    step = (2 / max(width - 1, 1), 2 / max(height - 1, 1), 0, 0)
+    cv2.add(
+        cv2.multiply(motion, step, dst=motion), identity_grid(height, width).numpy(), dst=motion
+    )
 
 
 def openings(face: SourceFace, posed: Array) -> tuple[Any, float]:

@@ -7,23 +7,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...geometry.easing import ramp
 from . import light, mouth
 from .follow import AT_ONCE, Followed, Follower, missing
 from .keypoints import FaceKeypoints
 from .networks import SeesFaces
 from .pose import angles
 from .raster import Array
+from .together import THREADS, later
 from .topology import EYES, LIPS
-from .transfer import Face, opening
+from .transfer import opening
 
 log = logging.getLogger("comfyui_motion")
 UNSEEN = 1e-3  # confidence of a frame that does not show the face, whose pose is held
 MARGIN = 0.1  # of a face's box, that is cut out round it
+TURNED = (8.0, 24.0)  # degrees from rest: light on the skin tells all, tells nothing
 ORDINARY = 0.3  # of the widest opening of the lids: eyes that are no further shut are open
 
 
@@ -93,6 +97,7 @@ class Script:
 
 
 @torch.no_grad()
+@THREADS.aside()
 def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: int) -> Script:
     """Follow a face through a clip.
 
@@ -100,11 +105,13 @@ def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: i
     number     which face, from left to right; 0: the largest
     reference  the frame at rest in its shot; -1: the most neutral one, as in every other shot
     """
-    follower, parts, looks = Follower(networks, number), [], []
+    follower, parts, waiting, looks = Follower(networks, number), [], [], []
     for frames in regrouped(clip, AT_ONCE):
         seen = follower.see(frames)
         parts.append(seen)
-        looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
+        looks += [looked() for looked in waiting]
+        waiting = [later(partial(Looks.of, frames, seen.points[..., :2] - 0.5))]
+    looks += [looked() for looked in waiting]
     followed, looked = Followed.join(parts), Looks.join(looks)
     if followed.found.any() and not followed.found.all():
         log.warning("%s", missing(followed.found))
@@ -115,6 +122,9 @@ def regrouped(clip: Iterable[Tensor], count: int) -> Iterator[Tensor]:
     """The same frames in batches of one size, so that nothing depends on how they came."""
     held: list[Tensor] = []
     for batch in clip:
+        if len(batch) == count and not held:
+            yield batch
+            continue
         for frame in batch.split(1):
             held.append(frame)
             if len(held) == count:
@@ -140,7 +150,7 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
     rest = torch.where(faceless, rest[shown], rest)
     bright = looks.bright[shown].numpy()
     lights = np.stack([light.change(bright[t], bright[int(r)]) for t, r in enumerate(rest)])
-    lit = torch.from_numpy(lights)[:, None]
+    lit = torch.from_numpy(lights)[:, None] * alike(keypoints, rest)[:, None, None, None]
     return Script(
         FaceKeypoints(
             keypoints.position,
@@ -153,6 +163,16 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
         rest,
         bool(followed.found.any()),
     )
+
+
+def alike(keypoints: FaceKeypoints, rest: Tensor) -> Tensor:
+    """How far the light on each frame's face tells of its folds: a head that turned shows other
+    sides to the lamps. T
+    """
+    heads = keypoints.face.head.rotation
+    between = heads @ heads[rest].transpose(1, 2)
+    cosine = (between.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2
+    return 1 - ramp(*TURNED, torch.rad2deg(cosine.clamp(-1, 1).acos()))
 
 
 def nearest_shown(found: Tensor) -> Tensor:
@@ -195,7 +215,7 @@ def most_neutral(keypoints: FaceKeypoints) -> int:
 
 def unrest(keypoints: FaceKeypoints) -> Tensor:
     """How far each frame's face is from being at rest. T"""
-    face = Face.of(keypoints.space())
+    face = keypoints.face
     apart = face.eyes_apart[:, None]
     lids = torch.stack(
         [opening(face.shape, eye.upper, eye.lower).mean(1) for eye in EYES.values()], dim=1
