@@ -103,8 +103,8 @@ class LoadModel(io.ComfyNode):
                 ),
                 switch(
                     "align_corners",
-                    "How pictures are sampled. No tensor tells; change it when everything seems"
-                    " shifted or slightly swollen.",
+                    "How pictures are sampled. The file does not hold it; change it when everything"
+                    " seems shifted or slightly swollen.",
                 ),
                 host.advanced(
                     io.Combo.Input(
@@ -113,8 +113,8 @@ class LoadModel(io.ComfyNode):
                         default=PUBLISHED,
                         optional=True,
                         tooltip=(
-                            "Padding of the layer that finds keypoints. No tensor tells; change it"
-                            " when keypoints lie too near the centre."
+                            "Padding of the layer that finds keypoints. The file does not hold it;"
+                            " change it when keypoints lie too near the centre."
                         ),
                     )
                 ),
@@ -180,8 +180,8 @@ class LoadModel(io.ComfyNode):
                 io.String.Output(
                     display_name="report",
                     tooltip=(
-                        "What the file was recognised as, and what had to be assumed because no"
-                        " tensor tells."
+                        "What the file was recognised as, and what had to be assumed because"
+                        " the file does not hold it."
                     ),
                 ),
             ],

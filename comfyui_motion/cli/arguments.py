@@ -79,12 +79,14 @@ def model_options(command: argparse.ArgumentParser) -> None:
         "--speed",
         choices=SPEEDS,
         default="float32",
-        help="exact as published, the same to 1e-3, or rounded and faster (float32)",
+        help="exact: as published; float32: faster, no pixel off by more than 0.001; bfloat16,"
+        " float16: faster still, rounded (float32)",
     )
     command.add_argument(
         "--dtype",
         choices=DTYPES,
-        help="cast the exact network so rather than optimise it; keypoints and fields stay float32",
+        help="run the network as published in this number format, without --speed's optimisations;"
+        " keypoints and fields stay float32",
     )
     assumption_options(command)
 
@@ -96,7 +98,7 @@ def assumption_options(command: argparse.ArgumentParser) -> None:
         default=[],
         type=assignment,
         metavar="NAME=VALUE",
-        help="what no tensor tells, such as head_padding=3; see inspect",
+        help="a value that the file does not hold, such as head_padding=3; `inspect` lists them",
     )
 
 

@@ -16,7 +16,9 @@ HELP = "a checkpoint to safetensors: smaller, safe, quick to open"
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("source")
     command.add_argument("target", help="a name ending in .safetensors")
-    command.add_argument("--dtype", choices=DTYPES, help="store the weights so (as they are)")
+    command.add_argument(
+        "--dtype", choices=DTYPES, help="the number format to store weights in (the file's own)"
+    )
     assumption_options(command)
 
 

@@ -70,7 +70,7 @@ def train(
     trained on, measured and drawn. `vgg`: a file of VGG-19's weights for the perceptual loss.
     `ranks`: the processes that train together, of which one writes and tells of progress. An
     interrupt (Ctrl-C, SIGTERM, or an error out of `progress`) leaves a state to go on from. Raises
-    InputError for a recipe that does not fit, TrainingError where a loss is no number any more.
+    InputError for a recipe that does not fit, TrainingError where a loss becomes NaN or infinite.
     """
     folder, device = (
         Path(folder),
@@ -284,8 +284,9 @@ def require_numbers(values: dict[str, float], step: int, stage: Stage) -> None:
 
 def unsound(what: str, value: float, step: int, stage: Stage) -> TrainingError:
     return TrainingError(
-        f"The {what} was {value} at step {step} (stage {stage.name}), so training stopped; the last"
-        " state saved is sound. Try a lower lr, a clip or float32, and go on from there."
+        f"The {what} became {value} at step {step} (stage {stage.name}): training stopped before"
+        " any weight changed, and the last state saved is from before. Lower lr, set clip or"
+        ' precision = "float32" in the recipe, and run the same command to go on from there.'
     )
 
 
@@ -310,7 +311,7 @@ def placed(pairs: Pairs, device: torch.device) -> Pairs:
 def clip(optimiser: torch.optim.Optimizer, stage: Stage, step: int) -> None:
     """The gradient, no longer than the stage allows.
 
-    Raises TrainingError where it is no number: a step with it would spoil every weight.
+    Raises TrainingError where that is NaN or infinite: a step with it would spoil every weight.
     """
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     length = float(nn.utils.clip_grad_norm_(parameters, stage.clip or math.inf, stage.clip_norm))
