@@ -6,7 +6,7 @@ A model arrives as an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .cutout import move_alpha, split_alpha
-from .driving import Batches, Frames
+from .driving import Batches, Frames, Held, in_order
 from .errors import InputError
 from .field import MotionField
 from .framing.canvas import in_grid
@@ -47,6 +47,16 @@ class Step:
     driving: Tensor  # B 3 h w: the driving frames as the model was given them
     # B 1 H W in 0..1, 1 = opaque, of frames whose colours are straight; None: the source has none
     alpha: Tensor | None = None
+
+    def again(self, times: tuple[int, ...], count: int) -> Iterator[Step]:
+        """Each frame as often as it is to be shown, at most `count` together."""
+        if all(time == 1 for time in times):
+            yield self
+            return
+        named = {part.name: getattr(self, part.name) for part in fields(self)}
+        named = {name: part for name, part in named.items() if part is not None}
+        for frames in in_order(times).split(count):
+            yield replace(self, **{name: part[frames] for name, part in named.items()})
 
 
 def animate(
@@ -188,39 +198,32 @@ def _perform(
         rest = points[:1] if rest is None else rest
         return points, rest
 
-    def step(batch: Tensor) -> tuple[int, Step | None]:
-        """Frames that were looked at, and what was made of those that are wanted."""
+    def step(held: Held) -> tuple[Held, tuple[int, ...], Step | None]:
+        """What was looked at, and how often what was made of it is to be shown."""
         nonlocal seen
-        points, at_rest = measured(batch)
-        part = wanted(options.only, seen, len(batch))
-        seen += len(batch)
-        if part == slice(0, len(batch)):
-            return len(batch), _step(portrait, points, at_rest, batch, options)
-        if part.start >= part.stop:
-            return len(batch), None
+        points, at_rest = measured(held.frames)
+        start, stop = options.only or (0, seen + held.total)
+        part, times = held.between(start - seen, stop - seen)
+        seen += held.total
+        if not times:
+            return held, times, None
         still = at_rest if len(at_rest) == 1 else at_rest[part]
-        return len(batch), _step(portrait, points[part], still, batch[part], options)
+        return held, times, _step(portrait, points[part], still, held.frames[part], options)
 
     done = 0
-    for batch in clip:
+    for held in clip.held(once=script is None):  # a script may move what stands still: it is smooth
         if options.only is not None and done >= options.only[1]:
             break
-        for looked, made in in_parts(step, batch, portrait.model.device):
-            if looked < len(batch):  # the next ones will not fit either
-                clip.batch_size = max(1, min(clip.batch_size, looked))
-            done += looked
+        for looked, times, made in in_parts(step, held, portrait.model.device):
+            if len(looked) < len(held):  # the next ones will not fit either
+                clip.batch_size = max(1, min(clip.batch_size, len(looked)))
+            done += looked.total
             if made is not None:
-                yield made
+                yield from made.again(times, clip.batch_size)
             if progress:
                 progress(done, clip.total)
     if not done:
         raise InputError("The driving clip has no frames; give at least one.")
-
-
-def wanted(only: tuple[int, int] | None, first: int, count: int) -> slice:
-    """Which of `count` frames from number `first` are to be made."""
-    start, stop = only or (0, first + count)
-    return slice(max(0, start - first), min(count, stop - first))
 
 
 def with_face(model: MotionModel, source: Tensor, options: Options) -> Options:

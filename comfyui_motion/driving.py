@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
 import torch
@@ -15,6 +16,40 @@ from .media.remarks import listed
 from .shapes import are_numbers
 
 Frames = Tensor | Iterable[Tensor]
+HELD = 64  # frames: a batch shows no more than that, or a clip that stands still would give none
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Frames that differ, and how often each of them shows before the next does."""
+
+    frames: Tensor  # B 3 h w
+    times: tuple[int, ...]  # B
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, part: slice) -> Held:
+        return Held(self.frames[part], self.times[part])
+
+    @property
+    def total(self) -> int:
+        return sum(self.times)
+
+    def between(self, start: int, stop: int) -> tuple[slice, tuple[int, ...]]:
+        """Which of the frames show from place `start` to before `stop`, counted from the first
+        place, and how often they do there.
+        """
+        numbers, times = in_order(self.times)[max(start, 0) : max(stop, 0)].unique_consecutive(
+            return_counts=True
+        )
+        first = int(numbers[0]) if len(numbers) else 0
+        return slice(first, first + len(numbers)), tuple(times.tolist())
+
+
+def in_order(times: tuple[int, ...]) -> Tensor:
+    """The number of the frame that shows at each place. sum(times)"""
+    return torch.arange(len(times)).repeat_interleave(torch.tensor(times))
 
 
 class Batches:
@@ -40,14 +75,25 @@ class Batches:
         )
 
     def __iter__(self) -> Iterator[Tensor]:
-        held: list[Tensor] = []
+        return (held.frames for held in self.held(once=False))
+
+    def held(self, once: bool = True) -> Iterator[Held]:
+        """The batches; `once`: a frame that is the one before, to the last bit, is counted there
+        instead, as films of variable rate and drawings on twos have them.
+        """
+        frames: list[Tensor] = []
+        times: list[int] = []
         for frame in self._frames():
-            held.append(frame)
-            if len(held) >= self.batch_size:
-                yield self.prepare(torch.cat(held))
-                held = []
-        if held:
-            yield self.prepare(torch.cat(held))
+            if once and frames and sum(times) < HELD and same(frame, frames[-1]):
+                times[-1] += 1
+                continue
+            if len(frames) >= self.batch_size:
+                yield Held(self.prepare(torch.cat(frames)), tuple(times))
+                frames, times = [], []
+            frames.append(frame)
+            times.append(1)
+        if frames:
+            yield Held(self.prepare(torch.cat(frames)), tuple(times))
 
     def _frames(self) -> Iterator[Tensor]:
         return without_blanks(self._given(), self.told)
@@ -83,6 +129,14 @@ class Batches:
         if found is None or place >= len(found):
             raise no_such_frame(number)
         return found, place
+
+
+def same(frame: Tensor, other: Tensor) -> bool:
+    """Whether two frames, 1 C H W, are one to the last bit."""
+    few = slice(None, None, 16)
+    return frame is other or (
+        torch.equal(frame[..., few, few], other[..., few, few]) and torch.equal(frame, other)
+    )
 
 
 def check_frame(frame: Tensor, number: int) -> None:

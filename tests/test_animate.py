@@ -371,3 +371,39 @@ def test_an_untrained_network_animates_a_picture_of_another_size():
     frames = whole(motion.animate(network, source, torch.rand(3, 3, 50, 40), size="source"))
     assert frames.shape == (3, 3, 70, 110)
     assert_close(frames[:1], source, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("only", [None, (2, 7), (4, 5)])
+def test_a_frame_that_is_held_is_made_once_and_shown_as_often_as_it_was(batch_size, only):
+    picture = torch.rand(1, 3, SIZE, SIZE)
+    shown = [0, 0, 1, 2, 2, 2, 2, 1, 1]
+    clip = torch.rand(3, 3, SIZE, SIZE)[shown]
+    slider = Slider()
+    plain = torch.cat(
+        [
+            next(iter(motion.animate(Slider(), picture, clip[[0, n]], batch_size=2)))[1:]
+            for n in shown
+        ]
+    )
+    done: list[int] = []
+    frames = list(
+        motion.animate(
+            slider,
+            picture,
+            clip,
+            batch_size=batch_size,
+            only=only,
+            progress=lambda count, _: done.append(count),
+        )
+    )
+    assert max(len(part) for part in frames) <= batch_size
+    assert_close(torch.cat(frames), plain[slice(*only)] if only else plain)
+    assert slider.detected <= 1 + 4  # the source, and four stretches
+    assert done[-1] == len(shown) or only
+
+
+def test_a_clip_that_stands_still_is_shown_as_it_goes_on():
+    picture, frame = torch.rand(2, 1, 3, SIZE, SIZE)
+    frames = motion.animate(Slider(), picture, (frame for _ in iter(int, 1)), batch_size=4)
+    assert len(next(frames)) == 4
