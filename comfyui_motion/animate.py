@@ -139,10 +139,11 @@ def _check_made(frames: Tensor, done: int, model: MotionModel) -> None:
     finite = are_numbers(frames)
     if not finite.all():
         number = done + int(finite.logical_not().nonzero()[0])
+        narrow = model.dtype == torch.float16
+        cure = "try float32 or bfloat16." if narrow else "ask for less strength."
         raise InputError(
             f"Frame {number} came out as no numbers (NaN or infinite): the {model.family} network"
-            f" in {str(model.dtype).removeprefix('torch.')} ran out of range; try float32 or"
-            " bfloat16."
+            f" in {str(model.dtype).removeprefix('torch.')} ran out of range; {cure}"
         )
 
 

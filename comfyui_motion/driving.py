@@ -84,10 +84,11 @@ class Batches:
         frames: list[Tensor] = []
         times: list[int] = []
         for frame in self._frames():
-            if once and frames and sum(times) < HELD and same(frame, frames[-1]):
+            full = sum(times) >= HELD
+            if once and frames and not full and same(frame, frames[-1]):
                 times[-1] += 1
                 continue
-            if len(frames) >= self.batch_size:
+            if full or len(frames) >= self.batch_size:
                 yield Held(self.prepare(torch.cat(frames)), tuple(times))
                 frames, times = [], []
             frames.append(frame)

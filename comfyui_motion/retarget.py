@@ -9,6 +9,7 @@ avd         a network's guess at the driver's pose in the source's shape (MRAA, 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -154,7 +155,10 @@ def _of_all(strength: Strengths) -> float:
 def check_strength(strength: float | Tensor | Strengths) -> None:
     """Raises InputError unless it is a number, or numbers."""
     if isinstance(strength, Strengths):
-        strength = torch.tensor(dataclasses.astuple(strength))
+        for name, part in dataclasses.asdict(strength).items():
+            if not math.isfinite(part):
+                raise InputError(f"{name} must be a number, such as 1 for all of it, not {part}.")
+        return
     if not bool(torch.as_tensor(strength).isfinite().all()):
         raise InputError(
             "strength must be a number, such as 1 for as far as the driver moves, and is"

@@ -407,3 +407,11 @@ def test_a_clip_that_stands_still_is_shown_as_it_goes_on():
     picture, frame = torch.rand(2, 1, 3, SIZE, SIZE)
     frames = motion.animate(Slider(), picture, (frame for _ in iter(int, 1)), batch_size=4)
     assert len(next(frames)) == 4
+
+
+def test_a_long_hold_is_looked_at_again_now_and_then_only():
+    picture, *frames = torch.rand(3, 1, 3, SIZE, SIZE)
+    slider = Slider()
+    clip = torch.cat([frames[0].expand(200, -1, -1, -1), frames[1].expand(200, -1, -1, -1)])
+    made = list(motion.animate(slider, picture, clip, batch_size=8))
+    assert sum(map(len, made)) == 400 and slider.detected < 12

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 
 from comfyui_motion.cli import main
+from comfyui_motion.cli.arguments import rate
 from comfyui_motion.media.picture import write_picture
 from comfyui_motion.media.video import read_video, write_video
 from comfyui_motion.registry import build
@@ -248,3 +250,18 @@ def test_a_model_that_is_a_folder_of_files_is_no_folder_of_frames(tmp_path):
     check_places({"-o": str(tmp_path / "out.mp4")}, {"--model": str(folder)})
     with pytest.raises(InputError, match="also what is to be read"):
         check_places({"-o": str(folder / "motion_extractor.pth")}, {"--model": str(folder)})
+
+
+@pytest.mark.parametrize(
+    "given", [["--fps", "abc"], ["--fps", "1/0"], ["--crf", "low"], ["--nonsense"]]
+)
+def test_a_word_that_is_no_option_is_one_sentence(capsys, given):
+    with pytest.raises(SystemExit) as ended:
+        main(["animate", "picture.png", "clip.mp4", "-o", "out.mp4", *given])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and len(said.strip().splitlines()) == 1
+    assert given[0] in said and "--help" in said
+
+
+def test_a_rate_may_be_a_fraction():
+    assert rate("24000/1001") == Fraction(24000, 1001) and rate("23.976") == 23.976

@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        complain(f"{named}{reason_of(error)} (the system's words, [Errno {error.errno}]).")
+        return 2
     except MemoryError as error:
         complain(
             f"Memory ran out ({reason_of(error)}): choose smaller pictures, fewer at a time"

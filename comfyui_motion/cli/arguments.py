@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def output_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-audio", action="store_true", help="leave the driver's sound out")
     command.add_argument(
         "--fps",
-        type=float,
+        type=rate,
         help=(
             "frame rate of the result, by holding or dropping frames, never slower or faster (the"
             " driver's, or 25 where it has none)"
@@ -119,6 +120,16 @@ def driver(text: str) -> tuple[int, str]:
             f"the number of a face from the left, = and its clip (2=other.mp4), not {text!r}"
         )
     return int(number), path
+
+
+def rate(text: str) -> Fraction | float:
+    """Frames a second; 23.976 and its like are made exact where they are used."""
+    try:
+        return Fraction(text) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(
+            f"frames a second, like 25, 23.976 or 30000/1001, not {text!r}"
+        ) from None
 
 
 def face(text: str) -> int:

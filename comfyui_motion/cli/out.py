@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from ..doors.words import A_SENTENCE, shown
 
@@ -37,7 +38,13 @@ def write_anything() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """One that says what it was given as words fit to be shown."""
+    """One that says in one sentence what it was given, as words fit to be shown."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # a box may begin beyond the picture's edge: "-5,0,90,80" is no option
+        self._negative_number_matcher = re.compile(r"-[\d.][-\d.,e+]*$")
 
     def error(self, message: str) -> NoReturn:
-        super().error(shown(message, A_SENTENCE))
+        complain(f"{message}; {self.prog} --help lists what can be given.")
+        raise SystemExit(2)

@@ -18,7 +18,7 @@ from ..media.video import read_video
 from ..passes.maps import COLOURS, PASSES
 from ..passes.read import CLIP_OF_MAPS, read_stmap
 from ..passes.write import FORMATS, write_passes
-from .arguments import whole_size, words
+from .arguments import rate, whole_size, words
 from .bar import Bar
 from .out import say
 
@@ -51,7 +51,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--name", default="motion", help="of the files: NAME.1001.exr (motion)")
     command.add_argument("--first", type=int, default=1001, metavar="N", help="number (1001)")
-    command.add_argument("--fps", type=float, help="frames a second (the clip's, or 25)")
+    command.add_argument("--fps", type=rate, help="frames a second (the clip's, or 25)")
     command.add_argument(
         "--size",
         type=whole_size,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ..errors import InputError
 from ..media.clip import Clip
 from ..media.encode import FORMATS
 from ..media.files import check_target
@@ -29,6 +30,12 @@ def check_outputs(options: argparse.Namespace) -> None:
         **{f"--driver {number}": path for number, path in given.get("driver") or ()},
     }
     check_places(outputs, inputs, options.codec)
+    films = [given.get(name) for name in ("output", "occlusion") if given.get(name)]
+    if options.bits == 16 and not any(sequence_pattern(path, options.codec) for path in films):
+        raise InputError(
+            "--bits 16 is for PNG sequences; films have their codec's own depth. Name a pattern"
+            " like frames/%05d.png, or leave it out."
+        )
     for name, path in outputs.items():
         pattern = sequence_pattern(path, options.codec) if path and name != "--preview" else None
         if pattern:

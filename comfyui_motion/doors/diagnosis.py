@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from ..errors import CheckpointError, boundary
+from ..media.kinds import archive, is_film, is_picture, is_pointer, is_text, is_web_page
 from .words import shown
 
 EXTENSIONS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar")
@@ -37,20 +38,19 @@ def diagnose(path: Path) -> str | None:
 
 
 def _diagnose_content(path: Path, size: int, head: bytes) -> str | None:
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not size:
         return f"{path.name} is empty: the download never began; download it again."
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if is_web_page(head):
         return (
             f"{path.name} is a web page, not weights (a download limit or a login page was saved in"
             " its place); download it again in a browser."
         )
-    if head.startswith(b"version https://git-lfs"):
+    if is_pointer(head):
         return (
             f"{path.name} is a Git LFS pointer of {size} bytes, not the weights; run `git lfs"
             " pull`, or download the file itself."
         )
-    packed = next((kind for magic, kind in _ARCHIVES.items() if head.startswith(magic)), None)
+    packed = archive(head)
     if packed:
         return f"{path.name} is a {packed} archive; unpack it once and use the checkpoint inside."
     if head.startswith(b"PK"):
@@ -62,25 +62,12 @@ def _diagnose_content(path: Path, size: int, head: bytes) -> str | None:
             f"{path.name} is a tar archive; unpack it and use the checkpoint inside (a real"
             " .pth.tar is not an archive)."
         )
-    if _is_text(head):
+    if is_picture(path) or is_film(path):
+        what = "picture" if is_picture(path) else "film"
+        return f"{path.name} is a {what}, and a checkpoint was expected: were two files swapped?"
+    if is_text(head):
         return f"{path.name} is a text file, not weights; download the checkpoint itself."
     return None
-
-
-_ARCHIVES = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ": "xz",
-    b"7z\xbc\xaf": "7z",
-    b"Rar!": "RAR",
-    b"BZh": "bzip2",
-}
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        return all(c.isprintable() or c.isspace() for c in head[:200].decode("utf-8"))
-    except UnicodeDecodeError:
-        return False
 
 
 def _diagnose_folder(path: Path) -> str:

@@ -15,6 +15,7 @@ from ..doors.limits import how_to_raise, limits
 from ..errors import MediaError, reason_of
 from .opening import decoding, opened
 from .picture import pixels_of, to_rgb
+from .promised import cut_off
 from .remarks import Remarks
 from .times import Shown, even_rate
 
@@ -58,6 +59,8 @@ def decode_animation(
 ) -> Iterator[Shown]:
     """Every frame that can be read. MediaError if none can."""
     moment, whole = 0.0, 0
+    if lacking := cut_off(path):
+        remarks.say(lacking)
     with opened(path) as image, decoding(path):
         total = image.n_frames
         for number in range(total):

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError, MotionError, boundary, reason_of
+from .kinds import mistaken
 from .opening import check_size, most_pixels
 from .picture import to_rgb, turned
+from .promised import cut_off
 from .remarks import Remarks
 from .times import Shown, even_rate
 from .tone import Tone
@@ -52,7 +54,7 @@ class Facts:
     count: int | None  # frames at that rate
     has_audio: bool
     length: float | None = None  # seconds
-    cut: bool = False  # its index leads beyond its end, and that was said
+    cut: bool = False  # more was in it once, and that was said
 
 
 @contextmanager
@@ -90,7 +92,7 @@ def open_container(path: Path, otherwise: str) -> Any:
         f"{path} is {otherwise}, or one that is damaged or unfinished ({{reason}}); a download that"
         " was cut off lacks the index at its end: get it again."
     )
-    with boundary(MediaError, said):
+    with boundary(MediaError, mistaken(path, "a clip") or said):
         # absolute, since FFmpeg would take "take:2.mp4" for a protocol
         return av.open(str(path.absolute()), metadata_errors="replace", options=options)
 
@@ -117,6 +119,9 @@ def film_facts(path: Path, remarks: Remarks, fallback: Fraction) -> Facts:
                 f"{path.name} is cut off: its index tells of {whole} frames, and the file holds"
                 f" {there}; those are used."
             )
+        lacking = cut_off(path)
+        if lacking:
+            remarks.say(lacking)
         packets = (p for p in _packets(container, stream) if p.pts is not None and not p.is_discard)
         moments = sorted(p.pts * stream.time_base for p in islice(packets, LOOKED_AT))
         declared = stream.average_rate or stream.guessed_rate
@@ -135,7 +140,7 @@ def film_facts(path: Path, remarks: Remarks, fallback: Fraction) -> Facts:
             count or None,
             bool(container.streams.audio),
             float(length) if length else None,
-            there < whole,
+            there < whole or lacking is not None,
         )
 
 

@@ -25,6 +25,14 @@ PICTURE_STARTS = (
 )
 AVIF = (b"avif", b"avis")
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+WEB_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<head")
+ARCHIVES = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7z",
+    b"Rar!": "RAR",
+    b"BZh": "bzip2",
+}
 FILM_STARTS = (b"\x1a\x45\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"OggS")
 
 
@@ -71,6 +79,47 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))}
 
 
+def is_web_page(head: bytes) -> bool:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(WEB_STARTS)
+
+
+def is_pointer(head: bytes) -> bool:
+    """Whether Git LFS left it in the place of the file."""
+    return head.startswith(b"version https://git-lfs")
+
+
+def archive(head: bytes) -> str | None:
+    """The name of its kind; zip, which checkpoints are as well, is not among them."""
+    return next((kind for start, kind in ARCHIVES.items() if head.startswith(start)), None)
+
+
+def is_text(head: bytes) -> bool:
+    try:
+        return all(c.isprintable() or c.isspace() for c in head[:200].decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+def mistaken(path: Path, wanted: str) -> str | None:
+    """What to say of a file that plainly is something else than `wanted`: "a clip"."""
+    head = head_of(path, 512)
+    packed = archive(head) or ("zip" if head.startswith(b"PK\3\4") else None)
+    if is_web_page(head):
+        return (
+            f"{path} is a web page, and {wanted} was expected: a login page or an error was saved"
+            " in its place; download it again in a browser."
+        )
+    if is_pointer(head):
+        return f"{path} is a Git LFS pointer, and {wanted} was expected: run `git lfs pull`."
+    if packed:
+        return f"{path} is a {packed} archive, and {wanted} was expected: unpack it first."
+    if head[5:9] == b"\0\0\0{" or path.suffix.lower() in (".safetensors", ".pth", ".ckpt"):
+        return f"{path} holds a model's weights, and {wanted} was expected; they go to --model."
+    if is_text(head):
+        return f"{path} is a text file, and {wanted} was expected."
+    return None
+
+
 def no_picture(path: Path) -> str:
     """What to say of a file that is no picture of those kinds."""
     if is_heic(path):
@@ -83,7 +132,7 @@ def no_picture(path: Path) -> str:
             f"{path} is a film, and a picture was expected; the picture comes first, then the clip:"
             " were the two swapped?"
         )
-    return (
+    return mistaken(path, "a picture") or (
         f"{path} is not a picture of any kind that is opened here: PNG, JPEG, GIF, WebP, AVIF, BMP,"
         " TIFF, TGA, JPEG 2000 or PPM."
     )

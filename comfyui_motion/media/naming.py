@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, MediaError
+from .kinds import is_film
 
 # %d, %5d, %05d; but "50%done.mp4" is a name
 NUMBER = re.compile(r"%0?\d+d|%d(?![A-Za-z])")
@@ -115,13 +116,19 @@ def _nothing(path: Path) -> str:
     """What to say of a folder or a pattern with no pictures in it."""
     if path.is_dir():
         files = sorted(e.name for e in path.iterdir() if e.is_file() and e.name[0] != ".")
-        if files:
-            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        if not files:
+            return f"{path} is an empty folder: a clip was expected there, as a folder of frames."
+        films = [name for name in files if is_film(path / name)]
+        if len(films) == 1:
             return (
-                f"{path} is a folder without pictures; a folder of frames stands for a clip, and"
-                f" this one holds {files[0]}{more}: if that is the clip, name the file itself,"
-                f" {path / files[0]}."
+                f"{path} is a folder without pictures; a folder of frames stands for a clip. If the"
+                f" film in it is meant, name the file itself, {path / films[0]}."
             )
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        return (
+            f"{path} is a folder without pictures; a folder of frames stands for a clip, and this"
+            f" one holds {(films or files)[0]}{more}: name the clip itself."
+        )
     return (
         f"{path} stands for no pictures: a clip was expected there, as a folder of frames or a"
         " sequence."

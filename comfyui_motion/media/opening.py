@@ -15,6 +15,7 @@ from ..doors.limits import how_to_raise, limits
 from ..errors import MediaError, boundary
 from .files import existing_file
 from .kinds import is_tiff, kinds_of, no_picture
+from .promised import whole_frames
 
 PIXELS_A_BYTE = 32  # photographs have one or two, drawings up to some dozens
 LARGEST = 170e6  # pixels, about Pillow's own bound
@@ -32,9 +33,8 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
     most = limits().pixels
     with _pillow_allows(most), decoding(path):
         try:
-            image = Image.open(
-                path, formats=[kind for kind in kinds_of(path) if kind in Image.OPEN]
-            )
+            kinds = [kind for kind in kinds_of(path) if kind in Image.OPEN]
+            image = Image.open(whole_frames(path) or path, formats=kinds)
         except UnidentifiedImageError:
             raise MediaError(no_picture(path)) from None
         except Image.DecompressionBombError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 
 from ..doors.words import logger
@@ -32,11 +33,18 @@ class Remarks:
         if sentence not in self.sentences:
             self.sentences.append(sentence)
 
+    @property
+    def leading(self) -> set[int]:
+        """Those of the held ones that nothing comes before."""
+        return set(takewhile(self.held.__contains__, count()))
+
     def tell(self) -> None:
         """All of it; what was told before is not told again."""
         name = self.path.name or str(self.path)
+        leading = self.leading
         for numbers, words in (
-            (self.held, "could not be read, and the picture before was held"),
+            (leading, "could not be read, and the first that could is shown in {its} place"),
+            (self.held - leading, "could not be read, and the picture before was held"),
             (
                 self.repaired,
                 "{were} damaged in the file and {are} shown as the decoder patched {them}",
@@ -52,6 +60,7 @@ class Remarks:
                     were="was" if one else "were",
                     are="is" if one else "are",
                     them="it" if one else "them",
+                    its="its" if one else "their",
                 )
                 self.say(f"{name}: {listed(numbers)} {said}.")
         for sentence in self.sentences:

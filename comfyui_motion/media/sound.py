@@ -110,14 +110,22 @@ class Sound:
             return None
 
     def _copy(self, stream: Any, target: Any) -> Iterator[tuple[Fraction, Any]]:
-        offset = round(self._begin / stream.time_base)
+        """Each packet as it is, once it is known that players can decode it."""
+        offset, damaged = round(self._begin / stream.time_base), 0
         for packet in self._container.demux(stream):
             if packet.pts is None or packet.pts + (packet.duration or 0) <= offset:
+                continue
+            if not _is_sound(packet):
+                damaged += 1
                 continue
             packet.pts -= offset
             packet.dts = packet.pts if packet.dts is None else packet.dts - offset
             packet.stream = target
             yield packet.pts * stream.time_base, packet
+        if damaged:
+            log.warning(
+                "%s: %d stretches of its sound are damaged, and silent.", self._path.name, damaged
+            )
 
     def _encoding(self, target: Any, track: Any) -> Any:
         """The stream to encode into, at the track's own rate where the encoder takes it."""
@@ -155,6 +163,16 @@ class Sound:
             if frame.pts + frame.samples / frame.sample_rate / frame.time_base > offset:
                 frame.pts -= offset
                 yield frame
+
+
+def _is_sound(packet: Any) -> bool:
+    from av.error import FFmpegError
+
+    try:
+        packet.decode()
+    except (FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

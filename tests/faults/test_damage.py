@@ -99,7 +99,9 @@ def test_a_picture_that_is_no_picture_is_held_over_in_a_folder(tmp_path, caplog)
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:40])
     (folder / "0.png").write_bytes(b"not a picture")
     reds = [round(float(frame[0, 5, 5]) * 255) for frame in read_video(folder).frames()]
-    assert reds == [40, 40, 40, 120, 160, 200] and "frames 0 and 2 could not be read" in caplog.text
+    assert reds == [40, 40, 40, 120, 160, 200]
+    assert "frame 0 could not be read, and the first that could" in caplog.text
+    assert "frame 2 could not be read, and the picture before" in caplog.text
 
 
 @pytest.mark.parametrize("target", ["o.mp4", "o.webm", "o.gif", "frames/"])
@@ -113,3 +115,30 @@ def test_a_run_that_must_stop_keeps_what_is_finished(tmp_path, caplog, target):
     found = len(read_video(kept).frames())
     assert 0 < found <= 8 and kept.name in caplog.text and len(list(tmp_path.iterdir())) == 1
     assert f"{found} frames" in caplog.text or target == "o.gif"
+
+
+@pytest.mark.parametrize("name", ["d.webm", "d.mkv", "d.avi"])
+def test_a_head_that_promises_more_than_there_is_is_told_of_at_opening(film, caplog, name):
+    path = film(name, 30)
+    read_video(path)
+    assert not caplog.text
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    clip = read_video(path)
+    assert "is cut off" in caplog.text
+    assert 0 < len(clip.frames()) < 30
+
+
+def numbered(number):
+    pixels = np.full((48, 64, 3), 30 + 8 * number, np.uint8)
+    pixels[:16, :16] = (230, 40, 40)
+    return pixels
+
+
+def test_an_animated_webp_that_was_cut_off_moves_as_far_as_it_goes(tmp_path, caplog, numbers):
+    frames = [Image.fromarray(numbered(number)) for number in range(10)]
+    path = tmp_path / "d.webp"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40, lossless=True)
+    path.write_bytes(path.read_bytes()[:-60])
+    found = numbers(read_video(path).frames())
+    assert found == list(range(len(found))) and len(found) >= 8
+    assert "is cut off" in caplog.text

@@ -122,3 +122,16 @@ def test_damage_in_the_sound_leaves_the_picture_and_the_rest(film, laid_under):
         data[start : start + size] = b"\xff" * size
     driver.write_bytes(data)
     assert laid_under(driver) is not None
+
+
+def test_damage_in_copied_sound_is_left_out_and_told_of(film, laid_under, caplog):
+    driver = film("d.mp4", 25, sound="aac")
+    with av.open(str(driver)) as container:
+        places = [(p.pos, p.size) for p in container.demux(audio=0) if p.size]
+    data = bytearray(driver.read_bytes())
+    for start, size in places[10:14]:
+        data[start : start + size] = b"\xff" * size
+    driver.write_bytes(data)
+    _, heard = laid_under(driver, "o.mp4")
+    assert "4 stretches of its sound are damaged" in caplog.text
+    assert 0.9 < seconds(heard) < 1.1

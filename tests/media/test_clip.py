@@ -262,11 +262,11 @@ def test_what_is_no_clip_is_one_sentence(tmp_path):
         container.mux(stream.encode(silence(4096)))
         container.mux(stream.encode())
     said = {
-        "text.mp4": "no clip",
+        "text.mp4": "a web page",
         "empty.mp4": "empty",
         "cut.mp4": "no clip, or one that is damaged",
         "none.mp4": "does not exist",
-        "folder": "no pictures",
+        "folder": "an empty folder",
         "%03d.png": "no pictures",
         "sound.m4a": "only sound",
     }

@@ -142,7 +142,7 @@ def test_what_is_no_picture_is_one_sentence(tmp_path):
     Image.effect_noise((64, 64), 80).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
     said = {
-        "text.png": "not a picture",
+        "text.png": "a text file",
         "empty.png": "empty",
         "cut.jpg": "damaged or unfinished",
         "none.png": "does not exist",
