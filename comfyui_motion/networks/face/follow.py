@@ -22,12 +22,13 @@ from .mesh import SIDE
 from .networks import SeesFaces
 from .region import Region
 from .region import cut as square
-from .smooth import held, one_euro
+from .smooth import held, one_euro, settled
 
 AT_ONCE = 8
 ROUNDS = 2  # of the mesh, on a frame by itself
 LOST = 0.3  # of the mesh's flag: below, the face is searched for again
 MOVED = 0.5  # see Region.apart: a face so far from the middle of its square is looked at once more
+STAYED = 0.06  # a face so near its square's middle: the square stays, and so do the mesh's biases
 PATIENCE = 24  # frames without a face between two searches in every corner
 BLANK = 0.01  # standard deviation of a frame that shows nothing
 UNLIKE = 0.12  # 1 - correlation of two frames' thumbnails, from which they are of two shots
@@ -61,7 +62,8 @@ class Followed:
         """Without the trembling of a detector, and without jumps where the face was lost and came
         back; never across a cut. `rate` in frames a second.
         """
-        steady = one_euro(self.points, self.found, self.cut, rate)
+        calm = settled(self.points, self.found, self.cut)
+        steady = one_euro(calm, self.found, self.cut, rate)
         return replace(self, points=held(steady, self.found, self.cut))
 
     @staticmethod
@@ -151,7 +153,7 @@ class Follower:
             self.last = Region.of_points(seen[lost - 1])
         if lost < len(frames):
             self.region = None
-        elif (self.count + len(frames)) % AT_ONCE == 0:
+        elif (self.count + len(frames)) % AT_ONCE == 0 and self.last.apart(self.region) > STAYED:
             self.region = self.last
         return min(lost + 1, len(frames))
 

@@ -15,6 +15,7 @@ import numpy as np
 from .eyes import frame
 from .raster import NO_MAP, Array
 from .topology import EYES, SURFACE, Eye
+from .transfer import SHUT as CLOSED
 from .transfer import neighbours
 
 ROWS, COLUMNS = 72, 112  # of the picture of an eye that is looked at
@@ -32,6 +33,8 @@ LINE, DARKNESS = (
 )  # of the line between shut lids: half its height in eye widths, how much
 SHUT = (0.1, 0.4)  # of an eye's opening: from where that line is all there to where there is none
 ROUNDS = 12  # how far the mesh round an eye gives way
+DRAWN = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.25)  # openings at which lids are seen, see `seen`
+LESS, MORE = 0.5, 1.25  # times what is meant: no lid is drawn less, or further, open
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +211,24 @@ def shares(rest: Array, posed: Array, tall: float) -> Array:
         open_now = (now @ axes.down).sum() / np.hypot(*axes.down)
         found.append(open_now / max(open_then * tall, 1e-3) if open_then > 0 else 1.0)
     return np.clip(found, 0, 1.8)
+
+
+def to_draw(meant: Array, seen: Array | None) -> Array:
+    """How far open lids are drawn, against their rest, so that they are seen as they are meant.
+
+    2, N 2 (see `SourceFace.seen`) -> 2
+    """
+    if seen is None:
+        return meant
+    wanted = np.where(meant < 1, CLOSED + (1 - CLOSED) * meant, meant)
+    found = np.array([backwards(w, rows) for w, rows in zip(wanted, seen.T, strict=True)])
+    return np.clip(found, np.where(meant < 1, LESS * meant, 1), MORE * meant)
+
+
+def backwards(wanted: float, seen: Array) -> float:
+    """The opening that is seen as wanted: the least that is, where several are."""
+    rising = seen + 1e-6 * np.arange(len(seen))
+    return float(np.interp(wanted, rising, DRAWN))
 
 
 def seams(posed: Array) -> Array:

@@ -8,7 +8,7 @@ own pixels; inside of the mouth and light on the skin from the driver.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from .mask import SIDE as MASKED
 from .mask import PersonMask
 from .mesh import FaceMesh
 from .parts import Parts
+from .seen import answers
 from .source import SourceFace, to_field
 from .together import THREADS, one_by_one, side_by_side
 from .topology import POINTS
@@ -193,7 +194,9 @@ class FaceModel(Parts, FindsFaces, MotionModel):
                     "There is no face in the source picture; choose flow, which moves anything."
                 )
             points.append(face.points - HALF)
-            faces.append(SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one)))
+            made = SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one))
+            seen = faces[0].seen if faces else answers(self, one.clamp(0, 1), points[-1], made)
+            faces.append(replace(made, seen=seen))
         size = picture.new_tensor([[picture.shape[3], picture.shape[2]]]).cpu()
         keypoints = FaceKeypoints.placed(
             torch.stack(points), size, confidence=torch.ones(len(points), POINTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,10 +11,16 @@ from torch import Tensor
 
 from ...geometry.easing import smoothstep
 from .find import eye_distance
+from .topology import EYES, LIPS, POINTS
+from .transfer import LIP_ROWS
 
 CUTOFF = 3.0  # Hz: what trembles faster is damped while a point rests
 OPENING = 0.6  # Hz more for each percent of the eyes' distance that it moves in a second
 SPEED_CUTOFF = 1.0  # Hz, of the speed itself
+CALM = 0.5  # of a stretch: its calmer frames tell how much points tremble
+LEAST, MOST = 4e-4, 2.5e-3  # eye distances: no trembling is believed smaller, or larger
+ALIKE, UNLIKE = 6.0, 9.0  # times that trembling: frames that are one pose, that are two
+WINDOW = 16  # frames before and after that are compared with one
 EASE = 8  # frames over which a pose that was held goes over into the one found again
 
 
@@ -29,6 +36,56 @@ def one_euro(points: Tensor, found: Tensor, cut: Tensor, rate: float) -> Tensor:
         back = _one_euro(stretch[::-1], apart, rate)[::-1]
         smooth[start:stop] = torch.from_numpy((there + back) / 2).float()
     return smooth
+
+
+def settled(points: Tensor, found: Tensor, cut: Tensor) -> Tensor:
+    """Lips, eyes and the rest of a face, each as the mean of the frames near by in which it cannot
+    be told from trembling that it moved; so what rests is still (non-local means over time, after
+    Buades, Coll and Morel, CVPR 2005). T 478 3, T, T
+    """
+    still = points.clone()
+    for start, stop in stretches(found, cut):
+        if stop - start > 1:
+            stretch = points[start:stop]
+            apart = eye_distance(stretch).median().clamp(min=1e-3)
+            for ids in groups():
+                still[start:stop, ids] = averaged(stretch[:, ids], float(apart))
+    return still
+
+
+def averaged(points: Tensor, apart: float) -> Tensor:
+    """T K 3, with an eye distance in its units"""
+    count, plane = len(points), points[..., :2] / apart
+    limit = trembling(plane)
+    away, weights = torch.zeros_like(points), torch.ones(count, 1, 1)
+    for step in range(1, min(WINDOW, count - 1) + 1):
+        far = (plane[step:] - plane[:-step]).square().sum(2).mean(1).sqrt() / limit
+        share = ((UNLIKE - far) / (UNLIKE - ALIKE)).clamp(0, 1)[:, None, None]
+        away[step:] += share * (points[:-step] - points[step:])
+        away[:-step] += share * (points[step:] - points[:-step])
+        weights[step:] += share
+        weights[:-step] += share
+    return points + away / weights
+
+
+def trembling(plane: Tensor) -> float:
+    """How far points move at random: what a straight line through three frames leaves of them, in
+    the calmest. T K 2, in eye distances
+    """
+    if len(plane) < 3:
+        return LEAST
+    bent = plane[2:] - 2 * plane[1:-1] + plane[:-2]
+    usual = (bent.square().sum(2).mean(1) / 6).sqrt()
+    return float(usual.quantile(CALM).clamp(LEAST, MOST))
+
+
+@lru_cache
+def groups() -> tuple[list[int], ...]:
+    """Points that move together: lips, each eye, all else."""
+    parts = [set(LIPS.inner) | set(LIPS.outer) | set(LIP_ROWS)]
+    parts += [{*e.outline, *e.above, *e.below, *e.crease, *e.iris} for e in EYES.values()]
+    rest = set(range(POINTS)).difference(*parts)
+    return tuple(sorted(part) for part in (*parts, rest))
 
 
 def _one_euro(values: np.ndarray, apart: float, rate: float) -> np.ndarray:

@@ -38,6 +38,7 @@ class SourceFace:
     person: Array  # h w in 0..1: who is in it, over half the motion field
     colours: Array  # H W 3: the picture
     table: Array  # H W 4, or finer: the picture and who is in it, to be read bilinearly
+    seen: Array | None = None  # N 2: how far open lids look, drawn as `lids.DRAWN`
 
     @staticmethod
     def of(picture: Tensor, points: Tensor, mask: Array | None) -> SourceFace:

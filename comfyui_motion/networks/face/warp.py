@@ -90,7 +90,7 @@ def with_lids(
     """
     linear = (head.scale[i] * head.rotation[i, :2, :2]).double().numpy()
     tall = float(np.hypot(*linear[:, 1]))
-    share = lids.shares(face.points, posed, tall)
+    share = lids.to_draw(lids.shares(face.points, posed, tall), face.seen)
     rest, here = face.points.copy(), posed.copy()
     rest[: len(face.lids), :2] += face.lids
     here[: len(face.lids), :2] += face.lids @ linear.T

@@ -10,6 +10,9 @@ from comfyui_motion import InputError
 from comfyui_motion.networks.face.find import eye_distance
 from comfyui_motion.networks.face.finder import FaceFinder
 from comfyui_motion.networks.face.follow import Followed, Follower, follow_faces, missing, places
+from comfyui_motion.networks.face.pose import model_face
+from comfyui_motion.networks.face.smooth import settled
+from comfyui_motion.networks.face.topology import EYES, LIPS
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,17 @@ def test_a_still_clip_hardly_trembles(networks, clip):
         return (points[1:] - points[:-1])[..., :2].norm(dim=-1).mean()
 
     assert trembling(track.smooth().points) < 0.6 * trembling(track.points)
+
+
+def test_what_rests_is_still_and_what_moves_is_left_as_it_was():
+    face = F.pad(model_face(), (0, 0, 0, 10))[None] * 10
+    noise = torch.randn(30, 478, 3, generator=torch.Generator().manual_seed(0))
+    points = face + 0.001 * float(eye_distance(face)) * noise
+    lips, eye = list(LIPS.inner), list(EYES["left_eye"].outline)
+    points[:, lips, 1] += 0.1 * float(eye_distance(face)) * torch.arange(30).sin()[:, None]
+    calm = settled(points, torch.ones(30), torch.zeros(30, dtype=torch.bool))
+    assert calm[:, eye].std(0).mean() < 0.3 * points[:, eye].std(0).mean()
+    assert (calm[:, lips] - points[:, lips]).norm(dim=-1).mean() < 0.01 * eye_distance(face)
 
 
 def test_which_face_is_followed_is_a_choice(networks, clip):
