@@ -59,7 +59,8 @@ def warp_cutout(field: MotionField, picture: Tensor, padding: str = "border") ->
 
 
 def move_alpha(alpha: Tensor, field: MotionField, hidden: Tensor) -> Tensor:
-    """The subject's alpha in every frame. 1 1 H W or B 1 H W, B 1 h w (1 = made up) -> B 1 h w
+    """The subject's alpha in every frame, or its parts', whose sum it is. 1 K H W or B K H W,
+    B 1 h w (1 = made up) -> B K h w
 
     Where the subject went away a field may go on reading it: what is made up there, though the same
     of the source is seen elsewhere in the frame, is transparent. A mouth that opens stays opaque.
@@ -71,8 +72,8 @@ def move_alpha(alpha: Tensor, field: MotionField, hidden: Tensor) -> Tensor:
         one, made_up = source[i], hidden[i : i + 1].to(alpha)
         moved = one.warp(resize(alpha[i % len(alpha)][None], height, width), "border")
         gone = resize(seen_elsewhere(one, made_up), height, width) * made_up
-        known = moved * (1 - gone)
-        frames.append(known + moved * gone * enclosed(known > 0.5))
+        known = moved.sum(1, keepdim=True) * (1 - gone)
+        frames.append(moved * (1 - gone * ~enclosed(known > 0.5)))
     return torch.cat(frames)
 
 

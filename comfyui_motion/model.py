@@ -103,6 +103,7 @@ class MotionModel(nn.Module):
         tuple[str, ...]
     ] = ()  # the modules that paint pixels and decide nothing else: they may round as bfloat16 does
     # what training and the bench ask of a family
+    part_names: ClassVar[tuple[str, ...]] = ()  # of `segment`, the background first; else numbers
     heatmap_head: ClassVar[str] = ""  # the convolution whose maps become the keypoints' heatmaps
     trained_apart: ClassVar[tuple[str, ...]] = ()  # modules that have a stage of their own
     # of untrained heads by name: how far the bench spreads their outputs, where not by 1.5
@@ -210,6 +211,11 @@ class MotionModel(nn.Module):
             f"The keypoints of a {self.family} portrait cannot be replaced; those of FOMM, MRAA,"
             " TPSMM, Monkey-Net and co-part models can."
         )
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the family knows a subject's parts."""
+        return type(self).segment is not MotionModel.segment
 
     def segment(self, frames: Tensor) -> Tensor:
         """Soft part masks. B C H W -> B K+1 h w, summing to 1, part 0 the background.

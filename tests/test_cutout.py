@@ -160,3 +160,15 @@ def test_the_command_line_keeps_a_pictures_alpha(tmp_path, cutout):
     assert main([*words, "--model", "flow"]) == 0
     pixels = np.array(Image.open(sorted((tmp_path / "out").glob("*.png"))[2]))
     assert pixels.shape[-1] == 4 and pixels[2, 2, 3] == 0 and pixels[32, 44, 3] > 200
+
+
+def test_parts_move_as_what_they_make_up():
+    torch.manual_seed(0)
+    parts = torch.rand(1, 3, HEIGHT, WIDTH) / 3
+    field = MotionField.from_pixels(STILL + torch.tensor([3.0, 1.0]))
+    hidden = torch.zeros(1, 1, HEIGHT, WIDTH)
+    hidden[..., 20:40, 10:30] = 0.7
+    moved = move_alpha(parts, field, hidden)
+    assert moved.shape == parts.shape
+    together = move_alpha(parts.sum(1, keepdim=True), field, hidden)
+    assert_close(moved.sum(1, keepdim=True), together, atol=1e-6, rtol=0)

@@ -29,6 +29,7 @@ from ..retarget import MODES
 from .arguments import box, driver, face, model_options, output_options, reference
 from .bar import Bar
 from .loading import Ahead, driving_clip, load_model
+from .mattes import Mattes
 from .out import say
 from .split import animate_in_parts
 from .writing import check_outputs, writers
@@ -143,7 +144,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--passes",
         metavar="DIR",
-        help="also write STMap, motion vectors, occlusion and the frames there, as EXR",
+        help="also write STMap, motion vectors, occlusion, the frames and a matte for each part"
+        " there, as EXR",
     )
     command.add_argument(
         "--preview",
@@ -174,8 +176,9 @@ def run(
         open_writer = writers(options, clip, stack)
         writer = open_writer(options.output, sound=True)
         masks = open_writer(options.occlusion, sound=False) if options.occlusion else None
-        passes = None
+        passes, parts = None, Mattes({})
         if options.passes:
+            parts = Mattes.found(model, source)
             told = PassOptions(fps=clip.fps, overwrite=options.overwrite)
             passes = stack.enter_context(PassWriter(options.passes, told))
         driving = Ahead(clip, chosen.batch_size or 1)
@@ -184,7 +187,7 @@ def run(
             if masks:
                 masks.write(step.occlusion.expand(-1, 3, -1, -1))
             if passes:
-                passes.write(step.field, {"beauty": with_alpha(step)})
+                passes.write(step.field, {"beauty": with_alpha(step)}, parts.of(step))
             if samples:
                 samples.add(step)
     say(

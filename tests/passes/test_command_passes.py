@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from comfyui_motion import MotionField, read_stmap, save_field, write_picture, write_video
+from comfyui_motion.animate import Step
 from comfyui_motion.cli import main
+from comfyui_motion.cli.mattes import Mattes
 
 
 @pytest.fixture
@@ -70,6 +73,35 @@ def test_animate_writes_passes_of_what_it_makes(media, capsys):
     assert len(read_stmap(media / "passes")) == 4
     assert run("animate", media / "source.png", media / "clip.mp4", *wanted) == 2
     assert "already holds" in capsys.readouterr().err
+
+
+class Halves:
+    """Stands for a model that knows parts: the left half, the right half, and one it never sees."""
+
+    has_parts, any_size, size = True, True, 64
+    part_names: tuple[str, ...] = ("background", "left half", "right half", "tail")
+    device = torch.device("cpu")
+
+    def segment(self, frames: torch.Tensor) -> torch.Tensor:
+        left = torch.zeros_like(frames[:, :1])
+        left[..., : left.shape[-1] // 2] = 1
+        return torch.cat([0 * left, left, 1 - left, 0 * left], dim=1)
+
+
+def test_each_part_of_the_source_is_a_matte_that_moves_along():
+    model: Any = Halves()
+    mattes = Mattes.found(model, torch.rand(1, 3, 40, 64))
+    assert list(mattes.parts) == ["left_half", "right_half"]
+    still = MotionField.identity(2, 40, 64).to_pixels(40, 64)
+    field = MotionField.from_pixels(still + torch.tensor([6.0, 0.0]))
+    frames, hidden = torch.rand(2, 3, 40, 64), torch.zeros(2, 1, 40, 64)
+    moved = mattes.of(Step(frames, hidden, field, None, None, frames))
+    left = moved["left_half"]
+    assert left.shape == (2, 40, 64) and left[:, :, :25].min() == 1 and left[:, :, 27:].max() == 0
+    model.has_parts = False
+    assert not Mattes.found(model, frames).of(Step(frames, hidden, field, None, None, frames))
+    model.has_parts, model.part_names = True, ()
+    assert list(Mattes.found(model, frames).parts) == ["part_01", "part_02"]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from .keypoints import FaceKeypoints
 from .mask import SIDE as MASKED
 from .mask import PersonMask
 from .mesh import FaceMesh
-from .parts import Parts
+from .parts import NAMES, Parts
 from .seen import answers
 from .source import SourceFace, to_field
 from .together import THREADS, one_by_one, side_by_side
@@ -60,6 +60,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     any_size = True
     looks_ahead = True
     at_once = 8
+    part_names = NAMES
     finding = ("detector", "mesh", "person")
     spec: Parameters
     partners: tuple[MotionModel, ...] = ()  # what animates pictures and clips without a face
