@@ -105,25 +105,31 @@ def solve(field: MotionField, targets: Tensor, start: Tensor) -> tuple[Tensor, T
     Gauss-Newton with damping on f(y) = target; every point keeps the best place it was at.
     """
     maps, size = _with_slopes(field), cell(field)
-    best, least = start, torch.full_like(start[..., 0], torch.inf)
-    place = start
+    best = start.clone(memory_format=torch.contiguous_format)
+    least = torch.full_like(best[..., 0], torch.inf)
+    places, fars = best.view(-1, 2), least.view(-1)
+    place, sought = start.reshape(-1, 2), targets.reshape(-1, 2)
+    left = torch.arange(len(place), device=place.device)  # those that are not found yet
     for _ in range(ROUNDS + 1):
-        slope, missing = _missing(maps, targets, place)
+        slope, missing = _missing(maps, sought, place)
         far = length(missing / size)
-        better = far < least
-        best, least = torch.where(better[..., None], place, best), torch.where(better, far, least)
-        if not (least >= ENOUGH).any():
+        better = far < fars[left]
+        places[left[better]], fars[left[better]] = place[better], far[better]
+        on = fars[left] >= ENOUGH
+        left, place, sought, better = left[on], place[on], sought[on], better[on]
+        if not len(left):
             break
-        towards = torch.where(better[..., None], _newton(slope, missing), 0.5 * (best - place))
-        place = place + torch.minimum(torch.maximum(towards, -LEAP * size), LEAP * size)
+        onwards, back = _newton(slope[on], missing[on]), 0.5 * (places[left] - place)
+        step = torch.where(better[..., None], onwards, back)
+        place = place + torch.minimum(torch.maximum(step, -LEAP * size), LEAP * size)
     return best, least
 
 
 def _missing(maps: Tensor, targets: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     """How steep a field is at those places, and how far short of the targets it leads from there.
-    1 h w 2 2, 1 h w 2
+    N 2 2, N 2
     """
-    here = sample(maps, place, True, "border").permute(0, 2, 3, 1)
+    here = sample(maps, place[None, None], True, "border")[0, :, 0].T
     slope = torch.unflatten(here[..., 2:], -1, (2, 2))
     edge = place - place.clamp(-1, 1)  # beyond its edge a field goes on as steep as it ended
     return slope, targets - here[..., :2] - (slope @ edge[..., None])[..., 0]

@@ -133,9 +133,11 @@ def _read_parts(path: Path, stored: list[Stored]) -> dict[str, Plane]:
     try:
         parts = OpenEXR.File(str(path), separate_channels=True).parts
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(f"{path} is damaged: {_said(error)}.") from error
+        raise MediaError(f"{path} is damaged: {_said(error)}; write it again.") from error
     if len(parts) < len(stored) or any(not part.channels for part in parts):
-        raise MediaError(f"{path} is cut off or damaged: not all of its parts are there.")
+        raise MediaError(
+            f"{path} is cut off or damaged: not all of its parts are there; write it again."
+        )
     planes: dict[str, Plane] = {}
     for part, whole in zip(parts, stored, strict=False):
         for name, channel in part.channels.items():
@@ -154,13 +156,13 @@ def _read_plain(path: Path, names: tuple[str, ...], stored: Stored) -> dict[str,
 
     data = path.read_bytes()
     if not stored.is_whole(data):
-        raise MediaError(f"{path} is cut off: its last rows are missing.")
+        raise MediaError(f"{path} is cut off: its last rows are missing; write it again.")
     try:
         decoder: Any = av.CodecContext.create("exr", "r")
         (frame,) = decoder.decode(av.Packet(data))
         pixels = frame.reformat(format=LAYOUTS[names]).to_ndarray()
     except (FFmpegError, ValueError) as error:
-        raise MediaError(f"{path} is damaged: {_said(error)}.") from error
+        raise MediaError(f"{path} is damaged: {_said(error)}; write it again.") from error
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     kept = {name: np.float16 if stored.channels[name] == HALF else np.float32 for name in names}
     return {name: pixels[..., i].astype(kept[name]) for i, name in enumerate(names)}
@@ -197,12 +199,14 @@ def read_header(path: Path) -> list[Stored]:
     with path.open("rb") as file:
         data = file.read(1 << 20)
     if len(data) < 8 or struct.unpack("<i", data[:4])[0] != MAGIC:
-        raise MediaError(f"{path} is no EXR picture.")
+        raise MediaError(f"{path} is no EXR picture, whatever its name says; export it as EXR.")
     several = bool(struct.unpack("<i", data[4:8])[0] & MULTI_PART)
     try:
         return list(_headers(data, several))
     except (ValueError, IndexError, struct.error, KeyError) as error:
-        raise MediaError(f"{path} is cut off or damaged within its header.") from error
+        raise MediaError(
+            f"{path} is cut off or damaged within its header; write it again."
+        ) from error
 
 
 def _headers(data: bytes, several: bool) -> Iterable[Stored]:

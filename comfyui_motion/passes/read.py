@@ -26,6 +26,7 @@ from .write import FORMAT
 
 MAPS = (".exr", ".png", ".tif", ".tiff")
 CLIP_OF_MAPS = (".exr", ".json")  # by which a command or a node knows maps from films
+MOST = 10_000_000  # frames of a clip
 FINEST_HALF = 1024  # pixels that half floats can tell apart across a map
 
 
@@ -107,13 +108,22 @@ def _found(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
 
 def _of_sidecar(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
     about = _about(existing_file(path, "a sidecar of passes"))
-    patterns = [p for p, channels in about.get("files", {}).items() if "stmap.R" in channels]
+    files = about.get("files")
+    told = files.items() if isinstance(files, dict) else ()
+    patterns = [p for p, channels in told if isinstance(channels, list) and "stmap.R" in channels]
     if not patterns:
         raise MediaError(
-            f"{path} tells of no STMap: it is no sidecar of passes, or has no such pass."
+            f"{path} tells of no STMap: it is no sidecar of passes, or has no such pass. Name the"
+            " maps themselves, as in maps.%04d.exr."
         )
-    numbers = range(int(about["first"]), int(about["last"]) + 1)
-    found = [path.parent / (patterns[0] % number) for number in numbers]
+    first, last = about.get("first"), about.get("last")
+    numbered = isinstance(first, int) and isinstance(last, int) and 0 <= last - first < MOST
+    if not numbered or not re.fullmatch(r"[^/\\\\%]+%04d\.\w+", patterns[0]):
+        raise MediaError(
+            f"{path} is damaged: it does not tell names and numbers of its files; name the maps"
+            " themselves, as in maps.%04d.exr."
+        )
+    found = [path.parent / (patterns[0] % number) for number in range(first, last + 1)]
     missing = [p.name for p in found if not p.exists()]
     if missing:
         raise MediaError(f"{path} tells of {missing[0]}, which is not there.")
