@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,18 @@ class SourceNoise:
 
     def __post_init__(self) -> None:
         sizes = (self.channels, self.height, self.width)
-        if min(sizes) < 1:
+        if not all(isinstance(n, Integral) and n > 0 for n in sizes):
             raise InputError(
-                "Noise has at least one channel, row and column; asked for were"
-                f" {' x '.join(map(str, sizes))}."
+                "Noise has at least one channel, row and column, whole numbers of them; asked for"
+                f" were {' x '.join(map(str, sizes))}."
             )
+        if not isinstance(self.seed, Integral) or not -(2**63) <= self.seed < 2**64:
+            raise InputError(f"A seed is a whole number of 64 bits, and is {self.seed!r}.")
 
     @cached_property
     def white(self) -> Tensor:
         """C h w"""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(int(self.seed))
         shape = (1, self.channels, self.height, self.width)
         for _ in range(self.item):
             torch.randn(shape, generator=generator)
@@ -104,7 +107,7 @@ class SourceNoise:
         return torch.randn(shape, generator=torch.Generator().manual_seed(self._key(purpose)))
 
     def _key(self, purpose: int) -> int:
-        numbers = np.random.SeedSequence([self.seed % 2**64, self.item, purpose])
+        numbers = np.random.SeedSequence([int(self.seed) % 2**64, self.item, purpose])
         return int(numbers.generate_state(1, np.uint64)[0])
 
     def carried(self, field: MotionField, degradation: float = 0.0, number: int = 0) -> Tensor:

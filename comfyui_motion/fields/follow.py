@@ -62,7 +62,10 @@ def tracks(
             where it knows one, or its own
     A point is hidden where the frame shows it not, or it has left it. InputError for other shapes.
     """
+    field = plain(field)
     height, width = size or field.picture_size
+    if min(height, width) < 1:
+        raise InputError(f"size is (height, width), 1 or more, and is {height, width}.")
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)
     targets = _targets(points, span).to(field.grid.device)
     paths: list[Tensor] = []

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
 from ..field import MotionField, identity_grid, resize, sample
 from ..geometry.scatter import fill, splat
 from ..geometry.vectors import length
@@ -37,6 +38,11 @@ def plain(field: MotionField) -> MotionField:
     """Any family's field as one of the source's own pixels, corner-aligned, in float32, with its
     finest occlusion; coordinates that are no numbers stay where they are, hidden.
     """
+    if not isinstance(field, MotionField):
+        raise InputError(
+            f"A motion field was expected, and this is a {type(field).__name__}; MotionField(grid)"
+            " makes one of a grid."
+        )
     field = field.of_source().straightened()
     grid, visible = field.grid.float(), field.occlusion[-1:]
     lost = ~grid.isfinite().all(-1)

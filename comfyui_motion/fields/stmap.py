@@ -50,6 +50,8 @@ def from_stmap(
     x, y = position.unbind(1)  # B H W each
     y = 1 - y if check_v(v) == "up" else y
     height, width = size or maps.shape[-2:]
+    if min(height, width) < 1:
+        raise InputError(f"size is (height, width), 1 or more, and is {height, width}.")
     across, down = _centred(x, width), _centred(y, height)
     return field_of(torch.stack([across, down], dim=-1).float(), visible)
 

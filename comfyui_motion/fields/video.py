@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,11 @@ def both_ways(
     progress: Progress | None = None,
 ) -> tuple[MotionField, MotionField]:
     """`field_from_video`, and beside it where each pixel of the reference is in every frame."""
+    if not isinstance(frames, Tensor) or not len(frames):
+        raise InputError(
+            "Motion is found in frames B C H W in one tensor, at least one; batches of a clip are"
+            " joined by torch.cat."
+        )
     total = len(frames)
     number = _number(reference, total)
     grays = _grays(frames, detail)
@@ -80,11 +86,11 @@ def _number(reference: int | str, total: int) -> int | None:
     """None for the previous frame."""
     if reference == "previous":
         return None
-    if isinstance(reference, str) or not -total <= reference < total:
+    if not isinstance(reference, Integral) or not -total <= reference < total:
         raise InputError(
             f'reference must be "previous" or a frame from 0 to {total - 1}, and is {reference!r}.'
         )
-    return reference % total
+    return int(reference) % total
 
 
 def _grays(frames: Tensor, detail: int) -> list[Any]:

@@ -76,6 +76,19 @@ def to_rgb(picture: Tensor, background: Sequence[float] = WHITE) -> Tensor:
     B C H W with C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha); floats in 0..1, uint8 or
     uint16. Gray is repeated, alpha composited over `background`.
     """
+    check_picture(picture)
+    if len(background) != 3:
+        raise InputError(
+            f"a background is three numbers in 0..1 (red, green, blue), not {tuple(background)}."
+        )
+    if picture.shape[1] in (1, 3):
+        return _unit(picture).expand(-1, 3, -1, -1).contiguous()
+    composited = [_composited(rows, background) for rows in torch.split(picture, ROWS, dim=2)]
+    return torch.cat(composited, dim=2) if len(composited) > 1 else composited[0]
+
+
+def check_picture(picture: Tensor) -> None:
+    """Refuse what is no batch of pictures, as `to_rgb` takes them. Raises InputError."""
     if picture.ndim != 4 or picture.shape[1] not in (1, 2, 3, 4) or not picture.numel():
         raise InputError(
             f"a picture is B C H W with 1 to 4 channels; this tensor is {tuple(picture.shape)}."
@@ -87,14 +100,6 @@ def to_rgb(picture: Tensor, background: Sequence[float] = WHITE) -> Tensor:
         )
     if picture.is_floating_point():
         check_numbers(picture, "The picture")
-    if len(background) != 3:
-        raise InputError(
-            f"a background is three numbers in 0..1 (red, green, blue), not {tuple(background)}."
-        )
-    if picture.shape[1] in (1, 3):
-        return _unit(picture).expand(-1, 3, -1, -1).contiguous()
-    composited = [_composited(rows, background) for rows in torch.split(picture, ROWS, dim=2)]
-    return torch.cat(composited, dim=2) if len(composited) > 1 else composited[0]
 
 
 def _composited(picture: Tensor, background: Sequence[float]) -> Tensor:

@@ -118,15 +118,19 @@ def _of_sidecar(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
         )
     first, last = about.get("first"), about.get("last")
     numbered = isinstance(first, int) and isinstance(last, int) and 0 <= last - first < MOST
-    if not numbered or not re.fullmatch(r"[^/\\\\%]+%04d\.\w+", patterns[0]):
+    if not numbered or not re.fullmatch(r"[^/\\%]+%04d\.\w+", patterns[0]):
         raise MediaError(
             f"{path} is damaged: it does not tell names and numbers of its files; name the maps"
             " themselves, as in maps.%04d.exr."
         )
-    found = [path.parent / (patterns[0] % number) for number in range(first, last + 1)]
-    missing = [p.name for p in found if not p.exists()]
-    if missing:
-        raise MediaError(f"{path} tells of {missing[0]}, which is not there.")
+    found = []
+    for number in range(first, last + 1):
+        found.append(path.parent / (patterns[0] % number))
+        if not found[-1].exists():
+            raise MediaError(
+                f"{path} tells of {found[-1].name}, which is not there; put it beside the others,"
+                " or name those that are, as in maps.%04d.exr."
+            )
     return found, about
 
 

@@ -22,7 +22,7 @@ from ..fields.follow import Frame
 from ..media.clip import as_rate
 from ..media.exr import Layer, has_openexr, write_exr, write_plain_exr
 from ..media.files import cannot_read, made_folder, writing, written_whole
-from ..media.picture import save_pixels
+from ..media.picture import check_picture, save_pixels
 from .maps import PASSES, PICTURES, VECTORS, Form, Moment, layer
 
 FORMATS = {"exr": 32, "png16": 16, "png8": 8}  # bits
@@ -216,7 +216,7 @@ class PassWriter:
         for i in range(len(fields)):
             moment = Moment(
                 Frame.of(fields[i].to("cpu")),
-                {name: shown[i].cpu() for name, shown in pictures.items()},
+                {name: _in_floats(shown[i]).cpu() for name, shown in pictures.items()},
                 {name: matte[i].cpu() for name, matte in mattes.items()},
             )
             if self._waiting is not None:
@@ -228,12 +228,20 @@ class PassWriter:
     def _check(
         self, fields: MotionField, pictures: Mapping[str, Tensor], mattes: Mapping[str, Tensor]
     ) -> None:
+        for shown in pictures.values():
+            check_picture(shown)
         counts = {name: len(shown) for name, shown in (*pictures.items(), *mattes.items())}
         wrong = [name for name, count in counts.items() if count != len(fields)]
         if wrong:
             raise InputError(
                 f"A field of {len(fields)} frames came with {counts[wrong[0]]} pictures of"
                 f" {wrong[0]}."
+            )
+        odd = [name for name, matte in mattes.items() if matte.ndim != 3]
+        if odd:
+            raise InputError(
+                f"A matte is B h w in 0..1, and {odd[0]} is"
+                f" {' '.join(map(str, mattes[odd[0]].shape))}."
             )
         taken = [name for name in mattes if name in PASSES or not re.fullmatch(r"[\w-]+", name)]
         if taken:
@@ -326,6 +334,13 @@ class PassWriter:
             else "0.5 + pixels / (2 reach)",
             "alpha": "stmap: 1 = visible in the source; vectors: 1 = known; occlusion: 1 = hidden",
         }
+
+
+def _in_floats(picture: Tensor) -> Tensor:
+    """Whole numbers as 0..1; floats as they are, beyond 1 too."""
+    if picture.is_floating_point():
+        return picture
+    return picture.float() / (255 if picture.dtype == torch.uint8 else 65535)
 
 
 def _may_be_half(name: str) -> bool:

@@ -177,9 +177,18 @@ def test_a_degradation_that_cannot_be_is_refused(degradation):
         warp_noise(MotionField.identity(1, 4, 4), 4, 8, 8, 0, degradation)
 
 
-def test_noise_without_pixels_is_refused():
-    with pytest.raises(InputError, match="at least one"):
-        warp_noise(MotionField.identity(1, 4, 4), 4, 0, 8, 0)
+@pytest.mark.parametrize(
+    ("size", "seed", "said"),
+    [
+        ((4, 0, 8), 0, "at least one"),
+        ((4.5, 8, 8), 0, "whole numbers"),
+        ((4, 8, 8), 1.5, "64 bits"),
+        ((4, 8, 8), 2**64, "64 bits"),
+    ],
+)
+def test_noise_without_pixels_or_a_seed_is_refused(size, seed, said):
+    with pytest.raises(InputError, match=said):
+        warp_noise(MotionField.identity(1, 4, 4), *size, seed)
 
 
 # as the host's samplers take it

@@ -96,6 +96,14 @@ def test_vectors_at_a_larger_size_are_longer_by_as_much():
     assert_close(large[:, 100:140:5, 100:140:5], 5 * small[:, 20:28, 20:28], atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(1, 9), (9, 1), (1, 1)])
+def test_points_of_pictures_a_pixel_wide_stay_where_nothing_moves(size):
+    field = MotionField.identity(2, *size)
+    path, seen = tracks(field, torch.zeros(1, 2))
+    assert path.abs().max() < 1e-4 and seen.all()
+    assert tracks(field, torch.zeros(0, 2)).track_path.shape == (2, 0, 2)
+
+
 @pytest.mark.parametrize(
     "points", [torch.zeros(3), torch.zeros(3, 3), torch.tensor([[float("nan"), 0.0]])]
 )

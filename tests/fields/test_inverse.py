@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -86,6 +88,12 @@ def test_coordinates_that_are_no_numbers_stay_and_are_hidden():
     grid[10:20, 10:20] = torch.nan
     back = invert(MotionField(grid[None]))
     assert back.grid.isfinite().all() and not visible(back)[0, 12:18, 12:18].any()
+
+
+def test_what_is_no_field_is_said_to_be_none():
+    not_one: Any = GRID[None]
+    with pytest.raises(InputError, match="is a Tensor"):
+        invert(not_one)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (3, 200)])

@@ -243,6 +243,9 @@ def test_without_openexr_it_is_said_once(tmp_path, field, monkeypatch, caplog):
         ({"colour": "pink"}, "colour must be"),
         ({"mattes": {"stmap": torch.ones(1, 4, 4)}}, "not as a pass"),
         ({"mattes": {"hair": torch.ones(2, 4, 4)}}, "one for all"),
+        ({"mattes": {"hair": torch.ones(3, 1, 4, 4)}}, "hair is 1 1 4 4"),
+        ({"plate": torch.rand(3, 8, 8)}, "1 to 4 channels"),
+        ({"frames": torch.full((3, 3, 8, 8), torch.nan)}, "no numbers"),
         ({"frames": torch.rand(2, 3, 8, 8)}, "fewer frames"),
         ({"frames": torch.rand(9, 3, 8, 8)}, "more frames"),
     ],
@@ -339,3 +342,15 @@ def test_what_is_no_map_is_refused(tmp_path, field):
     write_passes(tmp_path, field, passes=["occlusion"])
     with pytest.raises(MediaError, match="no STMap"):
         read_stmap(tmp_path / "motion.json")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"first": "a"}, {"last": 10**12}, {"files": ["a"]}, {"files": {"../%04d.exr": ["stmap.R"]}}],
+)
+def test_a_sidecar_that_was_damaged_is_one_sentence(tmp_path, field, changed):
+    write_passes(tmp_path, field, passes=["stmap"])
+    path = tmp_path / "motion.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(MediaError, match=r"name the maps themselves|Name the maps themselves"):
+        read_stmap(path)
