@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..field import MotionField, resize_grid, sample
+from ..geometry.pixels import from_pixels, to_pixels
 from ..keypoints import Keypoints
 from ..shapes import check_shape
 from .inverse import invert, plain, solve, visible_map
@@ -57,28 +58,27 @@ def tracks(
 ) -> Tracks:
     """Points of the source followed through the frames: path T N 2 in pixels, and visibility T N.
 
-    points  N 2 in pixels of the source, (x, y), 0 = centre of the first; or keypoints of one
-    picture size    (height, width) of the pictures the pixels are of; None: of the field's picture
-            where it knows one, or its own
+    points  N 2 in pixels of the source, (x, y), 0 = centre of the first; or keypoints of a picture
+    size    (height, width) of the pictures the pixels are of; None: of the field's picture where it
+            knows one, or its own
     A point is hidden where the frame shows it not, or it has left it. InputError for other shapes.
     """
     field = plain(field)
     height, width = size or field.picture_size
     if min(height, width) < 1:
         raise InputError(f"size is (height, width), 1 or more, and is {height, width}.")
-    span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)
-    targets = _targets(points, span).to(field.grid.device)
+    targets = _targets(points, height, width).to(field.grid.device)
     paths: list[Tensor] = []
     seen: list[Tensor] = []
     for i in range(len(field)):
         place, sure = Frame.of(field[i]).find(targets[None, None])
-        paths.append((place[0, 0].cpu() + 1) / 2 * span)
+        paths.append(to_pixels(place[0, 0].cpu(), height, width))
         inside = (place[0, 0].abs() <= 1 + 1e-4).all(-1)
         seen.append(((sure[0, 0] > SURE) & inside).cpu())
     return Tracks(torch.stack(paths), torch.stack(seen))
 
 
-def _targets(points: Tensor | Keypoints, span: Tensor) -> Tensor:
+def _targets(points: Tensor | Keypoints, height: int, width: int) -> Tensor:
     """N 2 in -1..1 units"""
     if isinstance(points, Keypoints):
         if len(points) != 1:
@@ -91,7 +91,7 @@ def _targets(points: Tensor | Keypoints, span: Tensor) -> Tensor:
     check_shape("points", points, "N 2")
     if not points.isfinite().all():
         raise InputError("Some points to follow are nowhere (not a number).")
-    return points / span * 2 - 1
+    return from_pixels(points, height, width)
 
 
 @torch.no_grad()

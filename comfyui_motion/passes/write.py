@@ -92,8 +92,9 @@ def write_passes(
     """Write what compositors want of a field: the files, the sidecar last.
 
     field     the motion, or batches of it, streamed
-    frames    the pictures of pass "beauty": B C H W in 0..1, or batches as the field's; alpha
-    straight plate     1 C H W or B C H W: the pass of that name
+    frames    the pictures of pass "beauty": B C H W in 0..1, or batches as the field's; their
+              alpha straight
+    plate     1 C H W or B C H W: the pass of that name
     mattes    by part: 1 h w or B h w in 0..1; each a pass of its own name
     passes    some of beauty, plate, stmap, forward, backward, occlusion, mattes; None: all there is
     name, start   files are name.1001.exr and so on; `start` is the first number
