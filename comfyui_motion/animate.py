@@ -23,7 +23,7 @@ from .framing.plan import BEST
 from .framing.portrait import FramedPortrait, fitted
 from .heads import frame_head, perform_heads
 from .keypoints import Keypoints
-from .media.overlap import prefetch
+from .media.overlap import Prefetched
 from .media.picture import to_rgb
 from .memory import frames_at_once, in_parts, is_out_of_memory, no_room
 from .model import MotionModel, Placement
@@ -250,7 +250,7 @@ def rehearsal(
         driving.batch_size,
         lambda frames: fitted(model, frames, framing.fit, framing.driving_subject),
     )
-    clip = prefetch(shown)  # what brings frames to their size works beside what looks at them
+    clip = Prefetched(shown)  # what brings frames to their size works beside what looks at them
     return model.rehearse(picture.to(model.device), clip, options.reference, placement)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _END = object()
@@ -45,6 +46,16 @@ def prefetch(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
         # frees the one slot the thread may be waiting for; it then sees that it should stop
         _empty(ready)
         thread.join()
+
+
+@dataclass(frozen=True)
+class Prefetched(Generic[T]):
+    """Items made ahead as by `prefetch`, each time that they are gone through."""
+
+    items: Iterable[T]
+
+    def __iter__(self) -> Iterator[T]:
+        return prefetch(self.items)
 
 
 def _fill(iterable: Iterable[Any], ready: queue.Queue[Any], stopped: threading.Event) -> None:

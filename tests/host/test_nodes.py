@@ -101,7 +101,7 @@ def test_the_opened_up_workflow_gives_the_frames_of_the_one_node(
     one, many = host.run(whole), host.run(steps)
     assert one.success and many.success, one.error or many.error
     images, occlusion, field, keypoints, *_ = one.values[of.node(whole, "CM_Animate")]
-    frames, masks = many.values[of.node(steps, "CM_Generate")]
+    frames, masks, _ = many.values[of.node(steps, "CM_Generate")]
     assert_close(frames, images, atol=1e-5, rtol=0)
     assert_close(masks, occlusion, atol=1e-5, rtol=0)
     assert_close(

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from comfyui_motion.media.overlap import Sink, prefetch
+from comfyui_motion.media.overlap import Prefetched, Sink, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -118,3 +118,8 @@ def test_a_failing_block_drops_what_still_waits():
             sink.put(number)
         raise ValueError("mine")
     assert len(done) < 8
+
+
+def test_what_is_made_ahead_can_be_gone_through_again():
+    ahead = Prefetched([1, 2, 3])
+    assert list(ahead) == list(ahead) == [1, 2, 3]
