@@ -13,31 +13,39 @@ import numpy as np
 
 from ...geometry.easing import ramp
 from .mouth import Opening
-from .mouth import shown as shown_of
 from .raster import NO_MAP, Array, Raster, corners, farthest, solid
 from .source import SourceFace
 
 LAYERED = (0.4, 2.0)  # pixels of motion between which person and background part
 LEFT = (0.2, 0.6)  # of the background in a pixel: between none and all hidden
 DRAWN_OUT = (3.0, 5.0)  # times its area, a triangle of skin
-SPECK = 2e-4  # of the picture: smaller regions are none
+SPECK = 4e-4  # of the picture: smaller regions are none
+SMALLEST_MOUTH = 1e-4  # likewise an open mouth
+CLOSE = 7  # pixels: regions so close together are one
+EDGE = 0.8  # pixels: of a region
+MOST_REGIONS = 3  # the mouth, and of skin drawn out the largest
 
 
-def hiding(face: SourceFace, motion: Array, raster: Raster, rest: Array, posed: Array) -> Array:
-    """h w in 0..1 over half the motion field, 1 = hidden"""
+def hiding(
+    face: SourceFace, motion: Array, raster: Raster, rest: Array, posed: Array, share: float
+) -> Array:
+    """h w in 0..1 over half the motion field, 1 = hidden. `share`: how much of the mouth's inside
+    shows
+    """
     import cv2
 
     found = np.zeros(face.person.shape, np.float32)
     if face.layers is not None:
-        found = left_behind(face.person, np.ascontiguousarray(motion[::2, ::2]) / 2)
+        half = np.ascontiguousarray(motion[::2, ::2]) / 2
+        found = whole_regions(left_behind(face.person, half))
+    inside = mouth_inside(Opening.of(posed[:, :2]), share, found.shape)
     if raster.label.size:
         wide = drawn_out(raster, rest, posed)
         if wide is not None:
-            whole = np.zeros(face.size, np.float32)
-            whole[raster.box] = wide
-            found = np.maximum(found, whole[::2, ::2])
-    inside = mouth_inside(face, posed)
-    found = without_specks(found)
+            over = np.zeros(face.size, np.float32)
+            over[raster.box] = wide
+            most = MOST_REGIONS - (inside is not None)
+            found = cv2.max(found, whole_regions(over[::2, ::2], most))
     return found if inside is None else cv2.max(found, inside)
 
 
@@ -84,31 +92,38 @@ def areas(points: Array) -> Array:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def mouth_inside(face: SourceFace, posed: Array) -> Array | None:
-    """As far as the inside of the mouth is painted; None where it is shut. h w"""
+def mouth_inside(opening: Opening, share: float, size: tuple[int, int]) -> Array | None:
+    """As far as the inside of the mouth is painted, `share`, over half the motion field; None where
+    it is shut. h w
+    """
     import cv2
 
-    opening = Opening.of(posed[:, :2])
-    width = float(np.hypot(*(posed[61] - posed[291])[:2]))
-    share = shown_of(opening, face.mouth, width, face.mouth_width)
     if share <= 0:
         return None
-    found = np.zeros(face.person.shape, np.float32)
-    edges = opening.places(2, 40) / 2
-    ring = np.concatenate([edges[0], edges[1, ::-1]])
+    found = np.zeros(size, np.float32)
+    ring = opening.outline() / 2
+    if cv2.contourArea(ring.astype(np.float32)) < SMALLEST_MOUTH * found.size:
+        return None
     cv2.fillPoly(found, [np.round(ring * 64).astype(np.int32)], share, cv2.LINE_AA, 6)
     return found
 
 
-def without_specks(found: Array) -> Array:
-    """The same without thin lines and small spots."""
+def whole_regions(found: Array, most: int | None = None) -> Array:
+    """The same as regions with clean edges: what lies close together as one, no thin lines and
+    small spots; the largest only, where `most` says how many.
+    """
     import cv2
 
     if cv2.countNonZero(found) == 0:
         return found
-    solid_part = cv2.morphologyEx((found > 0.3).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid_part, connectivity=8)
-    large = stats[:, cv2.CC_STAT_AREA] >= max(4, SPECK * found.size)
-    large[0] = False
-    kept = cv2.dilate(large[cast(Array, labels)].astype(np.uint8), np.ones((3, 3)), iterations=2)
-    return found * kept
+    shape = (found > 0.5).astype(np.uint8)
+    shape = cv2.morphologyEx(shape, cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
+    shape = cv2.morphologyEx(shape, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(shape, connectivity=8)
+    size = stats[:, cv2.CC_STAT_AREA]
+    size[0] = 0
+    large = size >= max(4, SPECK * found.size)
+    if most is not None and count - 1 > most:
+        large &= size >= np.sort(size)[-most]
+    kept = large[cast(Array, labels)].astype(np.float32)
+    return cv2.GaussianBlur(kept, (0, 0), EDGE)

@@ -12,8 +12,9 @@ import numpy as np
 
 from ...geometry.easing import ramp
 from .mouth import GREY
-from .raster import Array
+from .raster import NO_MAP, Array
 
+GRAIN = 4.0  # pixels of what is made up: what is finer comes from beside it
 PLATE = 320  # longer side that the background is made up at
 BAND = 0.35  # eye distances round the mask in which thin things are looked for
 SEEN_AT = 64  # pixels between the eyes where they are looked for
@@ -113,5 +114,39 @@ def made_up(picture: Array, person: Array) -> Array:
     if hidden.all():
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
-    filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
+    filled = (filled + grain(picture, person, GRAIN / scale)).clip(0, 1)
     return picture + (filled - picture) * ramp(*STANDS, person)[..., None]
+
+
+def grain(picture: Array, person: Array, coarse: float) -> Array:
+    """What is finer than `coarse` pixels of what is behind, mirrored at the person's edge: so what
+    is made up has the brush, the canvas, the noise of the rest. H W 3
+    """
+    import cv2
+
+    height, width = person.shape
+    size = max(1, width // 2), max(1, height // 2)
+    bare = (cv2.resize(person, size, interpolation=cv2.INTER_AREA) < STANDS[0]).astype(np.uint8)
+    around = np.ones((5, 5), np.uint8)
+    bare = cv2.erode(bare, around, borderValue=1)
+    if not bare.any() or bare.all():
+        return np.zeros_like(picture)
+    _, label = cv2.distanceTransformWithLabels(
+        1 - bare, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    label = cast(Array, label)
+    y, x = np.nonzero(bare)
+    nearest = np.zeros((label.max() + 1, 2), np.float32)
+    nearest[label[y, x]] = np.stack([x, y], -1)
+    here = np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), -1).astype(np.float32)
+    there = 2 * nearest[label] - here  # as far beyond the edge as it lies before it
+    there = np.abs(there)
+    last = np.array([size[0] - 1, size[1] - 1], np.float32)
+    there = last - np.abs(last - there)  # mirrored at the picture's edge, too
+    known = cv2.remap(bare, there, NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    fine = picture - cv2.GaussianBlur(picture, (0, 0), coarse)
+    there = 2 * cv2.resize(there, (width, height), interpolation=cv2.INTER_LINEAR) + 0.5
+    fine = cv2.remap(fine, there, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    share = cv2.GaussianBlur(cv2.resize(known, (width, height)).astype(np.float32), (0, 0), 2)
+    return fine * share[..., None]

@@ -239,14 +239,13 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         grids = torch.empty(len(posed), *face.size, 2)
         made = warp.moved(face, posed, grids)
         half = (posed.new_tensor(face.size[::-1]) - 1) / 2
-        shown = [warp.openings(face, place)[1] for place in posed.double().numpy()]
         hidden = np.stack([one.hidden for one in made])[:, None]
         return warp.FaceField(
             grids,
             (torch.from_numpy(1 - hidden),),
             lips=torch.from_numpy(np.stack([one.lips for one in made])).float() / half - 1,
             mouth=pose.mouth,
-            shown=posed.new_tensor(shown),
+            shown=posed.new_tensor([one.shown for one in made]),
             light=pose.light,
             seams=torch.from_numpy(np.stack([one.seams for one in made])).float() / half - 1,
             shut=torch.from_numpy(np.stack([one.shut for one in made])).float(),

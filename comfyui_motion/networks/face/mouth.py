@@ -70,8 +70,16 @@ class Opening:
 
     def places(self, rows: int = ROWS, columns: int = COLUMNS) -> Array:
         """Where the samples of a mouth lie. rows columns 2"""
-        along = (np.arange(columns) + 0.5) / columns
-        down = ((np.arange(rows) + 0.5) / rows)[:, None]
+        return self.at((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows)
+
+    def outline(self, columns: int = 40) -> Array:
+        """Along the upper lip and back along the lower one. N 2"""
+        upper, lower = self.at(np.linspace(0, 1, columns), np.array([0.0, 1.0]))
+        return np.concatenate([upper, lower[::-1]])
+
+    def at(self, along: Array, down: Array) -> Array:
+        """Places in shares of the width, and of the way from lip to lip. C, R -> R C 2"""
+        down = down[:, None]
         at = np.linspace(0, 1, STEPS)
         upper, lower = np.interp(along, at, self.upper), np.interp(along, at, self.lower)
         deep = upper + (lower - upper) * down  # rows columns
@@ -249,7 +257,7 @@ def paint(
     if shown <= 0:
         return None
     edge = max(0.6, SOFT * opening.width)
-    outline = opening.places(2, 24).reshape(-1, 2)
+    outline = opening.outline()
     low = np.clip(np.floor(outline.min(0) - 3 * edge - 1).astype(int), 0, [width, height])
     high = np.clip(np.ceil(outline.max(0) + 3 * edge + 2).astype(int), 0, [width, height])
     if (high - low).min() < 1:

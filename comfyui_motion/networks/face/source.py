@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +11,7 @@ from . import light
 from .layers import Layers
 from .lids import lash_tone, widened
 from .lips import parted
-from .mouth import Opening, Tones
+from .mouth import Tones
 from .raster import Array, draw
 from .surroundings import Surroundings
 
@@ -67,15 +66,6 @@ class SourceFace:
             colours=plain,
             table=finer(np.concatenate([plain, person], axis=2)),
         )
-
-    @cached_property
-    def mouth(self) -> Opening:
-        """At rest."""
-        return Opening.of(self.points[:, :2])
-
-    @cached_property
-    def mouth_width(self) -> float:
-        return float(np.hypot(*(self.points[61] - self.points[291])[:2]))
 
 
 def halved(person: Array, size: tuple[int, int]) -> Array:

@@ -5,7 +5,6 @@ is hidden.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +47,7 @@ class Moved:
     seams: Array  # 2 9 2: where each eye's lids meet when shut
     shut: Array  # 2: how far they are shut
     lips: Array  # 20 2: the inner lips, as the picture parts them
+    shown: float  # how much of the mouth's inside shows
 
 
 def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
@@ -76,10 +76,11 @@ def moved_by(
     raster = draw(rest, here, *face.size)
     eyes.look(raster, rest, here)
     lay(motion, raster)
-    hidden = hiding(face, motion, raster, rest, here)
+    shown = opened(rest, here)
+    hidden = hiding(face, motion, raster, rest, here, shown)
     shut = 1 - ramp(*lids.SHUT, share)
     to_unit(motion)
-    return Moved(hidden, lids.seams(here), shut, here[list(LIPS.inner), :2])
+    return Moved(hidden, lids.seams(here), shut, here[list(LIPS.inner), :2], shown)
 
 
 def with_lids(
@@ -132,8 +133,8 @@ def to_unit(motion: Array) -> None:
     )
 
 
-def openings(face: SourceFace, posed: Array) -> tuple[Any, float]:
-    """How the mouth of one pose opens, and how much of its inside shows."""
-    now = mouth.Opening.of(posed[:, :2])
-    width = float(np.hypot(*(posed[61] - posed[291])[:2]))
-    return now, mouth.shown(now, face.mouth, width, face.mouth_width)
+def opened(rest: Array, posed: Array) -> float:
+    """How much of the mouth's inside shows, with the picture's own lips. 478 3 twice"""
+    now, then = (mouth.Opening.of(points[:, :2]) for points in (posed, rest))
+    wide, was = (float(np.hypot(*(points[61] - points[291])[:2])) for points in (posed, rest))
+    return mouth.shown(now, then, wide, was)

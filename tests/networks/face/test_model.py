@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,16 +123,48 @@ def test_what_is_behind_stays_to_the_bit(source, steps):
         assert torch.equal(frames[(..., *corner)], source.expand_as(frames)[(..., *corner)])
 
 
-def test_occlusion_is_whole_regions(steps):
+def test_occlusion_is_whole_regions_at_most_three_besides_the_silhouette(steps, encoded):
     import cv2
+    import numpy as np
+
+    person = (encoded.faces[0].layers.person > 0.5).astype("uint8")
+    edge = cv2.morphologyEx(person, cv2.MORPH_GRADIENT, np.ones((25, 25), "uint8")) > 0
 
     hidden = torch.cat([step.occlusion for step in steps])[:, 0]
     assert hidden[0].max() == 0
     assert hidden[2].max() > 0.9  # the inside of the mouth
     for frame in hidden:
         found = (frame > 0.5).numpy().astype("uint8")
-        _, _, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+        count, label, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
         assert (stats[1:, cv2.CC_STAT_AREA] > 1e-4 * frame.numel()).all()
+        assert len(set(range(1, count)) - set(label[edge].tolist())) <= 3
+
+
+def test_occlusion_covers_the_whole_mouth_and_the_paint_does_too(encoded, model):
+    """The made-up teeth begin at the upper lip, and the dark ends at the lower one."""
+    field = model.motion(encoded, motion.pose(encoded, mouth_open=1))
+    height, width = encoded.picture.shape[-2:]
+    lips = (field.lips[0] + 1) / 2 * field.lips.new_tensor([width - 1, height - 1])
+    middle, upper, lower = lips[5, 0], lips[5, 1], lips[15, 1]
+    column = field.occlusion_mask(height, width)[0, 0, :, round(float(middle))]
+    inside = (column > 0.5).nonzero()[:, 0]
+    assert abs(float(inside.min() - upper)) < 3 and abs(float(inside.max() - lower)) < 3
+    shown, bare = model.generate(encoded, field)[0], replace(field, shown=0 * field.shown)
+    painted = (shown - model.generate(encoded, bare)[0]).abs().amax(0) > 0.02
+    rows = painted[:, round(float(middle))].nonzero()[:, 0]
+    assert abs(float(rows.min() - upper)) < 4 and abs(float(rows.max() - lower)) < 4
+
+
+def test_frames_that_come_one_by_one_are_read_as_a_clip_is(model, clip):
+    track = model.tracker(rate=25.0)
+    rest = clip[:1]
+    followed = [track(frame, rest).space() for frame in clip.split(1)]
+    alone = model.detect(clip, rest).space()
+    apart = (alone[:, 33] - alone[:, 263]).norm(dim=-1).mean()
+    off = (torch.cat(followed) - alone)[..., :2].norm(dim=-1).mean(1)
+    assert off[0] < 0.02 * apart
+    assert off.max() < 0.12 * apart  # what jumps from frame to frame is followed within two
+    assert not track(torch.zeros_like(rest), rest).found().any()
 
 
 def test_a_turn_is_as_many_degrees_as_its_dial(model, encoded):
