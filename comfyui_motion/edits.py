@@ -114,7 +114,7 @@ class Edits:
         if sum(map(len, keys.values())) > MOST:
             raise InputError(f"These edits have more than {MOST} keys: that is no work of hands.")
         pinned, locked = (
-            frozenset(_number(point) for point in document.get(name) or ())
+            frozenset(_number(point) for point in _list(document.get(name)))
             for name in ("pinned", "locked")
         )
         return Edits(keys, pinned, locked)
@@ -162,6 +162,12 @@ def _table(value: Any) -> dict[str, Any]:
     if not is_table(value):
         raise InputError(f"Edits keep keys as point, frame, place, and here is {shown(value)}.")
     return value
+
+
+def _list(value: Any) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise InputError(f"Edits list the points they pin and lock, and here is {shown(value)}.")
+    return value or []
 
 
 def _number(value: Any) -> int:

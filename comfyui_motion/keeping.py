@@ -15,6 +15,7 @@ from .doors.words import shown
 from .errors import CheckpointError, InputError
 from .keypoints import FORMAT, Keypoints
 from .registry import FAMILIES, family
+from .shapes import check_shapes
 
 VERSION = "1"
 ENDING = ".safetensors"
@@ -51,13 +52,11 @@ def load_keypoints(path: str | os.PathLike[str]) -> Keypoints:
             f"{path.name} holds {shown(', '.join(sorted(tensors)))}, where keypoints of its kind"
             f" have {', '.join(sorted(names))}; save them again."
         )
-    count = len(tensors["position"])
-    uneven = [name for name, tensor in tensors.items() if len(tensor) != count]
-    if uneven:
-        raise CheckpointError(
-            f"{path.name}: {uneven[0]} is not for {count} pictures; save it again."
-        )
-    return kind(**tensors)
+    try:
+        check_shapes(tensors, kind.shapes)
+        return kind(**tensors)
+    except InputError as error:
+        raise CheckpointError(f"{path.name} holds no such keypoints: {error}") from error
 
 
 def kinds() -> Iterator[type[Keypoints]]:

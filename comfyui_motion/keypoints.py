@@ -7,10 +7,10 @@ depend on the picture's size.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import isqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,8 @@ class Keypoints:
 
     Always float32.
     """
+
+    shapes: ClassVar[Mapping[str, str]] = SHAPES  # of all that this kind may hold
 
     position: Tensor  # B K 2, (x, y) in -1..1
     jacobian: Tensor | None = (

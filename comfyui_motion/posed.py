@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from .dials import Dials
 from .errors import InputError, boundary
 from .expression import added, angles
 from .geometry.rotation import degrees, matrix, nearest_rotation, power
-from .keypoints import FORMAT, Keypoints, gaussian_in_time, numbers_of, rounded
+from .keypoints import FORMAT, SHAPES, Keypoints, gaussian_in_time, numbers_of, rounded
 from .retarget import Strengths
 from .shapes import as_lists, check_shape
 
@@ -53,6 +53,8 @@ class PosedKeypoints(Keypoints):
     The parts are what counts: `position` and `depth` are where they place the points in what the
     model was shown, or where that lies in a whole picture. Make these keypoints with `placed`.
     """
+
+    shapes: ClassVar[Mapping[str, str]] = {**SHAPES, **PARTS, "depth": "B K"}
 
     _: KW_ONLY
     depth: Tensor  # B K, z

@@ -12,12 +12,14 @@ from typing import Any
 
 from .dials import Dials, eased
 from .doors.documents import is_kept, is_table, read_json
+from .doors.limits import how_to_raise, limits
 from .doors.words import shown
 from .errors import InputError
 
 FORMAT = "comfyui_motion.poses"
 VERSION = 1
 LAST = 1_000_000  # frame: no clip posed by hand is longer
+LARGEST = 1e6  # of a dial
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Poses:
                 " the editor writes them; empty the field to begin anew."
             )
         keys = {_frame(frame): _dials(d) for frame, d in _table(document.get("keys")).items()}
+        if keys and max(keys) >= limits().frames:
+            frames = max(keys) + 1
+            raise InputError(f"These poses last {frames} frames: {how_to_raise('frames', frames)}.")
         saved = {name: _dials(d) for name, d in _table(document.get("saved")).items()}
         return Poses(keys or {0: Dials()}, saved)
 
@@ -79,6 +84,7 @@ def _frame(text: str) -> int:
 def _dials(value: Any) -> Dials:
     numbers = _table(value)
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        real = isinstance(number, int | float) and not isinstance(number, bool)
+        if not real or not abs(number) < LARGEST:  # nor is it what no float holds
             raise InputError(f"The dial {shown(name)} is a number, and here is {shown(number)}.")
     return Dials.of(numbers)

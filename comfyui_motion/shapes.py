@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -32,6 +33,24 @@ def check_shape(name: str, tensor: Tensor, shape: str) -> None:
 def as_lists(numbers: Tensor | np.ndarray) -> Any:
     """Nested lists of them, or one number: typed, where torch and NumPy say only "a list"."""
     return cast("Any", numbers).tolist()
+
+
+def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, str]) -> None:
+    """`check_shape` of several at once, where capital letters stand for one size throughout.
+
+    Raises InputError, also for one that no shape is known of.
+    """
+    sizes: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        if name not in shapes:
+            raise InputError(f"{name} is none of {', '.join(shapes)}.")
+        check_shape(name, tensor, shapes[name])
+        for letter, size in zip(shapes[name].split(), tensor.shape, strict=True):
+            if letter.isupper() and sizes.setdefault(letter, size) != size:
+                raise InputError(
+                    f"{name} must have the shape {shapes[name]} with {sizes[letter]} for {letter},"
+                    f" as the others have, and has {' '.join(map(str, tensor.shape))}."
+                )
 
 
 def are_numbers(pictures: Tensor) -> Tensor:

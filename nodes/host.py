@@ -24,8 +24,9 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..comfyui_motion import MotionError, MotionModel, fileset, registry
+from ..comfyui_motion import InputError, MotionError, MotionModel, fileset, registry
 from ..comfyui_motion.doors.words import A_REPORT, logger, shown
+from ..comfyui_motion.errors import boundary
 from ..comfyui_motion.memory import bytes_needed, frames_at_once, in_parts
 from .remember import Memory, Remembering
 
@@ -293,7 +294,12 @@ def add_route(method: str, path: str, answer: Callable[[Any], Any]) -> None:
         from server import PromptServer
 
         async def handle(request: Any) -> Any:
-            asked = dict(request.query) if method == "GET" else await request.json()
+            try:
+                asked = dict(request.query) if method == "GET" else await request.json()
+                if not isinstance(asked, dict):
+                    raise ValueError("no object")
+            except (ValueError, RecursionError) as error:
+                return web.json_response({"error": f"No JSON object: {error}."}, status=400)
             try:
                 made = await asyncio.get_running_loop().run_in_executor(None, answer, asked)
             except MotionError as error:
@@ -380,7 +386,8 @@ def add_model_folder() -> None:
 def output_file(prefix: str, suffix: str) -> tuple[str, str]:
     """A new file in the output folder: its path, and its name there. A prefix cannot leave it."""
     root = folder_paths.get_output_directory()
-    folder, name, number, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+    with boundary(InputError, f"Nothing is saved as {shown(prefix)} ({{reason}})."):
+        folder, name, number, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
     name = f"{name}_{number:05}_{suffix}"
     return os.path.join(folder, name), os.path.join(subfolder, name)
 

@@ -18,6 +18,7 @@ from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.media.picture import to_pixels
 from ..comfyui_motion.poses import Poses
 from . import host, sockets, widgets
+from .checks import affordable
 from .convert import Gathered, evened, to_images
 from .encode import framed
 from .film import Film
@@ -116,6 +117,7 @@ class PoseFace(io.ComfyNode):
             network = model.ready(AT_ONCE)
             source = framed(network, source_image, portrait)
             base = source.portrait.keypoints if keypoints is None else keypoints
+            affordable("The result", frames or chosen.length, *source.picture.shape[1:])
             own = source.portrait.keypoints
             posed = all_posed(base, chosen, frames, keypoints is not None, network, own)
             images, film = rendered(network, source, posed, even_size)

@@ -44,7 +44,7 @@ def test_another_ending_is_refused(points, tmp_path):
         (
             {"position": torch.rand(2, 2, 2), "confidence": torch.rand(1, 2)},
             {"kind": "Keypoints"},
-            "not for 2 pictures",
+            "as the others have",
         ),
         ({"position": torch.full((1, 2, 2), torch.nan)}, {"kind": "Keypoints"}, "position"),
     ],

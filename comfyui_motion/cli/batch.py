@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import torch
 
 from ..devices import shared_out
+from ..doors.words import shown
 from ..errors import InputError
 from ..jobs.batch import run_batch
 from ..jobs.job import Job, Outcome
@@ -33,6 +34,7 @@ HELP = "many pictures by many clips, as a table says: resumable, over processes,
 GRACE = 5.0  # seconds: its workers clear up behind themselves
 READ = ("source", "driving")
 FURTHER = ("reference", "driver")  # which may be files as well
+WRITTEN = ("output", "occlusion", "preview")
 ENGINES = ("processes", "ray")
 
 
@@ -104,7 +106,7 @@ def finish(out: Path, outcomes: Sequence[Outcome]) -> None:
 def beside(folder: Path, value: Any) -> str:
     """A value that may be a file, or a number and a file (2=other.mp4), from the table's folder."""
     number, equals, name = str(value).rpartition("=")
-    return f"{number}{equals}{folder / name}" if (folder / name).exists() else str(value)
+    return f"{number}{equals}{folder / name}" if os.path.exists(folder / name) else str(value)
 
 
 class RowParser(argparse.ArgumentParser):
@@ -126,23 +128,36 @@ def job_of(folder: Path, out: Path, name: str, row: Row) -> Job:
     for needed in READ:
         if not row.get(needed):
             raise InputError(f"it names no {needed}.")
-    number = name.rpartition(" ")[2]
-    default = f"{int(number):04d}-{Path(row['source']).stem}-{Path(row['driving']).stem}.mp4"
-    target = out / str(row.get("output") or default)
-    sheet = out / "sheets" / f"{int(number):04d}.png"
+    strange = [k for k, value in row.items() if not isinstance(value, str | int | float)]
+    if strange:
+        raise InputError(f"{shown(strange[0])} is {shown(row[strange[0]])}, and no plain value.")
+    number = int(name.rpartition(" ")[2])
     placed = {key: folder / str(row[key]) for key in READ}
     further = {key: beside(folder, row[key]) for key in FURTHER if row.get(key)}
-    values = {"output": target, "preview": sheet, **row, **placed, **further}
-    values["output"] = target
+    default = f"{number:04d}-{placed['source'].stem}-{placed['driving'].stem}.mp4"
+    made = {"output": default, "preview": f"sheets/{number:04d}.png"}
+    made |= {key: str(row[key]) for key in WRITTEN if row.get(key)}
+    results = {key: _within(out, key, name) for key, name in made.items()}
+    values = {**row, **placed, **further, **results}
     options = parsed(values)
     if options.workers is not None:
         raise InputError("its jobs run side by side already; leave workers out of the table.")
     for path in placed.values():
-        if "%" not in path.name and not path.exists():
+        if "%" not in path.name and not os.path.exists(path):  # which takes any name
             raise InputError(f"{path} does not exist.")
-    writes = [target, *(Path(p) for p in (options.occlusion, options.preview) if p)]
+    writes = [results[key] for key in WRITTEN if key in results]
     reads = *placed.values(), *(Path(path) for _, path in options.driver)
     return Job(name, reads, tuple(writes), {k: str(v) for k, v in values.items()})
+
+
+def _within(out: Path, key: str, name: str) -> Path:
+    """Where a row's result goes. Raises InputError for what leads out of the folder of results: a
+    table may be another's, and overwrites what it made before.
+    """
+    target = os.path.normpath(out / name)
+    if not Path(target).is_relative_to(os.path.normpath(out)) or target == os.path.normpath(out):
+        raise InputError(f"{key} is {name}, which does not lie within {out}; name a file there.")
+    return Path(target)
 
 
 def parsed(values: Mapping[str, Any]) -> argparse.Namespace:

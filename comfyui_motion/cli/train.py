@@ -17,6 +17,7 @@ from ..data.puppets.clips import UNSEEN, Puppets
 from ..devices import device_of
 from ..training.ranks import Ranks, ranks_of_environment
 from ..training.recipe import Recipe, presets, read_recipe, size_of
+from ..training.saved import state_file
 from ..training.table import LOSSES
 from ..training.trainer import Progress, train
 from .bar import Bar
@@ -132,7 +133,7 @@ class Training:
                 " train it on --data puppets."
             )
         folder = Path(options.out or Path("runs") / Path(options.recipe).stem)
-        if options.resume and not (folder / "state.pt").exists():
+        if options.resume and not state_file(folder).exists():
             raise InputError(f"{folder} has no state to go on from; leave --resume out to start.")
         return Training(recipe, pairs, validation, folder, options)
 

@@ -22,6 +22,7 @@ class Limits:
     pixels: float = (
         34e6  # of a picture or frame (8K); more where the file is as large as that needs
     )
+    moving: float = 100e6  # of all frames of an animated picture; more where the file is as large
     frames: float = 100_000  # of an animated picture, or of keypoints
     tensors: float = 20_000  # of a checkpoint
     unpacked: float = 256e6  # bytes of a packed archive; more where the file is as large

@@ -43,7 +43,7 @@ def listed(values: Iterable[object], limit: int = 8) -> str:
 def _written(value: object) -> str:
     try:
         return str(value)
-    except ValueError:  # Python writes no integer of over 4300 digits
+    except (ValueError, RecursionError):  # an integer of over 4300 digits, lists in lists
         return f"a {type(value).__name__} too long to write"
 
 

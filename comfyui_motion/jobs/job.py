@@ -64,6 +64,17 @@ class Outcome:
     tries: int
 
 
+ENTRY = {
+    "fingerprint": str,
+    "name": str,
+    "done": bool,
+    "message": str,
+    "seconds": float,
+    "worker": str,
+    "tries": int,
+}  # of a line of the journal, by type
+
+
 class Journal:
     """A file that gets one line a finished job, so that a batch that was stopped goes on."""
 
@@ -94,10 +105,11 @@ def _read(path: Path) -> Iterator[tuple[str, tuple[str, Outcome]]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and {n: type(v) for n, v in entry.items()} == ENTRY:
             fingerprint = entry.pop("fingerprint")
             yield entry["name"], (fingerprint, Outcome(**entry))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            continue
 
 
 def check_jobs(jobs: Iterable[Job]) -> None:

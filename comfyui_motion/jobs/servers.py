@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..doors.documents import read_json, read_text
+from ..doors.words import shown
 from ..errors import InputError, MotionError
 from ..media.files import written_whole
 from .job import Job, Outcome
@@ -35,14 +37,16 @@ class Unreachable(MotionError):
 
 def read_workflow(path: str | Path) -> dict[str, Any]:
     """A workflow in API format. Raises InputError, also for one in the page's own format."""
-    try:
-        workflow = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"The workflow {path} cannot be read: {error}.") from error
+    advice = "save it by Export (API)"
+    text = read_text(Path(path), InputError, advice)
+    workflow = read_json(text, InputError, f"The workflow {path}", advice)
     if isinstance(workflow, dict) and isinstance(workflow.get("nodes"), list):
         raise InputError(f"{path} is a workflow as the page saves it; use Export (API) there.")
     nodes = workflow.values() if isinstance(workflow, dict) else [None]
-    if not workflow or not all(isinstance(n, dict) and "class_type" in n for n in nodes):
+    if not workflow or not all(
+        isinstance(n, dict) and "class_type" in n and isinstance(n.get("inputs", {}), dict)
+        for n in nodes
+    ):
         raise InputError(f"{path} is no workflow in API format: a JSON object of nodes is wanted.")
     return workflow
 
@@ -169,7 +173,7 @@ class Server:
         folder = job.writes[0]
         folder.mkdir(parents=True, exist_ok=True)
         for item in made:
-            self.download(item, folder / Path(item["filename"].replace("\\", "/")).name)
+            self.download(item, folder / _plain_name(item["filename"]))
         return f"{len(made)} files"
 
     def upload(self, path: Path) -> str:
@@ -188,15 +192,17 @@ class Server:
             f"Content-Type: {kind}\r\n\r\n"
         )
         body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-        told = self._ask(
-            "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        )
-        return "/".join(part for part in (told.get("subfolder", ""), told["name"]) if part)
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        told = _table(self._ask("/upload/image", body, kind))
+        parts = [told.get("subfolder", ""), told.get("name")]
+        if not parts[1] or not all(isinstance(part, str) for part in parts):
+            raise InputError(f"{self.address} did not say how it calls what was uploaded.")
+        return "/".join(filter(None, parts))
 
     def submit(self, prompt: Mapping[str, Any]) -> str:
         body = json.dumps({"prompt": prompt, "client_id": uuid.uuid4().hex}).encode()
-        told = self._ask("/prompt", body, {"Content-Type": "application/json"})
-        if told.get("node_errors"):
+        told = _table(self._ask("/prompt", body, {"Content-Type": "application/json"}))
+        if told.get("node_errors") or not isinstance(told.get("prompt_id"), str):
             raise InputError(_refused(told))
         return told["prompt_id"]
 
@@ -204,9 +210,9 @@ class Server:
         """The outputs of a prompt, once it is done. Raises InputError where a node failed."""
         ends = time.monotonic() + self.patience
         while time.monotonic() < ends:
-            entry = self._ask(f"/history/{number}").get(number)
+            entry = _table(self._ask(f"/history/{number}")).get(number)
             if entry:
-                status = entry.get("status") or {}
+                status = _table(_table(entry).get("status") or {})
                 if status.get("status_str") == "error":
                     raise InputError(_failed(status))
                 return entry.get("outputs", {})
@@ -217,10 +223,11 @@ class Server:
     @staticmethod
     def results(outputs: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
         """The files that were saved, previews left out."""
-        for node in outputs.values():
-            for items in node.values():
+        for node in _table(outputs).values():
+            for items in _table(node).values():
                 for item in items if isinstance(items, list) else ():
-                    if isinstance(item, dict) and item.get("type") == "output":
+                    named = isinstance(item, dict) and isinstance(item.get("filename"), str)
+                    if named and item.get("type") == "output":
                         yield item
 
     def download(self, item: Mapping[str, str], target: Path) -> None:
@@ -255,13 +262,31 @@ class Server:
             raise Unreachable(f"{self.address} does not answer: {error}.") from error
 
 
+def _table(value: Any) -> dict[str, Any]:
+    """What a server answers where an object belongs. Raises InputError."""
+    if not isinstance(value, dict):
+        raise InputError(f"A server answered {shown(value)}, as no ComfyUI does.")
+    return value
+
+
+def _plain_name(name: str) -> str:
+    """A file's name without what a server puts before it. Raises InputError for one that is
+    none.
+    """
+    name = name.replace("\\", "/").rpartition("/")[2]
+    if not name.strip(". ") or not name.isprintable():
+        raise InputError(f"The server names a result {name!r}, which is no file's name.")
+    return name
+
+
 def _refused(told: Mapping[str, Any]) -> str:
     """What /prompt says of a workflow it does not take."""
+    told = _table(told)
     problems = [
-        f"node {number} ({node.get('class_type')}): {problem.get('message')}"
+        f"node {number} ({_table(node).get('class_type')}): {_table(problem).get('message')}"
         f" {problem.get('details', '')}".rstrip()
-        for number, node in (told.get("node_errors") or {}).items()
-        for problem in node.get("errors", ())
+        for number, node in _table(told.get("node_errors") or {}).items()
+        for problem in _table(node).get("errors") or ()
     ]
     error = told.get("error")
     first = error.get("message") if isinstance(error, dict) else error
@@ -269,8 +294,9 @@ def _refused(told: Mapping[str, Any]) -> str:
 
 
 def _failed(status: Mapping[str, Any]) -> str:
-    for kind, told in status.get("messages", ()):
-        if kind == "execution_error":
+    for message in status.get("messages") or ():
+        kind, told = message if isinstance(message, list) and len(message) == 2 else ("", None)
+        if kind == "execution_error" and isinstance(told, dict):
             said = str(told.get("exception_message", "")).strip()
             return f"Node {told.get('node_id')} ({told.get('node_type')}) failed: {said}"
     return "The workflow failed on the server."

@@ -21,6 +21,7 @@ from .times import Shown, even_rate
 
 QUICKEST, USUAL = 0.0101, 0.1  # seconds: what lasts no longer is played as browsers play it
 LOOKED_AT = 32  # frames, to find the rate: each has to be decoded for it
+PIXELS_A_BYTE = 256  # of all frames together; clips that move have under 100
 KINDS = ("GIF", "WEBP", "PNG", "AVIF")  # others of many pages are no films
 
 
@@ -29,7 +30,9 @@ class Animation:
     """What the first frames tell."""
 
     rate: Fraction
-    count: int | None  # frames at that rate
+    count: int  # frames at that rate
+    frames: int  # that the file says it has
+    size: tuple[int, int]  # width and height
 
 
 def animated(path: Path) -> Animation | None:
@@ -51,7 +54,22 @@ def animated(path: Path) -> Animation | None:
         moments = [sum(steps[:number]) for number in range(len(steps) + 1)]
         rate = even_rate(moments, None) or Fraction(10)
         seconds = sum(steps) * image.n_frames / max(1, len(steps))
-        return Animation(rate, max(1, round(seconds * rate)))
+        return Animation(rate, max(1, round(seconds * rate)), image.n_frames, image.size)
+
+
+def check_cost(path: Path, about: Animation, stop: int | None) -> None:
+    """Refuse to read up to frame `stop` (None: all) what unpacks to far more than the file holds.
+    Raises MediaError.
+    """
+    share = 1.0 if stop is None else min(1.0, stop / about.count)
+    width, height = about.size
+    pixels = share * about.frames * width * height
+    size = path.stat().st_size
+    if pixels > max(limits().moving, PIXELS_A_BYTE * size):
+        raise MediaError(
+            f"{path} has {size} bytes and unpacks to {about.frames} frames of {width}x{height}:"
+            f" {how_to_raise('moving', pixels)}, or use fewer of its frames."
+        )
 
 
 def decode_animation(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..doors.limits import limits
 from ..errors import InputError, MediaError
-from .animation import animated, decode_animation
+from .animation import animated, check_cost, decode_animation
 from .decode import decode_film, film_facts
 from .deep import Deep
 from .files import existing_file
@@ -46,6 +46,8 @@ class Source:
     count: int | None  # frames at that rate, as the file says
     has_audio: bool = False
     audio_begin: Fraction = Fraction(0)  # the first frame by the sound's clock, in seconds
+    # refuses, before any work, to read up to that frame
+    check: Callable[[int | None], None] = lambda stop: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,7 @@ class Clip:
         return _stack(list(self._frames()))
 
     def _frames(self) -> Iterator[Tensor]:
+        self.source.check(self.stop)
         shown, count = self.source.decode(self.start), 0
         for frame in (
             in_order(shown, self.start, self.stop)
@@ -188,7 +191,8 @@ def _source(
         moving = animated(file)
         if moving:
             frames = partial(decode_animation, file, background, remarks, moving)
-            return Source(frames, moving.rate, moving.count)
+            check = partial(check_cost, file, moving)
+            return Source(frames, moving.rate, moving.count, check=check)
         paths = [file]
     return Source(partial(_decode_pictures, paths, background, fps, remarks), fps, len(paths))
 

@@ -12,6 +12,7 @@ from .kinds import is_film
 
 # %d, %5d, %05d; but "50%done.mp4" is a name
 NUMBER = re.compile(r"%0?\d+d|%d(?![A-Za-z])")
+WIDEST = 99  # digits of a number
 # what is read as a picture in a folder or a pattern; what a picture is written as; films
 PICTURES = {
     ".png",
@@ -44,7 +45,10 @@ class Numbered:
     @staticmethod
     def of(name: str) -> Numbered:
         found = next(NUMBER.finditer(name))
-        width = int(found[0][1:-1] or 1)
+        digits = found[0][1:-1] or "1"
+        width = int(digits[-9:])
+        if len(digits) > 9 or width > WIDEST:
+            raise InputError(f"{name} numbers pictures with {digits} digits; at most {WIDEST}.")
         return Numbered(name[: found.start()], width, name[found.end() :])
 
     def __call__(self, number: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from einops import rearrange
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..field import MotionField, resize, sample
-from ..keypoints import Keypoints
+from ..keypoints import SHAPES, Keypoints
 from ..model import (
     Family,
     MotionModel,
@@ -107,6 +107,8 @@ class PartKeypoints(Keypoints):
 
     What edits the points leaves the masks as they are.
     """
+
+    shapes: ClassVar[Mapping[str, str]] = {**SHAPES, "parts": "B parts h w"}
 
     # B K+1 h w in 0..1, summing to 1, part 0 the background; None: the source's own, moved
     parts: Tensor | None = None

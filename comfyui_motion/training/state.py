@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,14 +17,13 @@ import torch
 from torch import nn
 
 from .. import CheckpointError, InputError, MotionModel
-from ..doors.diagnosis import diagnose
 from ..doors.documents import read_json
-from ..doors.unpickle import read_pickle
 from ..doors.weights import check_numbers
 from ..errors import boundary
 from .adversary import Discriminator
 from .ranks import ALONE, Ranks, share_norms
 from .recipe import Recipe, Stage, written
+from .saved import read_content, state_file, write_content
 
 FORMAT = "comfyui_motion.training 1"
 MAY_CHANGE = (
@@ -205,24 +203,16 @@ def write_state(run: Run, recipe: Recipe, folder: Path) -> None:
         "sums": run.sums,
         "counted": run.counted,
     }
-    partial = folder / ".state.partial.pt"
-    try:
-        torch.save(content, partial)
-        os.replace(partial, folder / "state.pt")
-    finally:
-        partial.unlink(missing_ok=True)
+    write_content(content, folder)
 
 
 def read_state(run: Run, recipe: Recipe, folder: Path) -> None:
     """Take up a run. Raises InputError where the state is another recipe's, or damaged."""
-    path = folder / "state.pt"
+    path = state_file(folder)
     advice = "train in another folder, or afresh (--fresh)"
-    with boundary(InputError, f"{path} cannot be read ({{reason}}); {advice}."):
-        complaint = diagnose(path)
-        if complaint:
-            raise InputError(f"{complaint} To go on, {advice}.")
-        with _told_as_input(advice):
-            content = read_pickle(path, mapped=False)
+    unreadable = f"{path} cannot be read ({{reason}}); {advice}."
+    with boundary(InputError, unreadable), _told_as_input(advice):
+        content = read_content(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is no state of this trainer; {advice}.")
     _check_recipe(content, recipe, folder)
@@ -288,12 +278,14 @@ def _take_up(optimiser: torch.optim.Optimizer, state: Any, damaged: str) -> None
         if [_settings(group) for group in optimiser.param_groups] != fresh:
             raise ValueError("its optimiser has other settings")
         for parameter, values in optimiser.state.items():
-            for name, value in values.items():
+            for name, value in list(values.items()):
                 shape = () if name == "step" else parameter.shape
                 if not isinstance(value, torch.Tensor) or value.shape != shape:
                     raise ValueError("its optimiser is of other weights")
                 if not value.isfinite().all():
                     raise ValueError("its optimiser holds numbers that are not finite")
+                if shape:  # laid out in memory as the weights are
+                    values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@ was stopped goes on as if it had not been.
 
 Everything random is drawn from the recipe's seed and the step's number, so that a resumed run meets
 the same batches, warps and dropout, and ends, on a CPU, with the same bits. The folder holds
-`model.safetensors` (the averaged weights), `state.pt`, `log.csv`, `losses.png` and sheets.
+`model.safetensors` (the averaged weights), `state.safetensors`, `log.csv`, `losses.png` and sheets.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .precision import narrow_convolutions
 from .ranks import ALONE, Ranks, Share
 from .recipe import Recipe, Stage
 from .record import Record, draw_sheet, measure
+from .saved import state_file
 from .state import (
     Interrupts,
     Run,
@@ -86,7 +87,7 @@ def train(
             ranks.share(stage.batch)
         for stage in recipe.stages:
             check(run.model, stage)
-        if resume and (folder / "state.pt").exists():
+        if resume and state_file(folder).exists():
             read_state(run, recipe, folder)
         record = Record(folder, recipe, run.step)
         with Interrupts() as interrupts:

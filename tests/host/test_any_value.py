@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -57,8 +58,46 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "x2face": {"width": 4, "limit": 16, "levels": 5, "bottleneck": 6, "size": 32},
     "flow": {"size": 64, "detail": 64, "lattice": 8},
+    "liveportrait": {
+        "appearance": (4, 6, 8),
+        "volume": 4,
+        "depth": 3,
+        "residuals": 1,
+        "stages": (1, 1, 2, 1),
+        "widths": (4, 6, 8, 10),
+        "compressed": 2,
+        "encoder": (6, 8),
+        "decoder": (6, 4),
+        "warped": 8,
+        "middle": 12,
+        "middles": 2,
+        "painted": (8, 4),
+        "hidden": 6,
+        "stitching": (6, 5),
+        "lips": (5,),
+        "eyes": (5, 4, 3),
+        "size": 64,
+    },
+    "face": {},  # as it comes with the pack
 }
-WORDS = ("", "1", "0-3", "\x1b[2J<b>", "9" * 5000, "[" * 5000, "-1", "1-999999999", "nan", "٣")
+WHOLE = ("fomm", "liveportrait", "face")  # families over which widgets are tried too
+POSES = '{"format": "comfyui_motion.poses", "version": 1, "keys": %s}'
+EDITS = '{"format": "comfyui_motion.edits", "version": 1, %s}'
+WORDS = (
+    *("", "1", "0-3", "\x1b[2J<b>", "9" * 5000, "[" * 5000, "-1", "1-999999999", "nan", "٣", "{}"),
+    *("../../../out", "%09999999d", "a" * 5000, "0:1e308", "0:(1e308), 99999999:(1)"),
+    POSES % '{"999999": {"yaw": 1}}',
+    POSES % '{"0": {"yaw": 1e400}}',
+    POSES % '{"0": {"<b>": 1}}',
+    POSES % '{"0": [], "x": 7}',
+    EDITS % '"pinned": 7',
+    EDITS % '"pinned": [true, null], "keys": []',
+    EDITS % '"keys": {"0": {"0": [1e300, 0]}}',
+    EDITS % '"keys": {"0": {"99999999": [0, 0]}}',
+    EDITS % '"keys": {"0": {"0": [0, 0]}}, "locked": {"a": 1}',
+    '{"format": "comfyui_motion.keypoints", "version": 2, "canonical": 1}',
+    '{"format": "comfyui_motion.keypoints", "version": 3, "position": [[[0, 0, 0]]]}',
+)
 
 
 @dataclass
@@ -116,8 +155,12 @@ def fill(pack: Pack) -> None:
     pack.add("MASK", "not a number", torch.full((1, 20, 20), math.nan))
     for name, size in {"latent": (1, 4, 5, 7), "latents": (3, 16, 6, 4)}.items():
         pack.add("LATENT", name, {"samples": torch.rand(size)})
-    for family, spec in SMALL.items():
-        for kind, value in from_family(pack, family, spec):
+    portrait, clip = sampled(pack)
+    pack.add("IMAGE", "a face", portrait)
+    pack.add("IMAGE", "a face that talks", clip)
+    pack.add("VIDEO", "frames", host_film(clip))
+    for family in SMALL:
+        for kind, value in from_family(pack, family):
             pack.add(kind, family, value)
     keypoints = pack.library.Keypoints
     pack.add("CM_KEYPOINTS", "far away", keypoints(torch.full((3, 4, 2), 1e5)))
@@ -125,9 +168,44 @@ def fill(pack: Pack) -> None:
     pack.add("CM_KEYPOINTS", "one place", keypoints(torch.zeros(3, 4, 2), torch.zeros(3, 4, 2, 2)))
 
 
-def from_family(pack: Pack, family: str, spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    model = pack.hosted.of(pack.library.build(family, **spec).requires_grad_(False))
-    picture, clip = pack.pool["IMAGE"][0][1], pack.pool["IMAGE"][1][1]
+def sampled(pack: Pack) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pack's own picture and three frames of its clip, small."""
+    picture, film = pack.run("CM_SampleMotion", {"picture": "source.png", "clip": "driving.mp4"})
+    clip = film.get_components().images[:12:4]
+    return smaller(picture), smaller(clip)
+
+
+def smaller(images: torch.Tensor, longest: int = 160) -> torch.Tensor:
+    scale = longest / max(images.shape[1:3])
+    resized = torch.nn.functional.interpolate(
+        images.movedim(-1, 1), scale_factor=scale, mode="area"
+    )
+    return resized.movedim(1, -1).contiguous()
+
+
+def host_film(images: torch.Tensor) -> Any:
+    from comfy_api.latest import InputImpl, Types
+
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images, Fraction(25), None))
+
+
+def hosted(pack: Pack, family: str) -> Any:
+    spec = SMALL[family]
+    model = pack.library.build(family, **spec) if spec else pack.library.load(family, device="cpu")
+    return pack.hosted.of(model.requires_grad_(False))
+
+
+def media(pack: Pack, family: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture and a clip in which the family finds what it moves."""
+    images = dict(pack.pool["IMAGE"])
+    if family in ("face", "liveportrait"):
+        return images["a face"], images["a face that talks"]
+    return images["picture"], images["clip"]
+
+
+def from_family(pack: Pack, family: str) -> Iterator[tuple[str, Any]]:
+    model = hosted(pack, family)
+    picture, clip = media(pack, family)
     keypoints = pack.run("CM_ExtractKeypoints", {"model": model, "images": clip})[0]
     (field,) = pack.run(
         "CM_EstimateMotion",
@@ -138,17 +216,22 @@ def from_family(pack: Pack, family: str, spec: dict[str, Any]) -> Iterator[tuple
     yield "CM_FIELD", field
     portrait = pack.run("CM_EncodeSource", {"model": model, "source_image": picture})[0]
     yield "CM_PORTRAIT", portrait
-    if family in ("mraa", "tpsmm", "copart"):
+    if family in ("mraa", "tpsmm", "copart", "face"):
         yield "CM_PARTS", pack.run("CM_SegmentParts", {"model": model, "images": clip})[0]
     if family == "fomm":
         crop = {"images": clip, "margin": 0.4, "size": 0, "subject": pack.pool["MASK"][0][1]}
         yield "CM_PLACE", pack.run("CM_CropSubject", crop)[1]
 
 
+def kinds_of(declared: Any) -> list[str]:
+    """The types that an input takes."""
+    kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
+    return kind.split(",")
+
+
 def kind_of(declared: Any) -> str:
     """The type of an input; of several the first."""
-    kind = declared.get_io_type() if hasattr(declared, "get_io_type") else declared.io_type
-    return kind.partition(",")[0]
+    return kinds_of(declared)[0]
 
 
 def values_of(pack: Pack, declared: Any) -> list[tuple[str, Any]]:
@@ -167,7 +250,7 @@ def values_of(pack: Pack, declared: Any) -> list[tuple[str, Any]]:
         return [(str(v)[:20], v) for v in [*options, "no such", "<img src=x>", 7]]
     if kind == "STRING":
         return [(word[:12], word) for word in WORDS]
-    return pack.pool.get(kind, [])
+    return [value for kind in kinds_of(declared) for value in pack.pool.get(kind, [])]
 
 
 def usual(pack: Pack, node_id: str, family: str) -> dict[str, Any]:
@@ -180,10 +263,11 @@ def usual(pack: Pack, node_id: str, family: str) -> dict[str, Any]:
                 continue
             own = dict(pack.pool[kind])
             given[declared.id] = own.get(family, next(iter(own.values())))
-        elif declared.id in ("driving_images", "target_images"):
-            given[declared.id] = pack.pool["IMAGE"][1][1]
         else:
             given[declared.id] = getattr(declared, "default", None)
+    picture, clip = media(pack, family)
+    given |= {name: picture for name in ("source_image", "image") if name in given}
+    given |= {name: clip for name in ("driving_images", "target_images", "images") if name in given}
     if node_id == "CM_CropSubject":
         given["subject"] = pack.pool["MASK"][0][1]
     return given
@@ -194,6 +278,15 @@ def connectable(pack: Pack, node_id: str) -> bool:
     widgets = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
     needed = {kind_of(i) for i in pack.nodes[node_id].define_schema().inputs if not i.optional}
     return needed <= widgets | pack.pool.keys()
+
+
+def hangs_on(pack: Pack, family: str, node_id: str, declared: Any) -> bool:
+    """Whether the input's values may be answered otherwise by this family than by the others."""
+    inputs = pack.nodes[node_id].define_schema().inputs
+    of_family = any(kind_of(other) in ("CM_MODEL", "CM_KEYPOINTS") for other in inputs)
+    return (
+        family == WHOLE[0] or kind_of(declared).startswith("CM_") or (of_family and family in WHOLE)
+    )
 
 
 def small(declared: Any, value: Any) -> bool:
@@ -210,8 +303,8 @@ def test_any_value_gives_a_result_or_a_sentence(pack, family, monkeypatch):
         if node_id == "CM_LoadModel" or not connectable(pack, node_id):
             continue
         for declared in pack.nodes[node_id].define_schema().inputs:
-            if family != "fomm" and not kind_of(declared).startswith("CM_"):
-                continue  # what hangs on no family is tried once
+            if not hangs_on(pack, family, node_id, declared):
+                continue
             for name, value in values_of(pack, declared):
                 if not small(declared, value):
                     continue

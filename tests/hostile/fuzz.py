@@ -16,14 +16,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import mutants
 import torch
+from kinds import PICTURE, WEIGHTS, Reader, kinds
 
 import comfyui_motion as motion
 
@@ -74,21 +74,6 @@ def attempt(tally: Tally, label: str, work: Callable[[], Any]) -> None:
         tally.wrong.append(f"{label}: {(peak() - before) / 1e9:.1f} GB")
 
 
-def readers(name: str) -> list[Callable[[Path], Any]]:
-    if name.endswith((".pth", ".safetensors")):
-        return [motion.inspect, lambda path: motion.load(path, device="cpu")]
-    return [motion.read_picture, lambda path: list(islice(motion.read_video(path).batches(1), 2))]
-
-
-def seeds(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """A whole file of every kind."""
-    yield from mutants.checkpoints().items()
-    yield from mutants.pictures().items()
-    for name in ("a.mp4", "a.webm", "b.gif"):
-        motion.write_video(folder / name, torch.rand(3, 3, 32, 48), 25)
-        yield f"film-{name}", (folder / name).read_bytes()
-
-
 def by_hand() -> Iterator[tuple[str, bytes]]:
     for name, data in mutants.pickles().items():
         yield f"{name}.pth", data
@@ -103,35 +88,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=300, help="mutants of each kind of file")
+    parser.add_argument("--only", default="", help="kinds of file with this in their name")
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, late)
     torch.set_num_threads(1)
     found: dict[str, Tally] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, whole in seeds(folder):
-            tally = found[file] = Tally()
-            chance = random.Random(f"{options.seed} {file}")
-            for number in range(options.rounds):
-                label = f"{file}, seed {options.seed}, round {number}"
-                open_all(tally, folder / file, mutants.mutated(whole, chance), label)
-        for file, data in by_hand():
+        for kind in kinds(folder):
+            if options.only not in kind.name:
+                continue
+            tally = found.setdefault(kind.name, Tally())
+            chance = random.Random(f"{options.seed} {kind.name}")
+            for number in range(max(1, round(kind.share * options.rounds))):
+                label = f"{kind.name}, seed {options.seed}, round {number}"
+                spoilt = kind.change(kind.whole, chance)
+                open_all(tally, folder / kind.name, spoilt, label, kind.readers)
+            (folder / kind.name).write_bytes(kind.whole)
+        for file, data in by_hand() if not options.only else ():
             tally = found.setdefault("made by hand", Tally())
-            open_all(tally, folder / file.replace(" ", "-"), data, file)
-    for label, text in mutants.documents():
+            readers = WEIGHTS if file.endswith(".pth") else PICTURE
+            open_all(tally, folder / file.replace(" ", "-"), data, file, readers)
+    for label, text in mutants.documents() if not options.only else ():
         tally = found.setdefault("keypoints", Tally())
         attempt(tally, label, lambda text=text: motion.Keypoints.from_json(text))
     return report(found)
 
 
-def open_all(tally: Tally, path: Path, data: bytes, label: str) -> None:
+def open_all(tally: Tally, path: Path, data: bytes, label: str, readers: Iterable[Reader]) -> None:
     path.write_bytes(data)
     wrong = len(tally.wrong)
-    for read in readers(path.name):
+    for read in readers:
         attempt(tally, label, lambda read=read: read(path))
     if len(tally.wrong) > wrong:
         KEPT.mkdir(exist_ok=True)
-        (KEPT / f"{label.replace(', ', '-').replace(' ', '')}{path.suffix}").write_bytes(data)
+        name = label.replace(", ", "-").replace(" ", "").replace("/", "-")
+        (KEPT / f"{name}{path.suffix}").write_bytes(data)
 
 
 def report(found: dict[str, Tally]) -> int:

@@ -77,6 +77,17 @@ def test_opening_a_long_animation_looks_at_its_first_frames(tmp_path, mutants, m
     assert len(unpacked) < 60
 
 
+def test_an_animation_larger_than_its_file_is_refused_before_it_is_unpacked(
+    tmp_path, mutants, refused, monkeypatch
+):
+    (tmp_path / "a.gif").write_bytes(mutants.gif(3000, 150))
+    clip = motion.read_video(tmp_path / "a.gif")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("unpacked"))
+    assert "COMFYUI_MOTION_LIMITS=moving=" in refused(lambda: list(clip), motion.MediaError)
+    monkeypatch.undo()
+    assert len(motion.read_video(tmp_path / "a.gif", stop=2).frames()) == 2
+
+
 def test_damaged_pictures_are_a_sentence(tmp_path, mutants):
     chance = random.Random(20)
     for name, seed in mutants.pictures().items():

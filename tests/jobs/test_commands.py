@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -74,9 +76,17 @@ def test_every_wrong_row_is_told_before_any_work(media, capsys):
 
 
 def test_no_job_of_a_table_may_write_over_a_picture_of_it(media, capsys):
-    (media / "jobs.csv").write_text(HEAD + "a.png,clip.mp4,../a.png,,,\n")
-    assert run("batch", media / "jobs.csv", "-o", media / "out") == 2
+    (media / "jobs.csv").write_text(HEAD + "a.png,clip.mp4,a.png,,,\n")
+    assert run("batch", media / "jobs.csv", "-o", media) == 2
     assert "would write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("row", [{"output": "../b.mp4"}, {"preview": "/b.png"}, {"occlusion": "."}])
+def test_no_job_of_a_table_may_write_elsewhere(media, capsys, row):
+    told = {"source": "a.png", "driving": "clip.mp4", **row}
+    (media / "jobs.jsonl").write_text(json.dumps(told))
+    assert run("batch", media / "jobs.jsonl", "-o", media / "out") == 2
+    assert "within" in capsys.readouterr().err
 
 
 def test_submit_tells_of_a_server_that_does_not_answer(media, capsys):

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import pytest
 
-from comfyui_motion import InputError
+from comfyui_motion import InputError, MotionError
 from comfyui_motion.jobs import servers
+from comfyui_motion.jobs.job import Job
 from comfyui_motion.jobs.servers import filled, job_of_row, on_servers, read_workflow
 
 WORKFLOW = {
@@ -137,3 +138,31 @@ def test_a_workflow_of_the_page_is_told_from_one_of_the_api(tmp_path):
         read_workflow(path)
     path.write_text(json.dumps(WORKFLOW))
     assert read_workflow(path) == WORKFLOW
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 7, "x", [], {}, {"1": 7}, {"1": {"status": [], "outputs": {}}}, {"1": {"outputs": [3]}}]
+    + [
+        {"1": {"outputs": {"9": {"images": [{"filename": n, "type": "output"}]}}}}
+        for n in ("..", "a/", "\n", 7)
+    ]
+    + [{"1": {"status": {"status_str": "error", "messages": [7, ["execution_error", 7]]}}}],
+    ids=repr,
+)
+def test_what_no_server_answers_is_a_sentence(tmp_path, monkeypatch, answer):
+    """Whatever comes, of another program on that port, or of one that means harm."""
+    server = servers.Server("http://127.0.0.1:1", patience=0.0 if answer in ({}, []) else 5.0)
+    monkeypatch.setattr(server, "_ask", lambda *_: answer)
+    monkeypatch.setattr(server, "submit", lambda prompt: "1")
+    job = Job("row 1", (), (tmp_path / "out",))
+    with pytest.raises(MotionError):
+        server.run(job, {"2": {"class_type": "X", "inputs": {}}}, threading.Event())
+    assert not list(tmp_path.rglob("*.partial*"))
+    (tmp_path / "a.png").write_bytes(b"x")
+    monkeypatch.undo()
+    server = servers.Server("http://127.0.0.1:1", patience=1.0)
+    monkeypatch.setattr(server, "_ask", lambda *_: answer)
+    for ask in (lambda: server.upload(tmp_path / "a.png"), lambda: server.submit({})):
+        with pytest.raises(MotionError):
+            ask()

@@ -19,6 +19,7 @@ from comfyui_motion.data.clips import Clips
 from comfyui_motion.data.pairs import Pairs, Truth
 from comfyui_motion.training.plot import read_log
 from comfyui_motion.training.recipe import Recipe, recipe_of, size_of
+from comfyui_motion.training.saved import read_content
 from comfyui_motion.training.state import Run
 from comfyui_motion.training.table import LOSSES, Loss
 from comfyui_motion.training.trainer import (
@@ -148,7 +149,7 @@ def test_every_family_learns_by_every_module_and_is_loaded_again(family, tmp_pat
         and torch.equal(untrained[name], trained[name])
     ]
     assert [name for name in same if not name.startswith("avd_network")] == []
-    assert {"log.csv", "losses.png", "model.safetensors", "sheet-2.png", "state.pt"} == {
+    assert {"log.csv", "losses.png", "model.safetensors", "sheet-2.png", "state.safetensors"} == {
         entry.name for entry in tmp_path.iterdir()
     }
 
@@ -247,7 +248,35 @@ def kill(how: int, folder: Path) -> int:
         process.send_signal(how)
         process.wait(timeout=60)
     assert process.returncode != 0
-    return torch.load(folder / "state.pt", weights_only=True)["step"]
+    return read_content(folder / "state.safetensors")["step"]
+
+
+def test_a_run_goes_on_from_a_state_of_an_earlier_version(tmp_path):
+    whole = train(recipe(steps=4, save_every=2), Squares(), tmp_path / "whole", device="cpu")
+
+    def stop(progress):
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(steps=4, save_every=2), Squares(), tmp_path, device="cpu", progress=stop)
+    written = tmp_path / "state.safetensors"
+    torch.save(read_content(written), tmp_path / "state.pt")  # as it was written once
+    written.unlink()
+    again = train(recipe(steps=4, save_every=2), Squares(), tmp_path, device="cpu")
+    assert not (tmp_path / "state.pt").exists() and written.exists()
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_goes_on_where_pytorch_opens_no_pickle(tmp_path, monkeypatch):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(steps=2, save_every=1), Squares(), tmp_path, device="cpu", progress=stop)
+    monkeypatch.setattr(torch, "__version__", "2.5.1")
+    train(recipe(steps=2, save_every=1), Squares(), tmp_path, device="cpu")
+    assert read_content(tmp_path / "state.safetensors")["step"] == 2
 
 
 def test_killed_and_gone_on_is_the_same_run(tmp_path):

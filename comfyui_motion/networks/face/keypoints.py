@@ -11,15 +11,17 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ...dials import Dials
+from ...doors.limits import how_to_raise, limits
 from ...errors import InputError, boundary
-from ...keypoints import FORMAT, Keypoints
+from ...keypoints import FARTHEST, FORMAT, SHAPES, Keypoints
 from ...retarget import Strengths
+from ...shapes import check_shapes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +36,16 @@ STEPS = {"mouth": 127.0, "light": 100.0}  # of which one is 1: what is seen is k
 @dataclass(frozen=True, eq=False)
 class FaceKeypoints(Keypoints):
     """Points of a face mesh (see `topology`) on each of B pictures."""
+
+    shapes: ClassVar[Mapping[str, str]] = {
+        **SHAPES,
+        "position": "B 478 2",
+        "confidence": "B 478",
+        "depth": "B 478",
+        "size": "B 2",
+        "mouth": "B 2 h w",
+        "light": "B 1 h w",
+    }
 
     depth: Tensor = field(kw_only=True)  # B 478: z into the picture, in the units of x
     # B 2: width and height in pixels of the pictures they lie on
@@ -159,12 +171,16 @@ class FaceKeypoints(Keypoints):
         damaged = "These keypoints of a face are damaged ({reason}): paste what was written, whole."
         with boundary(InputError, damaged):
             frames = int(document["frames"])
+            sure = torch.tensor(document["confidence"], dtype=torch.float32)
+            size = torch.tensor(document["size"], dtype=torch.float32)
+            if size.shape != (frames, 2) or sure.shape != (frames,) or not (size > 0).all():
+                raise ValueError("sizes or confidences are not one a frame")
+            if frames > limits().frames:
+                raise ValueError(f"{frames} frames: {how_to_raise('frames', frames)}")
             position, depth = (
                 _unpacked(document[name], torch.float32, (frames, 478, axes))
                 for name, axes in (("position", 2), ("depth", 1))
             )
-            sure = torch.tensor(document["confidence"], dtype=torch.float32)
-            size = torch.tensor(document["size"], dtype=torch.float32)
             looks = {
                 name: _unpacked(
                     part["bytes"], torch.int8, (frames, *map(int, part["shape"]))
@@ -173,17 +189,12 @@ class FaceKeypoints(Keypoints):
                 for name, part in document.items()
                 if name in STEPS
             }
-            if size.shape != (frames, 2) or sure.shape != (frames,):
-                raise ValueError("sizes or confidences are not one a frame")
-        if not (position.isfinite().all() and depth.isfinite().all()):
+        if not all(bool((n.abs() <= FARTHEST).all()) for n in (position, depth, sure, size)):
             raise InputError("These keypoints of a face hold numbers that are not finite.")
-        return FaceKeypoints(
-            position,
-            confidence=sure[:, None].expand(-1, 478),
-            depth=depth[..., 0],
-            size=size,
-            **looks,
-        )
+        told = {"position": position, "depth": depth[..., 0], "size": size, **looks}
+        told["confidence"] = sure[:, None].expand(-1, 478)
+        check_shapes(told, FaceKeypoints.shapes)
+        return FaceKeypoints(**told)
 
 
 def _packed(values: Tensor, kind: torch.dtype) -> str:
@@ -197,6 +208,8 @@ def _unpacked(text: str, kind: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     """Raises ValueError where it is not as long as that."""
     count = math.prod(shape) * kind.itemsize
     opened = zlib.decompressobj()
+    if not 0 <= count <= max(limits().unpacked, 4 * len(text)):
+        raise ValueError(f"numbers of {count} bytes: {how_to_raise('unpacked', count)}")
     plain = opened.decompress(base64.b64decode(text, validate=True), count + 1)
     if len(plain) != count:
         raise ValueError("a list of numbers is too short or too long")

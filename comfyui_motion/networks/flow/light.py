@@ -9,14 +9,16 @@ does not explain the frame, so that nothing else of the driver's looks comes alo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...field import MotionField
-from ...keypoints import Keypoints
+from ...keypoints import SHAPES, Keypoints
 from . import tracking as flow_tracking
 
 # grey levels left unexplained, averaged over a spot, that are nothing, and that are surely
@@ -42,6 +44,8 @@ DARK = 0.03  # grey level below which ratios mean little
 @dataclass(frozen=True, eq=False)
 class FlowKeypoints(Keypoints):
     """The lattice, with what came to light in the frame it was found in."""
+
+    shapes: ClassVar[Mapping[str, str]] = {**SHAPES, "light": "B 1 h w"}
 
     # B 1 h w over the frame: the natural logarithm of how much brighter it is than motion alone
     # explains
