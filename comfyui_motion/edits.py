@@ -165,9 +165,9 @@ def _table(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    if value is not None and not isinstance(value, list):
-        raise InputError(f"Edits list the points they pin and lock, and here is {shown(value)}.")
-    return value or []
+    if value is None or is_list(value):
+        return value or []
+    raise InputError(f"Edits list the points they pin and lock, and here is {shown(value)}.")
 
 
 def _number(value: Any) -> int:
