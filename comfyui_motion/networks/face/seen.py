@@ -60,7 +60,7 @@ def close_up(picture: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """The face at a size at which lids can be told, and its points there. 1 3 s s, 478 3"""
     region = replace(Region.of_points(points + 0.5), angle=0.0)
     scale = SIDE / region.side
-    corner = points.new_tensor([region.x - region.side / 2, region.y - region.side / 2, -0.5])
+    corner = points.new_tensor([region.x - region.side / 2, region.y - region.side / 2, 0.5])
     return cut(picture, region, SIDE).cpu(), (points + 0.5 - corner) * scale - 0.5
 
 
@@ -70,7 +70,10 @@ def drawn(model: Poses, face: SourceFace, points: Tensor) -> Tensor:
     posed = blinked(points[None].expand(len(DRAWN), -1, -1), points.new_tensor(DRAWN))
     pose = FaceKeypoints.placed(posed, points.new_tensor([[width, height]]))
     field = model.moved(face, pose)
-    return torch.stack([frame(face, field[i]) for i in range(len(field))])
+    made = torch.empty(len(field), height, width, 3)
+    for i in range(len(field)):
+        frame(face, field[i], made[i])
+    return made.clamp_(0, 1).permute(0, 3, 1, 2)
 
 
 def blinked(points: Tensor, share: Tensor) -> Tensor:
