@@ -7,7 +7,9 @@ from torch import Tensor
 
 from ..comfyui_motion import MotionField
 from ..comfyui_motion.cutout import move_alpha
+from ..comfyui_motion.framing.level import LevelPortrait
 from ..comfyui_motion.framing.portrait import FramedPortrait
+from ..comfyui_motion.head_cutouts import moved_alpha
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.options import SIZES
 from . import host, sockets, widgets
@@ -71,7 +73,7 @@ class Generate(io.ComfyNode):
             one = field[part].to(network.device)
             with belonging(network, "field"):
                 frames, hidden = source.render(source.from_wire(one), size)
-            return frames, hidden, transparent(source, one, hidden)
+            return frames, hidden, transparent(source, one, hidden, size)
 
         work = host.batches(render, len(field), at_once, lambda made: made[0][0])
         images, masks, clear = (Gathered(len(field), host.result_device()) for _ in range(3))
@@ -83,11 +85,13 @@ class Generate(io.ComfyNode):
         return io.NodeOutput(images.whole, masks.whole, clear.whole, ui=shown)
 
 
-def transparent(source: FramedPortrait, field: MotionField, hidden: Tensor) -> Tensor:
+def transparent(source: FramedPortrait, field: MotionField, hidden: Tensor, size: str) -> Tensor:
     """What a cut-out's frames do not show; of any other source nothing. B 1 h w"""
     if source.alpha is None:
         return torch.zeros_like(hidden)
     alpha = source.alpha.to(hidden.device)
+    if isinstance(source, LevelPortrait):
+        return 1 - moved_alpha(alpha, [source], hidden, field, size)
     return 1 - move_alpha(alpha, field, hidden)
 
 

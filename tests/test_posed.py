@@ -4,6 +4,8 @@ import json
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from comfyui_motion import InputError, Keypoints, best_reference, retarget
@@ -45,6 +47,16 @@ def test_every_frame_is_under_two_kilobytes_of_json_and_comes_back():
     shifted = points.shifted(torch.full((40, 21, 3), 0.0123456))
     assert len(shifted[7].to_json()) < 2048 and len(shifted.to_json()) < 40 * 2048
     assert_close(Keypoints.from_json(shifted.to_json()).x, shifted.x, atol=1e-5, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), turn=st.tuples(*[st.floats(-180, 180)] * 3))
+def test_any_pose_comes_back_from_its_document(seed, turn):
+    points = posed(2, seed=seed)
+    points = points.but(rotation=torch.tensor([turn, turn[::-1]]))
+    back = Keypoints.from_json(points.to_json())
+    assert_close(back.x, points.x, atol=1e-5, rtol=0)
+    assert_close(back.turn, points.turn, atol=1e-6, rtol=0)
 
 
 def test_a_shape_that_all_frames_share_is_written_once():

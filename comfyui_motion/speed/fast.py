@@ -377,6 +377,7 @@ class WideConv(Conv):
             and conv.kernel_size == (7, 7)
             and conv.padding == (3, 3)
             and conv.stride == (1, 1)
+            and conv.groups == 1
         )
 
     def forward(self, x: Tensor) -> Tensor:

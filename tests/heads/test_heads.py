@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import comfyui_motion as motion
@@ -213,9 +215,53 @@ def test_a_random_walk_is_smoothed_and_what_stands_still_stays():
     assert_close(smooth, 1 - smooth.flip(0))
 
 
+def seen(now, rest, grid=None):
+    """What is believed of a visibility where the network says `rest` of no motion."""
+    field = motion.MotionField.identity(1, 8, 8)
+    grid = field.grid if grid is None else grid
+    return believed(replace(field, grid=grid, occlusion=(now,)), (rest,))
+
+
 def test_what_a_network_never_calls_visible_is_not_hidden_by_standing_still():
     rest = torch.rand(1, 1, 8, 8) * 0.04
-    field = motion.MotionField.identity(1, 8, 8)
-    assert (believed(replace(field, occlusion=(rest,)), (rest,)) == 1).all()
-    fallen = believed(replace(field, occlusion=(rest,)), (rest + 0.9,))
-    assert (fallen == 0).all()
+    assert (seen(rest, rest) == 1).all() and (seen(rest, rest + 0.9) == 0).all()
+    low = torch.full((1, 1, 8, 8), 0.03)  # never called visible at all, here or there
+    assert (seen(low, low.flip(3) * 0.5) == 1).all()
+
+
+def test_a_pixel_is_hidden_as_far_as_its_visibility_fell():
+    rest = torch.full((1, 1, 8, 8), 0.8)
+    shares = torch.tensor([1.0, 0.9, 0.55, 0.2, 0.0])
+    found = torch.stack([seen(rest * share, rest)[0, 0, 0, 0] for share in shares])
+    assert_close(found, torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0]), atol=1e-5, rtol=0)
+    assert (seen(rest * 1.2, rest) == 1).all()  # it cannot be more than visible
+
+
+def test_visibility_is_held_against_where_the_pixel_came_from():
+    rest = torch.cat([torch.full((1, 1, 8, 4), 0.1), torch.full((1, 1, 8, 4), 0.9)], dim=3)
+    grid = motion.MotionField.identity(1, 8, 8).grid.flip(2)  # every pixel from the other side
+    assert (seen(rest.flip(3), rest, grid) == 1).all()
+    fell = seen(rest, rest, grid)  # 0.9 that became 0.1, and 0.1 that became 0.9
+    assert (fell[..., :4] == 0).all() and (fell[..., 4:] == 1).all()
+
+
+def test_without_occlusion_everything_is_visible():
+    field = motion.MotionField.identity(2, 8, 8)
+    assert (believed(field, ()) == 1).all() and believed(field, ()).shape == (2, 1, 8, 8)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    x=st.floats(-20, 170),
+    y=st.floats(-20, 140),
+    size=st.floats(3, 120),
+    angle=st.floats(-math.pi, math.pi),
+)
+def test_a_head_of_any_turn_size_and_place_is_put_back_as_it_was(model, x, y, size, angle):
+    source = noise(120, 150)
+    place = source_place(face_points(x, y, size, angle), 120, 150)
+    head = LevelPortrait.at(model, source, place, WHOLE)
+    own = head.portrait.keypoints
+    frames, hidden = head.render(model.motion(head.portrait, own), "source")
+    assert (frames - source).abs().max() < STEP and hidden.max() < 0.01
+    assert torch.equal(frames * ~head.reach, source * ~head.reach)
