@@ -32,7 +32,7 @@ from .mesh import FaceMesh
 from .parts import NAMES, Parts
 from .seen import answers
 from .source import SourceFace, to_field
-from .together import THREADS, one_by_one, side_by_side
+from .together import THREADS
 from .topology import POINTS
 from .tracking import Tracker
 from .watch import Looks, Script, watch
@@ -256,15 +256,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     def generate(self, portrait: FacePortrait, field: MotionField) -> Tensor:
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
-        made = torch.empty(len(told), *face_of(portrait, 0).colours.shape)  # B H W 3
-        alone = len(told) == 1
-
-        def paint_one(i: int) -> None:
-            share = side_by_side if alone else one_by_one
-            paint.frame(face_of(portrait, i), told[i], made[i], share)
-
-        side_by_side(paint_one, range(len(told)))
-        return made.clamp_(0, 1).permute(0, 3, 1, 2)
+        return paint.frames(portrait.faces, told)
 
 
 def face_of(portrait: FacePortrait, i: int) -> SourceFace:

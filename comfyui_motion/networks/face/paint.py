@@ -14,12 +14,24 @@ from . import lids, mouth
 from .hidden import LAYERED, places
 from .raster import NO_MAP, Array, farthest
 from .source import SourceFace
-from .together import one_by_one
+from .together import one_by_one, side_by_side
 from .warp import FaceField
 
 NOBODY = 0.15  # of a person in a pixel: with less it is background, which stays
 STILL = 2e-3  # pixels: what moves less is copied
 STRIP, LEAST_ROWS = 1 << 17, 8  # pixels, and rows, that are worked on at once
+
+
+def frames(faces: tuple[SourceFace, ...], field: FaceField) -> Tensor:
+    """Every frame of a field, of one face or of as many. B 3 H W in 0..1"""
+    made = torch.empty(len(field), *faces[0].colours.shape)  # B H W 3
+    share = side_by_side if len(field) == 1 else one_by_one
+
+    def paint_one(i: int) -> None:
+        frame(faces[i % len(faces)], field[i], made[i], share)
+
+    side_by_side(paint_one, range(len(field)))
+    return made.clamp_(0, 1).permute(0, 3, 1, 2)
 
 
 def frame(

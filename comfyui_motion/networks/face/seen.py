@@ -18,7 +18,7 @@ from .find import look
 from .keypoints import FaceKeypoints
 from .lids import DRAWN
 from .networks import SeesFaces
-from .paint import frame
+from .paint import frames
 from .raster import Array
 from .readings import Readings
 from .region import Region, cut
@@ -48,8 +48,8 @@ def answers(model: Poses, picture: Tensor, points: Tensor, face: SourceFace) -> 
     small = SourceFace.of(near[0], places, None)
     scale = float((places[263] - places[33]).norm() / (points[263] - points[33]).norm())
     small = replace(small, lids=face.lids / fine * scale)
-    frames = drawn(model, small, places)
-    read = look(model, frames.to(picture), Region.of_points(places + 0.5))[0]
+    shown = drawn(model, small, places)
+    read = look(model, shown.to(picture), Region.of_points(places + 0.5))[0]
     seen = Readings.of(read, torch.ones(len(read))).lids.double().numpy()
     seen = np.maximum.accumulate(seen / np.maximum(seen[OPEN], 1e-3), axis=0)
     seen[:OPEN] = np.minimum(seen[:OPEN], 1)
@@ -60,7 +60,7 @@ def close_up(picture: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """The face at a size at which lids can be told, and its points there. 1 3 s s, 478 3"""
     region = replace(Region.of_points(points + 0.5), angle=0.0)
     scale = SIDE / region.side
-    corner = points.new_tensor([region.x - region.side / 2, region.y - region.side / 2, 0.5])
+    corner = points.new_tensor([region.x - region.side / 2, region.y - region.side / 2, -0.5])
     return cut(picture, region, SIDE).cpu(), (points + 0.5 - corner) * scale - 0.5
 
 
@@ -70,10 +70,7 @@ def drawn(model: Poses, face: SourceFace, points: Tensor) -> Tensor:
     posed = blinked(points[None].expand(len(DRAWN), -1, -1), points.new_tensor(DRAWN))
     pose = FaceKeypoints.placed(posed, points.new_tensor([[width, height]]))
     field = model.moved(face, pose)
-    made = torch.empty(len(field), height, width, 3)
-    for i in range(len(field)):
-        frame(face, field[i], made[i])
-    return made.clamp_(0, 1).permute(0, 3, 1, 2)
+    return frames((face,), field)
 
 
 def blinked(points: Tensor, share: Tensor) -> Tensor:
