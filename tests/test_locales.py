@@ -25,6 +25,14 @@ def test_every_node_and_socket_is_said(language):
 
 
 @pytest.mark.parametrize("language", ["zh", "ja"])
+def test_every_tooltip_is_said_in_the_language_itself(language):
+    said = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    for name, node in said.items():
+        for socket in [*node["inputs"].values(), *node["outputs"].values()]:
+            assert any(ord(c) > 0x3000 for c in socket["tooltip"]), (name, socket["tooltip"])
+
+
+@pytest.mark.parametrize("language", ["zh", "ja"])
 def test_what_a_node_does_is_said_in_the_language_itself(language):
     said = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
     assert all(any(ord(c) > 0x3000 for c in node["description"]) for node in said.values())
