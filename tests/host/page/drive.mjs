@@ -1,7 +1,7 @@
 // Drives ComfyUI's page in headless Chromium: node drive.mjs URL WORKFLOW.json OUT_DIR [PLAN.json]
 //
 // Opens the workflow, does what the plan says, leaves pictures of the page and of each of our nodes in OUT_DIR, and writes what it saw as JSON to stdout.
-// A plan is a list of steps: {"set": {"CM_Animate.frame_count": 8}}, {"run": true}, {"drag": "CM_PoseFace.smile"}, {"reload": true}, {"picture": "name"}, {"nodes": true}.
+// A plan is a list of steps: {"set": {"CM_Animate.frame_count": 8}}, {"run": true}, {"drag": "CM_PoseFace.smile"}, {"reload": true}, {"picture": "name"}, {"nodes": true}, {"scene": {"name": "CM_Animate", "graph": {...}, "show": [4]}}.
 // PLAYWRIGHT names a folder with playwright-core, CHROMIUM the browser, PAGE_SETTINGS the user's settings as JSON: {"Comfy.VueNodes.Enabled": true}.
 import { createRequire } from "node:module";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -44,6 +44,8 @@ async function run() {
   const before = Object.keys(await history()).length;
   const began = Date.now();
   await page.evaluate(() => window.app.queuePrompt(0, 1));
+  const refused = await page.evaluate(() => JSON.stringify(window.app.lastNodeErrors ?? {}));
+  if (refused !== "{}") throw new Error(`the host does not take it: ${refused}`);
   while (Object.keys(await history()).length === before) {
     if (Date.now() - began > 900000) throw new Error("the run did not end within a quarter of an hour");
     await page.waitForTimeout(300);
@@ -70,42 +72,43 @@ const state = () =>
       })),
   );
 
-async function boxes() {
-  return await page.evaluate(() => {
-    const { scale, offset } = window.app.canvas.ds;
-    const at = window.app.canvas.canvas.getBoundingClientRect();
-    return window.app.graph._nodes.filter(({ type }) => type?.startsWith("CM_")).map((node) => ({
-      type: node.type,
-      x: (node.pos[0] + offset[0]) * scale + at.left - 8,
-      y: (node.pos[1] + offset[1] - 34) * scale + at.top,
-      width: node.size[0] * scale + 16,
-      height: (node.size[1] + 40) * scale,
-    }));
-  });
+// A picture of some nodes by their numbers, as large as fits.
+async function shoot(name, ids) {
+  const clip = await page.evaluate((wanted) => {
+    const { canvas, graph } = window.app;
+    canvas.deselectAll?.();
+    const nodes = graph._nodes.filter(({ id }) => wanted.includes(id));
+    const left = Math.min(...nodes.map(({ pos }) => pos[0])) - 10;
+    const top = Math.min(...nodes.map(({ pos }) => pos[1])) - 40;
+    const width = Math.max(...nodes.map(({ pos, size }) => pos[0] + size[0])) + 10 - left;
+    const height = Math.max(...nodes.map(({ pos, size }) => pos[1] + size[1])) + 10 - top;
+    const view = canvas.canvas.getBoundingClientRect();
+    const scale = Math.min(1.1, (view.height - 170) / height, (view.width - 420) / width);
+    canvas.ds.scale = scale;
+    canvas.ds.offset = [100 / scale - left, 90 / scale - top];
+    canvas.setDirty(true, true);
+    return { x: view.left + 100, y: view.top + 90, width: width * scale, height: height * scale };
+  }, ids);
+  await page.waitForTimeout(900);
+  await page.screenshot({ path: join(out, `${name}.jpg`), type: "jpeg", quality: 80, clip });
 }
 
 async function nodes() {
-  for (const { type } of await boxes()) {
-    await page.evaluate((kind) => {
-      const { canvas, graph } = window.app;
-      const node = graph._nodes.find(({ type }) => type === kind);
-      const view = canvas.canvas.getBoundingClientRect();
-      const scale = Math.min(1.25, (view.height - 160) / (node.size[1] + 40), (view.width - 300) / node.size[0]);
-      canvas.ds.scale = scale;
-      canvas.ds.offset = [-node.pos[0] + (view.width / scale - node.size[0]) / 2, -node.pos[1] + 40 + 50 / scale];
-      canvas.setDirty(true, true);
-    }, type);
-    await page.waitForTimeout(700);
-    const box = (await boxes()).find((other) => other.type === type);
-    const clip = { x: Math.max(0, box.x), y: Math.max(0, box.y), width: Math.min(1600 - box.x, box.width), height: Math.min(950 - box.y, box.height) };
-    await page.screenshot({ path: join(out, `${type}.jpg`), type: "jpeg", quality: 82, clip });
-  }
+  const ours = await page.evaluate(() => window.app.graph._nodes.map(({ id, type }) => ({ id, type })));
+  for (const { id, type } of ours) if (type?.startsWith("CM_")) await shoot(type, [id]);
 }
 
 const actions = {
   run,
   nodes,
   fit,
+  // Another graph, run, and a picture of some of its nodes.
+  async scene({ name, graph, show }) {
+    await page.evaluate((other) => window.app.loadGraphData(other), graph);
+    await page.waitForTimeout(800);
+    await run();
+    await shoot(name, show);
+  },
   async set(changes) {
     await page.evaluate((wanted) => {
       for (const [place, value] of Object.entries(wanted)) {
