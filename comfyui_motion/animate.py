@@ -387,9 +387,26 @@ def frame_source(
         framing = framing if found is None else replace(framing, subject=found.box)
     portrait = FramedPortrait.of(model, source, framing)
     if reference == BEST and driving is not None and script is None:
-        clip = Batches(driving.driving, driving.batch_size, portrait.driver, told=driving.told)
-        reference = find_reference(model, clip, portrait) if model.compares else 0
+        script = look_ahead(replace(portrait, reference=reference), driving)
+        if script is not None:
+            reference = script.reference
+        else:
+            clip = Batches(driving.driving, driving.batch_size, portrait.driver, told=driving.told)
+            reference = find_reference(model, clip, portrait) if model.compares else 0
     return replace(portrait, reference=reference, alpha=alpha)
+
+
+def look_ahead(portrait: FramedPortrait, driving: Batches) -> Any:
+    """What a look at the whole clip tells a model that takes one, its keypoints above all; None for
+    other models, and for a clip that does not show what they move.
+    """
+    model, picture = portrait.model, portrait.picture[:1]
+    if not model.looks_ahead:
+        return None
+    clip = Prefetched(Batches(driving.driving, driving.batch_size, portrait.driver))
+    first = picture.to(model.device)
+    _, script = model.rehearse(first, clip, portrait.reference, portrait.placement)
+    return script
 
 
 def find_reference(model: MotionModel, clip: Iterable[Tensor], portrait: FramedPortrait) -> int:

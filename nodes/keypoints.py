@@ -13,7 +13,9 @@ from ..comfyui_motion import (
     best_reference,
     retarget,
 )
+from ..comfyui_motion.animate import look_ahead
 from ..comfyui_motion.controlnet import to_openpose
+from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.posed import PosedKeypoints
@@ -104,6 +106,12 @@ class ExtractKeypoints(io.ComfyNode):
         else:
             source = framed(network, frames.movedim(1, -1), portrait)
             reference = source.reference_of(frames, given)
+
+        script = None
+        if source is not None:
+            script = look_ahead(source, Batches(host.Watched(frames), at_once))
+        if script is not None:  # as Animate Picture takes them: followed through the clip
+            return io.NodeOutput(script.at(0, len(script)).to(host.result_device()))
 
         def detect(part: slice) -> Any:
             if source is None:

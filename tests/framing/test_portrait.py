@@ -1,14 +1,16 @@
 """A source framed once and used step by step: the same frames as the whole job, to the bit."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
 import comfyui_motion as motion
 from comfyui_motion import InputError, MotionField, Options
-from comfyui_motion.animate import frame_source
+from comfyui_motion.animate import frame_source, look_ahead
 from comfyui_motion.bench.lively import clip, lively, pictures
 from comfyui_motion.driving import Batches
 from comfyui_motion.framing.canvas import Fit
@@ -18,6 +20,7 @@ from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
 SMALL = HourglassShape(8, 32, 2)
 AT_ONCE = 3
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def model_of(family: str):
@@ -35,8 +38,14 @@ def step_by_step(model, source, driving, options: Options) -> torch.Tensor:
     portrait = frame_source(model, source, options, Batches(driving, AT_ONCE))
     given = source if options.mode == "absolute" else None
     reference = portrait.reference_of(driving, given)
-    parts = [portrait.detect(portrait.driver(part), reference) for part in driving.split(AT_ONCE)]
-    points, own = parts[0].join(parts), portrait.portrait.keypoints
+    script = look_ahead(portrait, Batches(driving, AT_ONCE))
+    if script is None:
+        shown = [portrait.driver(part) for part in driving.split(AT_ONCE)]
+        parts = [portrait.detect(part, reference) for part in shown]
+        points = parts[0].join(parts)
+    else:
+        points = script.at(0, len(script))
+    own = portrait.portrait.keypoints
     at_rest = points[portrait.reference]
     pose = motion.retarget(points, at_rest, own, options.mode, options.adapt_scale)
     parts = [
@@ -72,6 +81,28 @@ def test_steps_over_one_portrait_are_the_whole_job_to_the_bit(family, chosen):
     wanted = torch.cat([step.frames for step in motion.perform(model, source, driving, options)])
     assert_close(step_by_step(model, source, driving, options), wanted, atol=0, rtol=0)
     assert (wanted - wanted[:1]).abs().max() > 0.01
+
+
+@pytest.fixture(scope="module")
+def talking() -> tuple[torch.Tensor, torch.Tensor]:
+    """The pack's own picture and three frames of its clip, small."""
+    small = {"size": (192, 192), "mode": "bilinear", "antialias": True}
+    source = motion.read_picture(SAMPLES / "source.png")[:, :3]
+    clip = motion.read_video(SAMPLES / "driving.mp4", start=12, stop=15).frames()
+    return interpolate(source, **small), interpolate(clip, **small)
+
+
+@pytest.mark.parametrize("family", ["face", "fomm"])
+@torch.no_grad()
+def test_of_a_face_that_is_found_too_steps_are_the_whole_job_to_the_bit(family, talking):
+    """The default looks ahead at the whole clip; another model has a finder frame it."""
+    source, driving = talking
+    model = motion.load("face") if family == "face" else model_of(family)
+    finder = None if family == "face" else motion.load("face")
+    options = Options(size="source", batch_size=AT_ONCE, reference=-1, finder=finder)
+    wanted = torch.cat([step.frames for step in motion.perform(model, source, driving, options)])
+    assert torch.equal(step_by_step(model, source, driving, options), wanted)
+    assert (wanted - wanted[:1]).abs().max() > 0.05
 
 
 @torch.no_grad()

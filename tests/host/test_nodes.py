@@ -363,3 +363,68 @@ def test_a_portrait_of_another_model_is_refused_in_a_sentence(host, of, workflow
     steps["portrait"]["inputs"]["model"] = ["other", 0]
     done = host.run(steps)
     assert not done.success and "encoded by another model" in done.error
+
+
+def sampled() -> dict[str, Any]:
+    """The pack's own picture and three frames of its clip, small."""
+    scaled = {"upscale_method": "area", "width": 256, "height": 256, "crop": "disabled"}
+    return {
+        "sample": {
+            "class_type": "CM_SampleMotion",
+            "inputs": {"picture": "source.png", "clip": "driving.mp4"},
+        },
+        "parts": {"class_type": "GetVideoComponents", "inputs": {"video": ["sample", 1]}},
+        "three": {
+            "class_type": "ImageFromBatch",
+            "inputs": {"image": ["parts", 0], "batch_index": 12, "length": 3},
+        },
+        "picture": {"class_type": "ImageScale", "inputs": {"image": ["sample", 0], **scaled}},
+        "clip": {"class_type": "ImageScale", "inputs": {"image": ["three", 0], **scaled}},
+    }
+
+
+@pytest.mark.parametrize("name", ["the default", "vox-cpk.pth.tar"])
+def test_of_a_face_too_steps_over_one_portrait_give_the_one_node_s_frames_to_the_bit(host, name):
+    options = host.info("CM_LoadModel")["input"]["required"]["model_name"][1]["options"]
+    told = {"model_name": options[0] if name == "the default" else name}
+    prompt = sampled() | {"model": {"class_type": "CM_LoadModel", "inputs": told}}
+    model, source, clip = (
+        {"model": ["model", 0]},
+        {"source_image": ["picture", 0]},
+        {"driving_images": ["clip", 0]},
+    )
+    over = {"portrait": ["portrait", 0]}
+    retarget = {"mode": "relative", "adapt_scale": True, "strength": 1.0}
+    several = {**model, **source}
+    finder = {}
+    if name != "the default":  # the face that another model is framed by
+        prompt["finder"] = {"class_type": "CM_LoadModel", "inputs": {"model_name": options[0]}}
+        finder = {"finder": ["finder", 0]}
+    one = {"mode": "relative", "adapt_scale": True, "strength": 1.0, "size": "source"}
+    for node, kind, inputs in (
+        ("whole", "Animate", {**several, **clip, **one, **finder, "reference_frame": -1}),
+        ("portrait", "EncodeSource", {**several, **clip, **finder, "reference_frame": -1}),
+        ("points", "ExtractKeypoints", {**model, "images": ["clip", 0], **over}),
+        (
+            "pose",
+            "RetargetKeypoints",
+            {
+                **model,
+                **retarget,
+                "driving_keypoints": ["points", 0],
+                "source_keypoints": ["portrait", 1],
+                "reference_frame": ["portrait", 2],
+            },
+        ),
+        ("field", "EstimateMotion", {**several, **over, "driving_keypoints": ["pose", 0]}),
+        ("frames", "Generate", {**several, **over, "field": ["field", 0], "size": "source"}),
+        ("look", "PreviewField", {"field": ["field", 0]}),
+    ):
+        prompt[node] = {"class_type": f"CM_{kind}", "inputs": inputs}
+    for node in ("whole", "frames"):
+        prompt[f"see {node}"] = {"class_type": "PreviewImage", "inputs": {"images": [node, 0]}}
+    done = host.run(prompt)
+    assert done.success, done.error
+    wanted, found = done.values["whole"], done.values["frames"]
+    assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
+    assert (wanted[0] - wanted[0][:1]).abs().max() > 0.05

@@ -88,6 +88,11 @@ class Script:
     def empty(self) -> bool:
         return not self.shown
 
+    @property
+    def reference(self) -> int:
+        """The frame that the motion of the first shot is measured from."""
+        return int(self.rest[0])
+
     def at(self, start: int, count: int) -> FaceKeypoints:
         return self.keypoints[start : start + count]
 
