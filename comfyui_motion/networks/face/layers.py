@@ -115,13 +115,15 @@ def made_up(picture: Array, person: Array) -> Array:
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
-    filled = (filled + grain(picture, person, GRAIN / scale)).clip(0, 1)
-    return picture + (filled - picture) * ramp(*STANDS, person)[..., None]
+    stands = ramp(*STANDS, person)[..., None]
+    rough = picture + (filled - picture) * stands
+    return np.clip(rough + grain(rough, person, GRAIN / scale) * stands, 0, 1)
 
 
 def grain(picture: Array, person: Array, coarse: float) -> Array:
     """What is finer than `coarse` pixels of what is behind, mirrored at the person's edge: so what
-    is made up has the brush, the canvas, the noise of the rest. H W 3
+    is made up has the brush, the canvas, the noise of the rest. H W 3, of the picture without the
+    person
     """
     import cv2
 
