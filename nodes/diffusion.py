@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ..comfyui_motion import MotionField
 from ..comfyui_motion.diffusion.latents import TIME_STRIDE, check_samples, warp_latent_dict
 from ..comfyui_motion.diffusion.noise import FieldNoise
 from . import host, sockets
 from .convert import one_of
+from .film import HEIGHT, film_of
 from .host import io
 from .warp import EDGE, EDGES
 
@@ -78,7 +81,8 @@ class WarpLatent(io.ComfyNode):
         time_stride: int = TIME_STRIDE,
     ) -> io.NodeOutput:
         padding = EDGES[one_of(EDGES, edge, "edge")]
-        return io.NodeOutput(warp_latent_dict(field, latent, time_stride, padding))
+        moved = warp_latent_dict(field, latent, time_stride, padding)
+        return io.NodeOutput(moved, ui=film_of(seen(moved["samples"])))
 
 
 class WarpNoise(io.ComfyNode):
@@ -162,7 +166,21 @@ class WarpNoise(io.ComfyNode):
             progress[0](done)
 
         made = noise.generate_noise(latent, told)
-        return io.NodeOutput(noise, latent | {"samples": made.to(host.result_device())})
+        moved = latent | {"samples": made.to(host.result_device())}
+        return io.NodeOutput(noise, moved, ui=film_of(seen(made)))
+
+
+def seen(samples: Tensor) -> Tensor:
+    """A latent to look at: its first channels as colours, every number a square. B C h w, or the
+    first film of B C T h w -> B 3 H W in 0..1
+    """
+    pictures = samples[0].transpose(0, 1) if samples.ndim == 5 else samples
+    colours = pictures[:, :3].float()
+    colours = colours if colours.shape[1] == 3 else colours[:, :1].expand(-1, 3, -1, -1)
+    spread = colours.std(correction=0).clamp(min=1e-6)
+    colours = ((colours - colours.mean()) / (4 * spread) + 0.5).clamp(0, 1)
+    larger = max(1, HEIGHT // colours.shape[-2])
+    return colours.repeat_interleave(larger, dim=2).repeat_interleave(larger, dim=3)
 
 
 NODES = [WarpLatent, WarpNoise]

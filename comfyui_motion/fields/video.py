@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 DETAIL = 512  # longer side, in pixels, of the pictures that motion is found on
 UNLIKE = 0.12  # grey levels of 0 to 1, averaged around, that one surface does not change by
+PLAIN = (2.0, 5.0)  # grey levels of 255 that a place varies by: by noise only, and enough to tell
+UNSEEN = 8.0  # pixels that a flow may be off by where all is one colour
 LOST = 0.25  # where less of a frame is seen in the reference, none of it is: a cut
 Progress = Callable[[int, int], None]
 
@@ -201,7 +203,7 @@ def _agreement(here: Any, there: Any, flow: Array, back: Array) -> Array:
     import cv2
 
     lengths = np.square(flow).sum(-1) + np.square(_read(back, flow)).sum(-1)
-    allowed = np.sqrt(0.01 * lengths + 0.5)
+    allowed = np.sqrt(0.01 * lengths + 0.5 + _slack(here))
     agrees = _unit(2 - _astray(flow, back) / allowed)
     unlike = cv2.GaussianBlur(_unlike(here, there, flow), (0, 0), 1.5) / 255
     return (agrees * _unit(2 - unlike / UNLIKE) * _inside(flow)).astype(np.float32)
@@ -209,6 +211,19 @@ def _agreement(here: Any, there: Any, flow: Array, back: Array) -> Array:
 
 def _unit(values: Any) -> Any:
     return np.minimum(np.maximum(values, 0), 1)
+
+
+def _slack(here: Any) -> Array:
+    """Square pixels that a flow may be wrong by unseen: many where a picture is all one colour,
+    none where it tells. h w
+    """
+    import cv2
+
+    grey = here.astype(np.float32)
+    mean = cv2.GaussianBlur(grey, (0, 0), 3)
+    spread = np.sqrt(np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), 3) - mean * mean, 0))
+    least, most = PLAIN
+    return (UNSEEN**2 * np.clip((most - spread) / (most - least), 0, 1)).astype(np.float32)
 
 
 def _inside(flow: Array) -> Any:
