@@ -126,11 +126,13 @@ class Flow(MotionModel):
         reference = frames[:1] if reference is None else self.accept(reference, "reference")
         if frames.device.type != "cpu":
             return Keypoints.join(self.follow(reference, part) for part in frames.split(8))
-        with ThreadPoolExecutor(
-            torch.get_num_threads()
-        ) as threads:  # many small steps: whole frames share cores better than each step does
+        # many small steps: whole frames share cores better than each step does
+        threads = ThreadPoolExecutor(torch.get_num_threads())
+        try:
             followed = threads.map(lambda part: self.follow(reference, part), frames.split(1))
             return Keypoints.join(self.layer(points) for points in followed)
+        finally:  # one that is stopped begins no other frame
+            threads.shutdown(cancel_futures=True)
 
     @torch.inference_mode()
     def follow(self, reference: Tensor, frames: Tensor) -> Keypoints:
