@@ -26,7 +26,7 @@ STOCK = {
             "driving_images": "@sample.clip",
             "reference_frame": -1,
             "start_frame": 36,
-            "frame_count": 6,
+            "frame_count": 3,
         },
         room=230,
     ),
@@ -43,7 +43,7 @@ STOCK = {
         {"keypoints": "@encoded.source_keypoints", "smile": 0.9, "yaw": 10.0, "frames": 1},
     ),
     "json": Node("json", "CM_KeypointsToJSON", {"keypoints": "@smile.keypoints"}),
-    "latent": Node("latent", "EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 6}),
+    "latent": Node("latent", "EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 3}),
     "map": Node("map", "EmptyImage", {"width": 256, "height": 256, "color": 0x808000}),
 }
 FIELD, POINTS = "@animate.field", "@animate.keypoints"
@@ -114,7 +114,7 @@ TEXT: Any = ("PreviewAny", "source", {})
 STILL = {"images": "@sample.picture"}
 SCENES = [
     Scene("CM_SampleMotion", {}, PICTURE, room=150, alone=True),
-    Scene("CM_LoadModel", FACES, TEXT, room=50),
+    Scene("CM_LoadModel", FACES, TEXT, 50, alone=True),
     Scene("CM_Animate", STOCK["animate"].inputs, room=230),
     Scene("CM_EncodeSource", SOURCE, points()),
     Scene("CM_ExtractKeypoints", {"model": "@model.model"} | STILL, points()),
@@ -127,7 +127,7 @@ SCENES = [
     Scene("CM_KeypointsToJSON", {"keypoints": "@smile.keypoints"}, TEXT),
     Scene("CM_KeypointsFromJSON", {"json": "@json.json"}, points()),
     Scene("CM_EditExpression", STOCK["smile"].inputs, points()),
-    Scene("CM_SaveKeypoints", {"keypoints": POINTS}, TEXT),
+    Scene("CM_SaveKeypoints", {"keypoints": POINTS}, TEXT, alone=True),
     Scene("CM_LoadKeypoints", {}, points("@animate.images")),
     Scene("CM_EditKeypoints", {"keypoints": POINTS, "images": "@animate.images"}, None, 430, 380),
     Scene(
@@ -152,10 +152,15 @@ SCENES = [
     Scene("CM_MaskField", {"field": FIELD, "mask": "@crop.mask"}, field()),
     Scene("CM_FieldStrength", {"field": FIELD, "strength": 2.0}, field()),
     Scene("CM_SmoothField", {"field": FIELD}, field()),
-    Scene("CM_SaveField", {"field": FIELD}, TEXT),
+    Scene("CM_SaveField", {"field": FIELD}, TEXT, alone=True),
     Scene("CM_LoadField", {}, field()),
     Scene("CM_FieldFromImage", {"images": "@map.IMAGE"}, ("CM_PreviewField", "field", {})),
-    Scene("CM_SaveMotionPasses", {"field": FIELD, "images": "@animate.images"}, TEXT),
+    Scene(
+        "CM_SaveMotionPasses",
+        {"field": FIELD, "images": "@animate.images"},
+        TEXT,
+        alone=True,
+    ),
     Scene("CM_FieldToTracks", {"field": FIELD}, TEXT),
     Scene("CM_KeypointsToTracks", {"keypoints": POINTS}, TEXT),
     Scene("CM_WarpLatent", {"field": FIELD, "latent": "@latent.LATENT"}, TEXT, alone=True),
@@ -175,5 +180,9 @@ SCENES = [
         PICTURE,
     ),
     Scene("CM_CleanPlate", {"images": "@sample.picture", "mask": "@crop.mask"}, PICTURE),
-    Scene("CM_WanAnimateInputs", {"driving_images": "@sample.clip", "length": 5}, PICTURE),
+    Scene(
+        "CM_WanAnimateInputs",
+        {"driving_images": "@sample.clip", "length": 5, "frame_count": 5},
+        PICTURE,
+    ),
 ]

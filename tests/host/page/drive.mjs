@@ -107,6 +107,8 @@ const actions = {
     await page.evaluate((other) => window.app.loadGraphData(other), graph);
     await page.waitForTimeout(800);
     await run();
+    const plays = (nodes) => nodes.every(({ motionPlayer }) => !motionPlayer?.film || motionPlayer.video.readyState > 1);
+    await page.waitForFunction(`(${plays})(window.app.graph._nodes)`, null, { timeout: 60000 });
     await shoot(name, show);
   },
   async set(changes) {
