@@ -26,7 +26,7 @@ LIKELY = 0.5  # score from which a box is looked at
 OVERLAP = 0.3  # of two boxes, from which they are of one face
 TURNS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # of the whole picture, until there is a face
 SQUARES = (0.66, 0.4, 0.25)  # of the longer side
-SMALL = 0.12  # of the longer side: where no face is larger, there may be others
+SMALL = 0.2  # of the longer side: where no face is larger, there may be others
 LEAST = 14.0  # pixels a face measures at least
 ROUNDS = 3  # the mesh looks again where it found the face
 STRAY = 0.08  # of the face's size: how far points may move when the mesh looks from elsewhere
@@ -79,7 +79,7 @@ def find_in(networks: SeesFaces, picture: Tensor) -> list[Face]:
     for turn in TURNS:
         faces = faces or seen_in(networks, picture, [replace(whole, angle=turn)])
     for share in SQUARES:
-        if faces and max(face.size for face in faces) > min(SMALL, share) * longer:
+        if faces and max(face.size for face in faces) > min(SMALL, share / 2) * longer:
             break
         if share * longer < 2 * LEAST:
             break
