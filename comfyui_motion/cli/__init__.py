@@ -11,14 +11,15 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from ..doors.limits import ENVIRONMENT, limits
 from ..errors import MotionError, reason_of
 from .out import NAME, Parser, complain, write_anything
 from .stopping import GRACE, SAID, beginning, stoppable
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(SAID)
         return getattr(stopped, "code", 130)
     return 0
+
+
+def program() -> NoReturn:
+    """The command as a program of its own. Stopped by a signal it ends at once: taking PyTorch down
+    in order takes seconds, and nothing is left to be done.
+    """
+    code = main()
+    if code > 128:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _commands() -> dict[str, Any]:

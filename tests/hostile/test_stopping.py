@@ -13,7 +13,7 @@ import time
 import pytest
 from PIL import Image
 
-RUN = "import sys; from comfyui_motion.cli import main; sys.exit(main())"
+RUN = "from comfyui_motion.cli import program; program()"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 
 
