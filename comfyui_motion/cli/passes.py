@@ -14,6 +14,7 @@ from ..fields.files import FIELD, load_field
 from ..fields.stmap import V
 from ..fields.video import DETAIL, field_from_video
 from ..media.picture import read_picture
+from ..media.places import check_folder
 from ..media.video import read_video
 from ..passes.maps import COLOURS, PASSES
 from ..passes.read import CLIP_OF_MAPS, read_stmap
@@ -94,6 +95,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Find or read the field, and write its passes."""
+    check_folder(options.output, options.name, inputs_of(options))
     field, found_in, fps = source_of(options)
     frames: Iterable[torch.Tensor] | torch.Tensor | None = found_in
     if options.frames:
@@ -139,6 +141,13 @@ def source_of(
     with Bar("finding motion") as bar:
         field = field_from_video(frames, reference, options.detail, bar)
     return field, frames, clip.fps
+
+
+def inputs_of(options: argparse.Namespace) -> dict[str, str | None]:
+    """What is read, by what the user calls it."""
+    mattes = {f"--matte {text}": text.partition("=")[2] for text in options.matte}
+    read = {"the source": options.source, "--frames": options.frames, "--plate": options.plate}
+    return {**read, **mattes}
 
 
 def matte(text: str) -> tuple[str, torch.Tensor]:

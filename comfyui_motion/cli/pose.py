@@ -8,7 +8,9 @@ from pathlib import Path
 from ..animate import frame_source
 from ..dials import ANGLES, Dials, pose
 from ..errors import InputError
-from ..media.picture import read_picture, write_picture
+from ..media.files import check_target, write_text
+from ..media.picture import check_extension, read_picture, write_picture
+from ..media.places import check_places
 from ..options import Options
 from .arguments import box, face, model_options
 from .loading import load_model
@@ -61,7 +63,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """The picture, posed, at its own size."""
-    for target in filter(None, (options.output, options.keypoints)):
+    outputs = {"--output": options.output, "--keypoints": options.keypoints}
+    check_places(outputs, {"the picture": options.source, "--model": options.model})
+    check_extension(options.output)
+    for target in filter(None, outputs.values()):
+        check_target(target)
         if Path(target).exists() and not options.overwrite:
             raise InputError(f"{target} is there already; name another target, or --overwrite.")
     dials = Dials.of({name: getattr(options, name) for name in DIALS})
@@ -72,5 +78,5 @@ def run(options: argparse.Namespace) -> None:
     frames, _ = portrait.render(model.motion(portrait.portrait, posed), "source")
     write_picture(frames, options.output)
     if options.keypoints:
-        Path(options.keypoints).write_text(posed.to_json(), encoding="utf-8")
+        write_text(options.keypoints, posed.to_json())
     say(options.output)

@@ -12,9 +12,11 @@ from ..media.clip import Clip
 from ..media.encode import FORMATS
 from ..media.files import check_target
 from ..media.naming import WRITTEN, sequence_pattern
-from ..media.places import check_places
+from ..media.picture import check_extension
+from ..media.places import check_folder, check_places
 from ..media.sequence import check_sequence
 from ..media.video import VideoWriter
+from ..passes.write import Options as PassOptions
 
 
 def check_outputs(options: argparse.Namespace) -> None:
@@ -27,9 +29,14 @@ def check_outputs(options: argparse.Namespace) -> None:
         "the picture": options.source,
         "the clip": options.driving,
         **{f"--{name}": given.get(name) for name in ("model", "finder", "mask")},
+        "--reference": reference if isinstance(reference := given.get("reference"), Path) else None,
         **{f"--driver {number}": path for number, path in given.get("driver") or ()},
     }
     check_places(outputs, inputs, options.codec)
+    if given.get("passes"):
+        check_folder(given["passes"], PassOptions().name, inputs)
+    if given.get("preview"):
+        check_extension(given["preview"])
     films = [given.get(name) for name in ("output", "occlusion") if given.get(name)]
     if options.bits == 16 and not any(sequence_pattern(path, options.codec) for path in films):
         raise InputError(

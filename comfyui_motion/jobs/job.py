@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError
+from ..media.files import writing
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Journal:
     def add(self, job: Job, outcome: Outcome) -> None:
         """On disk before this returns."""
         line = json.dumps({"fingerprint": job.fingerprint, **asdict(outcome)})
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -23,7 +23,7 @@ from typing import Any
 from ..doors.documents import read_json, read_text
 from ..doors.words import shown
 from ..errors import InputError, MotionError
-from ..media.files import written_whole
+from ..media.files import made_folder, writing, written_whole
 from .job import Job, Outcome
 from .table import Row
 
@@ -170,8 +170,7 @@ class Server:
         made = list(self.results(self.wait(number, stopped)))
         if not made:
             raise InputError("The workflow saved nothing; it needs a node that saves its results.")
-        folder = job.writes[0]
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = made_folder(job.writes[0])
         for item in made:
             self.download(item, folder / _plain_name(item["filename"]))
         return f"{len(made)} files"
@@ -235,6 +234,7 @@ class Server:
             {k: item.get(k, "") for k in ("filename", "subfolder", "type")}
         )
         with (
+            writing(target),
             written_whole(target) as partial,
             self._open(f"/view?{query}") as answer,
             partial.open("wb") as file,

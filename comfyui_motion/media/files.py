@@ -114,7 +114,9 @@ def check_parent(path: Path) -> None:
     """
     folder = path.absolute().parent
     if not os.path.isdir(folder):
-        raise MediaError(f"{path} cannot be written: the folder {folder} does not exist.")
+        there = os.path.exists(folder)
+        why = f"{folder} is a file" if there else f"the folder {folder} does not exist"
+        raise MediaError(f"{path} cannot be written: {why}.")
     with writing(path):
         if len(os.fsencode(path.name)) > _longest_name(folder):
             raise OSError(errno.ENAMETOOLONG, "")

@@ -125,15 +125,21 @@ def write_picture(picture: Tensor, path: str | os.PathLike[str], bits: int = 8) 
             "a picture to write is 1 C H W with 1, 3 or 4 channels; this tensor is"
             f" {tuple(picture.shape)}."
         )
-    if path.suffix.lower() not in WRITTEN:
-        raise InputError(
-            f"{path.name} has no picture's extension; those known are {' '.join(WRITTEN)}."
-        )
+    check_extension(path)
     if bits not in (8, 16) or bits == 16 and path.suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"{bits} bits in {path.name}: pictures have 8 bits, PNG and TIFF 8 or 16.")
     check_numbers(picture, "the picture to write")
     pixels = to_pixels(picture, bits).cpu().numpy()[0]
     write_whole(path, lambda partial: save_pixels(pixels, partial))
+
+
+def check_extension(path: str | os.PathLike[str]) -> None:
+    """Refuse a target that is called like no picture. Raises InputError."""
+    path = Path(path)
+    if path.suffix.lower() not in WRITTEN:
+        raise InputError(
+            f"{path.name} has no picture's extension; those known are {' '.join(WRITTEN)}."
+        )
 
 
 def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:

@@ -70,6 +70,18 @@ def check_places(outputs: Named, inputs: Named, codec: str | None = None) -> Non
         met.append((target, where))
 
 
+def check_folder(folder: str | os.PathLike, name: str, inputs: Named) -> None:
+    """Refuse a folder of files `name`.* where one of them is what is read. Raises InputError."""
+    home = _identity(Path(os.path.realpath(folder)))
+    for what, path in inputs.items():
+        for place in _read_from(path) if path else ():
+            if place.folder == home and str(place.names).startswith(_same(f"{name}.")):
+                raise InputError(
+                    f"{path} ({what}) is to be read, and files of its name are to be written in its"
+                    f" folder, {folder}; name another folder, or the files otherwise."
+                )
+
+
 def _read_from(path: str | os.PathLike[str]) -> Iterator[Place]:
     folder = os.path.isdir(path)
     if folder and not any(Path(n).suffix.lower() in PICTURES for n in os.listdir(path)):

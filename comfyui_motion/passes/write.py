@@ -184,9 +184,11 @@ class PassWriter:
     def __enter__(self) -> PassWriter:
         made_folder(self.folder)
         self._stale = self._there()
-        if self._stale and not self.options.overwrite:
+        sidecar = self.folder / f"{self.options.name}.json"
+        there = [*self._stale, *([sidecar] if sidecar.exists() else [])]
+        if there and not self.options.overwrite:
             raise InputError(
-                f"{self.folder} already holds {self._stale[0].name}: choose another folder or name,"
+                f"{self.folder} already holds {there[0].name}: choose another folder or name,"
                 " or let it overwrite."
             )
         if self.options.format == "exr" and not has_openexr():

@@ -23,6 +23,7 @@ from .. import (
 from ..data.pairs import Pairs, PairSource
 from ..doors.documents import read_text
 from ..errors import boundary
+from ..media.files import writing
 from .objective import Attempt
 from .plot import plot_losses
 from .recipe import Recipe, Stage
@@ -45,7 +46,7 @@ class Record:
         names = dict.fromkeys(name for stage in recipe.stages for name in stage.losses)
         self.columns = ["step", "stage", "lr", "total", *names, *against, *MEASURES]
         kept = [row for row in self._rows() if int(row["step"]) <= step]
-        with self.path.open("w", newline="", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(kept)
@@ -64,7 +65,7 @@ class Record:
         plot_losses(self.path, self.folder / "losses.png")
 
     def _append(self, row: dict[str, Any]) -> None:
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
         for name, value in row.items():
             if self.board is not None and isinstance(value, float):

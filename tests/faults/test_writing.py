@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from PIL import Image
 import comfyui_motion as motion
 from comfyui_motion.cli import main
 from comfyui_motion.errors import InputError, MediaError
+from comfyui_motion.jobs.job import Journal, Outcome
 from comfyui_motion.media import files
 from comfyui_motion.media.naming import Numbered, sequence_pattern
 from comfyui_motion.media.picture import write_picture
@@ -90,6 +92,7 @@ def test_no_two_targets_are_one(folder, one, other):
 
 def test_every_command_refuses_before_any_work(folder, film, capsys):
     driver, picture = film("d.mp4", 4), folder / "p.png"
+    os.link(driver, folder / "a.mp4")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for words in (
         ["animate", picture, driver, "-o", folder / "o.mp4", "--preview", picture],
@@ -97,9 +100,12 @@ def test_every_command_refuses_before_any_work(folder, film, capsys):
         ["animate", picture, driver, "-o", driver],
         ["animate", picture, folder / "frames", "-o", f"{folder}/frames/", "--overwrite"],
         ["swap", picture, folder / "linked.png", "-o", folder / "linked.png"],
+        ["pose", picture, "-o", folder / "linked.png", "--overwrite"],
+        ["pose", picture, "-o", folder / "o.png", "--keypoints", picture, "--overwrite"],
+        ["passes", driver, "--frames", folder / "a.mp4", "-o", folder, "--name", "a"],
     ):
         assert main([str(word) for word in words]) == 2
-        assert "name another target" in capsys.readouterr().err
+        assert "name another" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -189,7 +195,7 @@ def test_what_the_system_says_at_the_end_is_one_sentence(tmp_path, monkeypatch, 
 def test_a_target_in_a_folder_that_cannot_be_is_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("a file")
     for target in (tmp_path / "none" / "o.mp4", tmp_path / "file" / "o.mp4"):
-        with pytest.raises(MediaError, match="does not exist"):
+        with pytest.raises(MediaError, match="does not exist|file is a file"):
             write_video(target, NOISE, 25)
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(MediaError, match="a pipe or a device"):
@@ -318,3 +324,30 @@ def test_a_writer_that_fails_in_the_thread_says_it_of_its_target(tmp_path):
     ):
         for _ in range(50):
             writer.write(NOISE)
+
+
+def test_a_contact_sheet_that_is_called_like_no_picture_is_refused_at_once(folder, film, capsys):
+    words = ["animate", folder / "p.png", film("d.mp4", 3), "-o", folder / "o.mp4"]
+    assert main([*map(str, words), "--preview", str(folder / "sheet.xyz")]) == 2
+    assert "no picture's extension" in capsys.readouterr().err
+    assert not (folder / "o.mp4").exists()
+
+
+def test_sixteen_bits_are_not_promised_to_a_film(folder, film, capsys):
+    words = ["animate", folder / "p.png", film("d.mp4", 3), "-o", folder / "o.mp4", "--bits", "16"]
+    assert main([str(word) for word in words]) == 2
+    assert "PNG sequences" in capsys.readouterr().err
+
+
+def test_a_sidecar_that_is_there_is_not_written_over(tmp_path):
+    (tmp_path / "motion.json").write_text("mine")
+    with pytest.raises(InputError, match=r"already holds motion\.json"):
+        motion.write_passes(tmp_path, motion.MotionField.identity(1, 8, 8))
+    assert (tmp_path / "motion.json").read_text() == "mine"
+
+
+def test_a_batch_s_journal_says_in_a_sentence_that_the_disk_is_full(tmp_path):
+    journal, outcome = Journal(tmp_path / "jobs.jsonl"), Outcome("a", True, "made", 1.0, "w", 1)
+    job = SimpleNamespace(name="a", fingerprint="x" * 9000)
+    with pytest.raises(MediaError, match="cannot be written: it grows larger"), small_disk():
+        journal.add(job, outcome)
