@@ -419,7 +419,7 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path, monkeypatch):
     wrong = Loss("no number", lambda attempt: attempt.prediction.mean() * float("nan"))
     monkeypatch.setitem(LOSSES, "equivariance", wrong)
     plan = recipe(steps=8)
-    with pytest.raises(motion.TrainingError, match="equivariance was nan at step 1"):
+    with pytest.raises(motion.TrainingError, match="equivariance became nan at step 1"):
         train(plan, Squares(), tmp_path / "other", device="cpu")
     assert motion.load(tmp_path / "model.safetensors").family == "fomm"
 
@@ -436,7 +436,7 @@ def test_a_gradient_that_is_no_number_spoils_no_weight_and_no_file(tmp_path, mon
         return loss
 
     monkeypatch.setitem(LOSSES, "equivariance", Loss("fine at first", fine_at_first))
-    with pytest.raises(motion.TrainingError, match="gradient was nan at step 3"):
+    with pytest.raises(motion.TrainingError, match="gradient became nan at step 3"):
         train(recipe(steps=8, clip=longest, save_every=1), Squares(), tmp_path, device="cpu")
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path).values())
 
