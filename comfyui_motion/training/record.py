@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import math
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,7 @@ from .. import (
 )
 from ..data.pairs import Pairs, PairSource
 from ..doors.documents import read_text
-from ..errors import boundary
-from ..media.files import writing
+from ..errors import MediaError, boundary
 from .objective import Attempt
 from .plot import plot_losses
 from .recipe import Recipe, Stage
@@ -46,11 +46,14 @@ class Record:
         names = dict.fromkeys(name for stage in recipe.stages for name in stage.losses)
         self.columns = ["step", "stage", "lr", "total", *names, *against, *MEASURES]
         kept = [row for row in self._rows() if int(row["step"]) <= step]
-        with writing(self.path), self.path.open("w", newline="", encoding="utf-8") as file:
+        with self._writing(), self.path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(kept)
         self.board = _board(folder) if recipe.tensorboard else None
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return boundary(MediaError, f"{self.path} cannot be written ({{reason}}).")
 
     def write(self, run: Run, stage: Stage) -> None:
         """Means of the losses since the last line."""
@@ -65,7 +68,7 @@ class Record:
         plot_losses(self.path, self.folder / "losses.png")
 
     def _append(self, row: dict[str, Any]) -> None:
-        with writing(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+        with self._writing(), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
         for name, value in row.items():
             if self.board is not None and isinstance(value, float):

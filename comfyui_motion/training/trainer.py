@@ -26,7 +26,7 @@ from .. import (
 )
 from ..data.pairs import Pairs, PairSource, Truth
 from ..data.prefetch import batches, seed_for
-from ..media.files import made_folder
+from ..errors import MediaError, boundary
 from . import losses
 from .objective import Attempt, check
 from .precision import narrow_convolutions
@@ -75,9 +75,11 @@ def train(
     InputError for a recipe that does not fit, TrainingError where a loss becomes NaN or infinite.
     """
     folder, device = (
-        made_folder(folder),
+        Path(folder),
         torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
     )
+    with boundary(MediaError, f"{folder} cannot be made a folder ({{reason}})."):
+        folder.mkdir(parents=True, exist_ok=True)
     recipe = without_vgg(recipe.in_steps(getattr(pairs, "epoch", None)), vgg is not None)
     judge = load_vgg(vgg).to(device) if vgg else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
