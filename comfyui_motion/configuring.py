@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from .checkpoint import Checkpoint
 from .doors.documents import is_table, read_json
@@ -146,7 +146,8 @@ def parameters(kind: Family, **values: Any) -> Any:
 
 
 def _hints(published: Any) -> dict[str, Any]:
-    return get_type_hints(type(published))
+    kind: Any = type(published)
+    return get_type_hints(kind)
 
 
 def _typed(hint: Any, value: Any, name: str, where: str) -> Any:
@@ -182,8 +183,7 @@ def _typed(hint: Any, value: Any, name: str, where: str) -> Any:
 
 def _shape(hint: Any, value: Any, where: str) -> Any:
     if isinstance(value, hint):
-        parts = dataclasses.fields(cast("Any", hint))
-        value = {part.name: getattr(value, part.name) for part in parts}
+        value = {part.name: getattr(value, part.name) for part in dataclasses.fields(hint)}
     hints: dict[str, Any] = get_type_hints(hint)
     told: Any = value
     if not isinstance(told, Mapping) or set(value) != set(hints):

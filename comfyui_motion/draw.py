@@ -129,7 +129,7 @@ def draw_faces(picture: Tensor, boxes: Sequence[Box], chosen: Container[int] = (
     for number, box in enumerate(boxes, 1):
         colour = (255, 208, 0) if number in chosen else (235, 235, 235)
         _draw_numbered(canvas, [round(side) for side in box], str(number), colour)
-    return torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255
+    return torch.as_tensor(canvas).permute(2, 0, 1)[None].float() / 255
 
 
 def _draw_numbered(

@@ -5,7 +5,7 @@ measured from.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ def driver_place(
     """
     height, width = next(iter(clip)).shape[-2:] if clip.total != 0 else (1, 1)
     looked = finder is not None and (given is None or mesh)
-    seen = finder.follow(clip, **near(finder, clip, given)) if looked else None
+    seen: Any = finder.follow(clip, **near(finder, clip, given)) if looked else None
     shows = seen is not None and bool(seen.found.any())
     if given is not None:
         return Place(square_box(given), height, width), seen if shows else None
@@ -147,6 +147,7 @@ def rest_of(
         place, _ = driver_place(
             options.finder_for(model), picture, options.driving_subject, name="reference picture"
         )
-        return model.detect(shown_at(picture.frame(0), place, model.size))
+        shown = shown_at(picture.frame(0), place, model.size)
+        return cast(PosedKeypoints, model.detect(shown))
     rest = points[number]
     return rest.neutral() if len(points) == 1 and points.count == COUNT else rest

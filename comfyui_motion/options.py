@@ -83,7 +83,7 @@ class Options:
     neutral_source: bool = False
     published: bool = False
     reference_picture: Tensor | None = None
-    drivers: Mapping[int, Frames] = field(default_factory=dict)
+    drivers: Mapping[int, Frames] = field(default_factory=dict[int, Frames])
     close_lips: bool = False
     retarget_eyes: bool = False
     retarget_lips: bool = False

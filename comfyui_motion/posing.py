@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -50,7 +50,8 @@ def finished(
         # as published, nothing else of a relative motion is left then
         alone = options.published and options.mode == "relative"
         pose = (own.expanded(len(pose)) if alone else pose).shifted(change)
-    pose = model.stitch(own, pose, "published" if options.published else "settled")
+    stitching = "published" if options.published else "settled"
+    pose = cast(PosedKeypoints, model.stitch(own, pose, stitching))
     if options.close_lips and not options.retarget_lips:
         pose = pose.shifted(closing(model, own, mesh))
     if options.published and not isinstance(options.strength, Tensor):

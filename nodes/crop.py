@@ -125,14 +125,14 @@ def place_of(
     height, width = pictures.shape[-2:]
     check_margin(margin)
     box = to_box(subject, pictures)
-    points = clip_points(finder, pictures, face) if box is None else None
-    if box is None and points is None:
+    if box is not None:
+        return Place(square_box(box, margin), height, width)
+    points = clip_points(finder, pictures, face)
+    if points is None:
         raise InputError(
             "There is no face in the pictures; paint over what is to be cut out, and connect the"
             " mask."
         )
-    if points is None:
-        return Place(square_box(box, margin), height, width)
     if level:
         return level_place(points, margin, height, width)
     return Place(square_box(head_box(points), margin), height, width)

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..fields.smooth import by_shot, gaussian
+from ..framing.canvas import Box
 from ..framing.crop import Place
 from ..framing.head import brows_to_chin
 from ..framing.turned import cut_turned, square_of
+from ..shapes import as_lists
 
 FACE = 512  # pixels: side of the crops that Wan Animate reads a face from
 STEADY = 2.0  # frames to either side over which the crops' squares are averaged
@@ -36,8 +38,8 @@ def face_crops(frames: Tensor, seen: Any, sides: float = 1.3, size: int = FACE) 
         )
     level = seen.points.new_tensor([1.0, 0.0])
     boxes = [square_of(brows_to_chin(face, level), level, sides, 0.0)[0] for face in seen.points]
-    cuts = seen.cut.nonzero().flatten().tolist()
-    squares = by_shot(torch.tensor(boxes), [cut for cut in cuts if cut], _calm).tolist()
+    cuts: list[int] = as_lists(seen.cut.nonzero().flatten())
+    squares: list[Box] = as_lists(by_shot(torch.tensor(boxes), [cut for cut in cuts if cut], _calm))
     height, width = frames.shape[-2:]
     return torch.cat(
         [
@@ -56,14 +58,15 @@ def whose_face_it_is(masks: Tensor, points: Tensor) -> Tensor:
     of them where the face lies on none. B 1 h w, B 478 2+ in pixels of the mask, 0 the outer edge
     """
     kept = [_one_of(mask[0].cpu().numpy(), face) for mask, face in zip(masks, points, strict=True)]
-    return masks * torch.from_numpy(np.stack(kept))[:, None].to(masks)
+    return masks * torch.as_tensor(np.stack(kept))[:, None].to(masks)
 
 
 def _one_of(mask: Any, face: Tensor) -> Any:
     import cv2
 
+    people: Any
     _, people = cv2.connectedComponents((mask > 0.1).astype(np.uint8), connectivity=4)
-    columns, rows = face[:, :2].long().numpy().T
+    columns, rows = (part.numpy() for part in face[:, :2].long().unbind(-1))
     inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
     met = np.bincount(people[rows[inside], columns[inside]], minlength=1)
     met[0] = 0

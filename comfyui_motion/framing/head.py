@@ -62,7 +62,7 @@ def level_place(points: Tensor, margin: float, height: int, width: int) -> Place
     level = points[..., :2] @ turning(-angle, points)
     left, top, right, bottom = square_box(head_box(level), margin)
     middle = points.new_tensor([(left + right) / 2, (top + bottom) / 2]) @ turning(angle, points)
-    (x, y), half = middle.tolist(), (right - left) / 2
+    (x, y), half = as_lists(middle), (right - left) / 2
     return Place((x - half, y - half, x + half, y + half), height, width, angle)
 
 

@@ -146,16 +146,19 @@ def _step(now: Small, key: Small) -> tuple[Array | None, float]:
 
     unknown = None, 0.0
     seen = cv2.erode(now.free.astype(np.uint8), np.ones((9, 9), np.uint8))
-    corners = cv2.goodFeaturesToTrack(now.grey, CORNERS, 0.01, 5, mask=seen)
+    corners: Any = cv2.goodFeaturesToTrack(now.grey, CORNERS, 0.01, 5, mask=seen)
     if corners is None or len(corners) < FEW:
         return unknown
-    places, found, _ = cv2.calcOpticalFlowPyrLK(now.grey, key.grey, corners, None)
-    at = np.rint(places[:, 0]).astype(int)
-    rows, columns = (np.clip(at[:, a], 0, now.grey.shape[1 - a] - 1) for a in (1, 0))
+    nowhere: Any = None  # no guess
+    tracked: Any = cv2.calcOpticalFlowPyrLK(now.grey, key.grey, corners, nowhere)
+    places, found = tracked[:2]
+    at: Any = np.rint(places[:, 0]).astype(int)
+    rows, columns = (at[:, a].clip(0, now.grey.shape[1 - a] - 1) for a in (1, 0))
     kept = (found[:, 0] > 0) & key.free[rows, columns]
     if kept.sum() < FEW:
         return unknown
-    step, trusted = cv2.findHomography(corners[kept], places[kept], cv2.RANSAC, 1.0)
+    matched: Any = cv2.findHomography(corners[kept], places[kept], cv2.RANSAC, 1.0)
+    step, trusted = matched
     if step is None or trusted.mean() < 0.4:
         return unknown
     far = np.linalg.norm(places[kept, 0] - corners[kept, 0], axis=-1)
@@ -198,13 +201,13 @@ def _brought(clip: _Clip, n: int, cameras: list[Array], i: int, box: Box) -> tup
         return clip.frames[n, :, top:bottom, left:right], shown[:, top:bottom, left:right]
     import cv2
 
-    small = np.diag([clip.scale, clip.scale, 1.0])
+    small = np.array([[clip.scale, 0, 0], [0, clip.scale, 0], [0, 0, 1.0]])
     corner = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
     there = np.linalg.inv(cameras[n] @ small) @ cameras[i] @ small @ corner
     maps = torch.cat([clip.frames[n], shown]).permute(1, 2, 0).float().cpu().numpy()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpPerspective(maps, there, (right - left, bottom - top), flags=flags)
-    moved = torch.from_numpy(moved).permute(2, 0, 1).to(clip.frames)
+    moved = torch.as_tensor(moved).permute(2, 0, 1).to(clip.frames)
     return moved[:3], (moved[3:] > 0.99).float()
 
 

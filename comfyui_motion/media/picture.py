@@ -210,7 +210,7 @@ def read_pixels(path: str | os.PathLike[str], deep: Deep | None = None) -> Tenso
 
 def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) -> np.ndarray:
     """H W C, transposed, then mirrored left-right, then flipped top-bottom. A view."""
-    pixels = pixels.transpose(1, 0, 2) if transposed else pixels
+    pixels = cast("Any", pixels).transpose(1, 0, 2) if transposed else pixels
     return pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
 
 
