@@ -73,12 +73,13 @@ def driver_place(
     is given only if the face's surface is asked for (`mesh`). None: frames are shown whole.
     """
     height, width = next(iter(clip)).shape[-2:] if clip.total != 0 else (1, 1)
-    looked = finder is not None and (given is None or mesh)
-    seen: Any = finder.follow(clip, **near(finder, clip, given)) if looked else None
-    shows = seen is not None and bool(seen.found.any())
+    seen: Any = None
+    if finder is not None and (given is None or mesh):
+        seen = finder.follow(clip, **near(finder, clip, given))
+        seen = seen if bool(seen.found.any()) else None
     if given is not None:
-        return Place(square_box(given), height, width), seen if shows else None
-    if not shows:
+        return Place(square_box(given), height, width), seen
+    if seen is None:
         if height != width:
             raise InputError(
                 f"The {name} shows no face that the finder knows; give a box round it"

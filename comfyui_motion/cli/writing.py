@@ -37,7 +37,7 @@ def check_outputs(options: argparse.Namespace) -> None:
         check_folder(given["passes"], PassOptions().name, inputs)
     if given.get("preview"):
         check_extension(given["preview"])
-    films = [given.get(name) for name in ("output", "occlusion") if given.get(name)]
+    films = [film for name in ("output", "occlusion") if (film := given.get(name))]
     if options.bits == 16 and not any(sequence_pattern(path, options.codec) for path in films):
         raise InputError(
             "--bits 16 is for PNG sequences; films have their codec's own depth. Name a pattern"

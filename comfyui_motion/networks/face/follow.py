@@ -153,8 +153,10 @@ class Follower:
             self.last = Region.of_points(seen[lost - 1])
         if lost < len(frames):
             self.region = None
-        elif (self.count + len(frames)) % AT_ONCE == 0 and self.last.apart(self.region) > STAYED:
-            self.region = self.last
+        elif (self.count + len(frames)) % AT_ONCE == 0:
+            assert self.last is not None  # it was seen in every frame
+            if self.last.apart(self.region) > STAYED:
+                self.region = self.last
         return min(lost + 1, len(frames))
 
     def _search(self, frame: Tensor, cut: bool) -> None:

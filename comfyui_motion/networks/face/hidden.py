@@ -38,7 +38,7 @@ def hiding(
     if face.layers is not None:
         half = np.ascontiguousarray(motion[::2, ::2]) / 2
         found = whole_regions(left_behind(face.person, half))
-    inside = mouth_inside(Opening.of(posed[:, :2]), share, found.shape)
+    inside = mouth_inside(Opening.of(posed[:, :2]), share, face.person.shape)
     if raster.label.size:
         wide = drawn_out(raster, rest, posed)
         if wide is not None:

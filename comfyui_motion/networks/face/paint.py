@@ -12,7 +12,7 @@ from torch import Tensor
 from ...geometry.pixels import identity_grid
 from . import lids, mouth
 from .hidden import LAYERED, places
-from .raster import NO_MAP, Array, farthest
+from .raster import NO_MAP, Array, both, farthest
 from .source import SourceFace
 from .together import one_by_one, side_by_side
 from .warp import FaceField
@@ -98,7 +98,7 @@ def motion_of(grid: Array, strip: slice, height: int, width: int) -> Array:
 
     rows, columns = grid.shape[:2]
     still = identity_grid(rows, columns).numpy()
-    pixels = ((width - 1) / 2, (height - 1) / 2, 0, 0)
+    pixels = both((width - 1) / 2, (height - 1) / 2)
     if (rows, columns) == (height, width):
         return cv2.multiply(cv2.subtract(grid[strip], still[strip]), pixels)
     right, down = (columns - 1) / max(width - 1, 1), (rows - 1) / max(height - 1, 1)
@@ -124,7 +124,7 @@ def gather(face: SourceFace, went: Array, box: tuple[slice, slice]) -> tuple[Arr
     height, width = face.colours.shape[:2]
     finer = (table.shape[0] - 1) // max(height - 1, 1)
     here = cv2.add(went, places(height, width)[box])
-    at = cv2.multiply(here, (finer, finer, 0, 0)) if finer != 1 else here
+    at = cv2.multiply(here, both(finer, finer)) if finer != 1 else here
     kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     return cv2.remap(table, at, NO_MAP, kind, borderMode=border), here
 
@@ -181,8 +181,8 @@ def shine(face: SourceFace, light: Array, colour: Array, here: Array) -> None:
     rows, columns = face.lit
     height, width = face.colours.shape[:2]
     across, down = (np.array(face.size[::-1]) - 1) / np.maximum([width - 1, height - 1], 1)
-    at = cv2.multiply(here, (across, down, 0, 0))
-    at = cv2.subtract(at, (columns.start, rows.start, 0, 0))
+    at = cv2.multiply(here, both(across, down))
+    at = cv2.subtract(at, both(columns.start, rows.start))
     shade = cv2.remap(light, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     x, y, across, down = cv2.boundingRect((shade != 0).view(np.uint8))
     if across:

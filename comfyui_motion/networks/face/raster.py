@@ -23,6 +23,11 @@ NO_MAP = cast(Any, None)
 BITS = 6  # of a pixel's fraction, as OpenCV draws
 
 
+def both(x: float, y: float) -> Any:
+    """One number for each of two channels, as cv2 takes it: its stubs ask for pictures alone."""
+    return x, y, 0, 0
+
+
 @dataclass(frozen=True, eq=False)
 class Raster:
     """A box of a frame."""

@@ -15,7 +15,7 @@ from ...geometry.easing import ramp
 from . import eyes, lids, mouth
 from .hidden import hiding
 from .pose import Similarity, fit_head
-from .raster import Array, Raster, draw, farthest
+from .raster import Array, Raster, both, draw, farthest
 from .source import SourceFace
 from .surroundings import OUTLINE
 from .together import side_by_side
@@ -127,7 +127,7 @@ def to_unit(motion: Array) -> None:
     import cv2
 
     height, width = motion.shape[:2]
-    step = (2 / max(width - 1, 1), 2 / max(height - 1, 1), 0, 0)
+    step = both(2 / max(width - 1, 1), 2 / max(height - 1, 1))
     cv2.add(
         cv2.multiply(motion, step, dst=motion), identity_grid(height, width).numpy(), dst=motion
     )
