@@ -55,7 +55,7 @@ class Step:
             return
         named = {part.name: getattr(self, part.name) for part in fields(self)}
         named = {name: part for name, part in named.items() if part is not None}
-        for frames in in_order(times).split(count):
+        for frames in torch.split(in_order(times), count):
             yield replace(self, **{name: part[frames] for name, part in named.items()})
 
 

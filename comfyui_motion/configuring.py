@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from .checkpoint import Checkpoint
 from .doors.documents import is_table, read_json
@@ -146,8 +146,7 @@ def parameters(kind: Family, **values: Any) -> Any:
 
 
 def _hints(published: Any) -> dict[str, Any]:
-    kind: Any = type(published)
-    return get_type_hints(kind)
+    return get_type_hints(cast("Any", type(published)))
 
 
 def _typed(hint: Any, value: Any, name: str, where: str) -> Any:

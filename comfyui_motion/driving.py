@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -40,9 +41,8 @@ class Held:
         """Which of the frames show from place `start` to before `stop`, counted from the first
         place, and how often they do there.
         """
-        numbers, times = in_order(self.times)[max(start, 0) : max(stop, 0)].unique_consecutive(
-            return_counts=True
-        )
+        shown = cast("Any", in_order(self.times)[max(start, 0) : max(stop, 0)])
+        numbers, times = shown.unique_consecutive(return_counts=True)
         first = int(numbers[0]) if len(numbers) else 0
         return slice(first, first + len(numbers)), tuple(times.tolist())
 

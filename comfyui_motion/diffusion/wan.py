@@ -4,7 +4,7 @@ is behind.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,8 +64,8 @@ def whose_face_it_is(masks: Tensor, points: Tensor) -> Tensor:
 def _one_of(mask: Any, face: Tensor) -> Any:
     import cv2
 
-    people: Any
-    _, people = cv2.connectedComponents((mask > 0.1).astype(np.uint8), connectivity=4)
+    somebody = (mask > 0.1).astype(np.uint8)
+    _, people = cast("Any", cv2.connectedComponents(somebody, connectivity=4))
     columns, rows = (part.numpy() for part in face[:, :2].long().unbind(-1))
     inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
     met = np.bincount(people[rows[inside], columns[inside]], minlength=1)

@@ -6,6 +6,8 @@ thrown there for a start, and improved by Newton's method until the field leads 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,7 +40,7 @@ def plain(field: MotionField) -> MotionField:
     """Any family's field as one of the source's own pixels, corner-aligned, in float32, with its
     finest occlusion; coordinates that are no numbers stay where they are, hidden.
     """
-    if not isinstance(field, MotionField):
+    if not isinstance(cast("object", field), MotionField):
         raise InputError(
             f"A motion field was expected, and this is a {type(field).__name__}; MotionField(grid)"
             " makes one of a grid."

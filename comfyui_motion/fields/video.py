@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ def both_ways(
     progress: Progress | None = None,
 ) -> tuple[MotionField, MotionField]:
     """`field_from_video`, and beside it where each pixel of the reference is in every frame."""
-    if not isinstance(frames, Tensor) or not len(frames):
+    if not isinstance(cast("object", frames), Tensor) or not len(frames):
         raise InputError(
             "Motion is found in frames B C H W in one tensor, at least one; batches of a clip are"
             " joined by torch.cat."
@@ -88,7 +88,8 @@ def _number(reference: int | str, total: int) -> int | None:
     """None for the previous frame."""
     if reference == "previous":
         return None
-    if not isinstance(reference, Integral) or not -total <= reference < total:
+    whole = isinstance(cast("object", reference), Integral)  # of numpy as well
+    if not whole or not -total <= int(reference) < total:
         raise InputError(
             f'reference must be "previous" or a frame from 0 to {total - 1}, and is {reference!r}.'
         )
@@ -219,11 +220,11 @@ def _slack(here: Any) -> Array:
     """
     import cv2
 
-    grey = here.astype(np.float32)
+    grey: Array = here.astype(np.float32)
     mean = cv2.GaussianBlur(grey, (0, 0), 3)
     spread = np.sqrt(np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), 3) - mean * mean, 0))
     least, most = PLAIN
-    return (UNSEEN**2 * np.clip((most - spread) / (most - least), 0, 1)).astype(np.float32)
+    return (UNSEEN**2 * _unit((most - spread) / (most - least))).astype(np.float32)
 
 
 def _inside(flow: Array) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -157,8 +157,7 @@ def _step(now: Small, key: Small) -> tuple[Array | None, float]:
     kept = (found[:, 0] > 0) & key.free[rows, columns]
     if kept.sum() < FEW:
         return unknown
-    matched: Any = cv2.findHomography(corners[kept], places[kept], cv2.RANSAC, 1.0)
-    step, trusted = matched
+    step, trusted = cast("Any", cv2.findHomography(corners[kept], places[kept], cv2.RANSAC, 1.0))
     if step is None or trusted.mean() < 0.4:
         return unknown
     far = np.linalg.norm(places[kept, 0] - corners[kept, 0], axis=-1)

@@ -70,7 +70,7 @@ def check_places(outputs: Named, inputs: Named, codec: str | None = None) -> Non
         met.append((target, where))
 
 
-def check_folder(folder: str | os.PathLike, name: str, inputs: Named) -> None:
+def check_folder(folder: str | os.PathLike[str], name: str, inputs: Named) -> None:
     """Refuse a folder of files `name`.* where one of them is what is read. Raises InputError."""
     home = _identity(Path(os.path.realpath(folder)))
     for what, path in inputs.items():

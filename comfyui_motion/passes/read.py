@@ -109,7 +109,7 @@ def _found(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
 def _of_sidecar(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
     about = _about(existing_file(path, "a sidecar of passes"))
     files = about.get("files")
-    told = files.items() if isinstance(files, dict) else ()
+    told = files.items() if is_table(files) else ()
     patterns = [p for p, channels in told if isinstance(channels, list) and "stmap.R" in channels]
     if not patterns:
         raise MediaError(
@@ -117,13 +117,17 @@ def _of_sidecar(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
             " maps themselves, as in maps.%04d.exr."
         )
     first, last = about.get("first"), about.get("last")
-    numbered = isinstance(first, int) and isinstance(last, int) and 0 <= last - first < MOST
-    if not numbered or not re.fullmatch(r"[^/\\%]+%04d\.\w+", patterns[0]):
+    if (
+        not isinstance(first, int)
+        or not isinstance(last, int)
+        or not 0 <= last - first < MOST
+        or not re.fullmatch(r"[^/\\%]+%04d\.\w+", patterns[0])
+    ):
         raise MediaError(
             f"{path} is damaged: it does not tell names and numbers of its files; name the maps"
             " themselves, as in maps.%04d.exr."
         )
-    found = []
+    found: list[Path] = []
     for number in range(first, last + 1):
         found.append(path.parent / (patterns[0] % number))
         if not found[-1].exists():
