@@ -24,16 +24,13 @@ CHEEKS = (50, 280, 205, 425, 101, 330, 118, 347, 151, 9)
 GREY = (0.299, 0.587, 0.114)
 FINENESS = 127  # steps of light and redness that are kept
 SHOWN = (0.02, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
-SOFT = 0.012  # mouth widths: of the painted edge
+SOFT = 0.008  # mouth widths: of the painted edge
 DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
 RIM = 0.2  # of the opening along its edge: what is red there are lips
 LIP = (0.4, 0.72)  # redness, and light of the lips', from which lips are seen in a mouth
 TRIM = 0.34  # of a mouth, from each side: no more of it is taken for lip
 SHADED = 0.55  # of the picture's lips' colour, on their inside
 LIP_LIGHT = 0.7  # of lips and tongue against skin
-DARKEST = 0.16  # of the lips' light, in a mouth's depth: few pictures have a black of their own
-ROLL = 0.045  # mouth widths along the edge, over which lips turn inwards
-ROLLED = 0.34, 0.6  # of the lips' colour there, and how much of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,11 +237,8 @@ def coloured(mouth: Tensor, tones: Tones) -> Tensor:
     ]
     teeth = light * torch.tensor(tint * (skin @ grey), dtype=mouth.dtype, device=mouth.device)
     tongue = light / LIP_LIGHT * torch.tensor(lips, dtype=mouth.dtype, device=mouth.device)
-    flesh = lips**3 * (DARKEST * (lips @ grey) / (lips**3 @ grey))  # the darker, the redder
-    depth = torch.tensor(flesh, dtype=mouth.dtype, device=mouth.device)
     red = mouth[1][..., None]
-    colour = teeth + red * (tongue - teeth)
-    return (colour + depth * (1 - light).clamp(0, 1)).clamp(0, 1)
+    return (teeth + red * (tongue - teeth)).clamp(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,8 +273,6 @@ def paint(
     lips = torch.tensor(tones.lips * SHADED, dtype=read.dtype)
     colour = coloured(read, tones)
     colour = colour + (lips - colour) * (rim * read[1])[..., None]
-    turned = (ROLLED[1] * (1 - smoothstep(depth / ROLL)) * (1 - read[1]))[..., None]
-    colour = colour + (lips * (ROLLED[0] / SHADED) - colour) * turned
     return Painted(box, colour, share[..., None])
 
 
