@@ -12,7 +12,7 @@ from .mouth import GREY
 from .raster import NO_MAP, Array
 from .topology import LIPS, SURFACE
 
-SHUT = 0.1  # mouth widths between the inner lips: open further, they are left where they are
+SHUT = 0.05  # mouth widths between the inner lips: open further, they are left where they are
 REACH = 0.6  # of the lips' height above and below, that is searched
 STEPS = 33
 DARKER = 0.03  # grey levels that the line is darker than the lips
@@ -36,20 +36,14 @@ def parted(picture: Array, points: Array) -> Array:
     away = REACH * np.where(share < 0, high * share, low * share)
     found = darkest(picture, middle[:, None] + away[None, :, None] * down, share, away)
     if found is not None:
-        line, above, below = found
-        half = (points[lower, :2] - points[upper, :2]) @ down / 2
-        moved[upper] = (line - above + half)[:, None] * down
-        moved[lower] = (line + below - half)[:, None] * down
+        moved[upper] = moved[lower] = found[:, None] * down
     return moved
 
 
-def darkest(
-    picture: Array, at: Array, share: Array, away: Array
-) -> tuple[Array, Array, Array] | None:
-    """How far down the darkest line runs across all columns, and how thick it is above and below
-    that; None where there is none clear.
+def darkest(picture: Array, at: Array, share: Array, away: Array) -> Array | None:
+    """How far down the darkest line runs across all columns; None where there is none clear.
 
-    P STEPS 2 -> P, P, P
+    P STEPS 2 -> P
     """
     import cv2
 
@@ -68,27 +62,4 @@ def darkest(
         off = np.abs(np.polynomial.polynomial.polyval(x, curve) - away[row])
         weight = 1 / (1 + (off / (np.median(off) + 0.3)) ** 2)
         curve = np.polynomial.polynomial.polyfit(x, away[row], 2, w=weight)
-    line = np.polynomial.polynomial.polyval(x, curve)
-    at_line = np.abs(away - line[:, None]).argmin(1)
-    dark = light < (0.5 * (light.min(1) + beside))[:, None]
-    rows = np.arange(len(light))
-    above, below = np.zeros(len(light)), np.zeros(len(light))
-    for i, column in zip(rows, dark, strict=True):
-        up, down = column[at_line[i] :: -1], column[at_line[i] :]
-        above[i] = line[i] - away[at_line[i] - (first_light(up) - 1)] if up[0] else 0
-        below[i] = away[at_line[i] + first_light(down) - 1] - line[i] if down[0] else 0
-    return line, even(above), even(below)
-
-
-def first_light(dark: Array) -> int:
-    """How many are dark in a row, from the first on; half of them at most."""
-    run = int(dark.argmin()) if not dark.all() else len(dark)
-    return max(1, min(run, len(dark) // 2))
-
-
-def even(row: Array) -> Array:
-    """Without what single columns say; none at the corners."""
-    padded = np.pad(np.maximum(row, 0), 1, mode="edge")
-    middle = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
-    padded = np.pad(middle, 1)
-    return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return np.polynomial.polynomial.polyval(x, curve)
