@@ -29,10 +29,15 @@ from .table import Row
 
 POLL = 0.5  # seconds between two questions whether a prompt is done
 ANSWER = 30.0  # seconds that a server may take to answer one request
+ASKED = 4  # times that a server which answers late is asked how far it is, before it is given up
 
 
 class Unreachable(MotionError):
     """A server does not answer."""
+
+
+class Late(Unreachable):
+    """A server did not answer in time; it may yet."""
 
 
 def read_workflow(path: str | Path) -> dict[str, Any]:
@@ -104,8 +109,9 @@ def on_servers(
 ) -> Iterator[Outcome]:
     """Every job's outcome as it comes, one job at a time on each server.
 
-    A server that stops answering gives its job back and is asked nothing more. patience: seconds
-    that one job may take. Closing the iterator leaves what the servers are at to them.
+    A server that stops answering gives its job back and is asked nothing more; one that answers
+    late is asked again. patience: seconds that one job may take. Closing the iterator leaves what
+    the servers are at to them.
     """
     waiting: queue.Queue[tuple[Job, int]] = queue.Queue()
     outcomes: queue.Queue[Outcome | None] = queue.Queue()
@@ -209,7 +215,7 @@ class Server:
         """The outputs of a prompt, once it is done. Raises InputError where a node failed."""
         ends = time.monotonic() + self.patience
         while time.monotonic() < ends:
-            entry = _table(self._ask(f"/history/{number}")).get(number)
+            entry = _table(self._ask_again(f"/history/{number}")).get(number)
             if entry:
                 status = _table(_table(entry).get("status") or {})
                 if status.get("status_str") == "error":
@@ -241,12 +247,23 @@ class Server:
         ):
             shutil.copyfileobj(answer, file)
 
+    def _ask_again(self, place: str) -> Any:
+        """What changes nothing there is asked again where the answer is late: a busy server."""
+        for _ in range(ASKED - 1):
+            try:
+                return self._ask(place)
+            except Late:
+                continue
+        return self._ask(place)
+
     def _ask(self, place: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Any:
         with self._open(place, body, headers) as answer:
             try:
                 return json.loads(answer.read())
             except ValueError as error:
                 raise InputError(f"{self.address} is no ComfyUI server: {error}.") from error
+            except OSError as error:
+                raise self._silent(error) from error
 
     def _open(self, place: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Any:
         request = urllib.request.Request(self.address + place, body, dict(headers))
@@ -259,7 +276,11 @@ class Server:
                 told = f"{self.address}{place} answers {error.code} {error.reason}."
             raise InputError(told) from error
         except (OSError, urllib.error.URLError) as error:
-            raise Unreachable(f"{self.address} does not answer: {error}.") from error
+            raise self._silent(error) from error
+
+    def _silent(self, error: OSError) -> Unreachable:
+        late = isinstance(getattr(error, "reason", error), TimeoutError)
+        return (Late if late else Unreachable)(f"{self.address} does not answer: {error}.")
 
 
 def _table(value: Any) -> dict[str, Any]:

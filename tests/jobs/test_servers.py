@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.parse
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ class Host(BaseHTTPRequestHandler):
 
     prompts: ClassVar[dict[str, dict]] = {}
     uploads: ClassVar[dict[str, bytes]] = {}
+    late: ClassVar[list[float]] = []  # seconds that the next questions how far it is have to wait
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -52,6 +54,8 @@ class Host(BaseHTTPRequestHandler):
     def do_GET(self):
         place, _, query = self.path.partition("?")
         if place.startswith("/history/"):
+            if self.late:
+                time.sleep(self.late.pop())
             number = place.rpartition("/")[2]
             prompt = self.prompts[number]
             if prompt["2"]["inputs"]["strength"] == 13:
@@ -108,6 +112,14 @@ def test_rows_go_out_and_results_come_back(host, tmp_path):
     ((name, content),) = Host.uploads.items()
     assert name.endswith("/me.png") and content == picture.read_bytes()
     assert all(prompt["1"]["inputs"]["image"] == name for prompt in Host.prompts.values())
+
+
+def test_a_server_that_answers_late_is_asked_again(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "ANSWER", 1.0)
+    monkeypatch.setattr(Host, "late", [1.5])
+    job = job_of_row(WORKFLOW, tmp_path, tmp_path, "row 0", {"2.strength": "2"})
+    (outcome,) = on_servers([job], [host], WORKFLOW, 20)
+    assert outcome.done and outcome.tries == 1 and not Host.late
 
 
 def test_without_a_server_every_job_says_so(tmp_path):
