@@ -22,7 +22,7 @@ test: .venv/dev
 
 # Long runs: flat memory over thousands of frames and hundreds of loads, large pictures in little memory, kills.
 soak: .venv/dev
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak tests/faults
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -120,8 +120,7 @@ def _places(keypoints: Keypoints, height: int, width: int) -> tuple[Tensor, list
     if keypoints.count != POINTS:
         raise InputError(
             f"A face for ControlNet is drawn from the {POINTS} points of a face mesh, which the"
-            " model"
-            f" face finds; these keypoints are {keypoints.count} points of another kind."
+            f" model face finds; these keypoints are {keypoints.count} points of another kind."
         )
     span = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=torch.float32)
     places = (keypoints.position.float().cpu() + 1) / 2 * span

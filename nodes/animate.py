@@ -24,8 +24,7 @@ from .host import io
 GIVES = ["video and images", "video only"]
 KEPT_AS_VIDEO = (
     "Animate Picture gives only its video: its setting *outputs* says video only. Set it to video"
-    " and"
-    " images."
+    " and images."
 )
 
 
@@ -39,8 +38,7 @@ class Animate(io.ComfyNode):
             category="motion",
             description=(
                 "A still picture moves as a clip moves: talking portraits, face animation,"
-                " expressions"
-                " and gestures, puppets. The whole of motion transfer in one node."
+                " expressions and gestures, puppets. The whole of motion transfer in one node."
             ),
             search_aliases=[
                 "motion transfer",

@@ -83,8 +83,7 @@ def affordable(what: str, *sizes: int, bytes_each: int = 4) -> None:
     if needed > limits().output:
         raise InputError(
             f"{what} of {' x '.join(map(str, sizes))} numbers would take {needed / 1e9:.0f} GB:"
-            " make"
-            f" it smaller or do fewer frames at once; where there is as much memory,"
+            f" make it smaller or do fewer frames at once; where there is as much memory,"
             f" {how_to_raise('output', needed)}."
         )
 

@@ -112,8 +112,7 @@ def cut_out(pictures: Tensor, transparent: Tensor | None) -> Tensor:
     if len(maps) not in (1, len(pictures)):
         raise InputError(
             f"source_alpha has {len(maps)} masks for {len(pictures)} pictures; give one for each,"
-            " or"
-            " one."
+            " or one."
         )
     alpha = 1 - resized(maps, *pictures.shape[-2:]).expand(len(pictures), -1, -1, -1)
     if pictures.shape[1] in (2, 4):

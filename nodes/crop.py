@@ -29,8 +29,7 @@ class CropSubject(io.ComfyNode):
             category="motion/crop",
             description=(
                 "Cuts the square round a face, or what a mask marks, out of a picture or a clip,"
-                " the"
-                " same square in all frames: for models that want a face to fill it."
+                " the same square in all frames: for models that want a face to fill it."
             ),
             search_aliases=["face crop", "crop face", "head crop", "bounding box"],
             inputs=[

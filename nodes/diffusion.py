@@ -65,8 +65,7 @@ class WarpLatent(io.ComfyNode):
                     display_name="latent",
                     tooltip=(
                         "The latent in motion: a picture per frame, or a video latent. All else"
-                        " that"
-                        " came with it is kept."
+                        " that came with it is kept."
                     ),
                 )
             ],

@@ -149,8 +149,7 @@ class FieldFromImage(io.ComfyNode):
                     default=KINDS[0],
                     tooltip=(
                         "STMap: where to read, 0 to 1 from edge to edge. displacement in pixels:"
-                        " how"
-                        " far from here to read. displacement around 0.5: the same for 8- and"
+                        " how far from here to read. displacement around 0.5: the same for 8- and"
                         " 16-bit"
                         " tools, 0.5 is none."
                     ),

@@ -94,8 +94,7 @@ class ComposeFields(io.ComfyNode):
             category="motion/field",
             description=(
                 "Two motions as one: pictures are read once, and stay sharp. A performance on top"
-                " of"
-                " a camera move, or one clip's motion after another's."
+                " of a camera move, or one clip's motion after another's."
             ),
             search_aliases=["chain", "concatenate warps", "combine"],
             inputs=[

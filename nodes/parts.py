@@ -30,8 +30,7 @@ class SegmentParts(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "The parts a model knows in each picture: lips, eyes, brows, nose, face, hair and"
-                " body"
-                " by the default; co-part segmentation's own, MRAA's regions, TPSMM's splines."
+                " body by the default; co-part segmentation's own, MRAA's regions, TPSMM's splines."
             ),
             search_aliases=["segmentation", "co-part"],
             inputs=[

@@ -42,8 +42,7 @@ class SaveMotionPasses(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "The frames, as the pass beauty; all passes take their size. Left open:"
-                        " they"
-                        " are as large as the source."
+                        " they are as large as the source."
                     ),
                 ),
                 io.Image.Input(

@@ -120,8 +120,7 @@ def warp_noise_mask(field: MotionField, mask: Tensor, time_stride: int | None = 
         counts = f"1 or {len(field)}" + (f" or {len(numbers)}" if numbers else "")
         raise InputError(
             f"The latent's noise_mask has {len(maps)} masks, where the field asks for {counts};"
-            " take"
-            " it off or repeat it."
+            " take it off or repeat it."
         )
     moved = _warped(field, maps, "border")
     return moved.movedim(0, -3)[None] if mask.ndim == 5 else moved.reshape(-1, *mask.shape[1:])

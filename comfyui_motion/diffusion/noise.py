@@ -274,7 +274,6 @@ class FieldNoise:
             raise InputError(
                 f"The field has {total} frames, and the latent asks for"
                 f" {batch if index is None else max(numbers) + 1}: give a latent of {total}"
-                " pictures"
-                " (Repeat Latent Batch), or a field of as many frames."
+                " pictures (Repeat Latent Batch), or a field of as many frames."
             )
         return numbers

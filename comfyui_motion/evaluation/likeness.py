@@ -70,8 +70,7 @@ def likeness(
     if not still.found.any() or not driver.found.any():
         raise InputError(
             f"There is no face in the {'driving clip' if still.found.any() else 'picture'}, so"
-            " there"
-            " is nothing to compare."
+            " there is nothing to compare."
         )
     chosen = options or Options(size="source")
     made: list[Tensor] = []

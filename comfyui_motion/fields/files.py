@@ -86,8 +86,7 @@ def load_field(path: str | os.PathLike[str]) -> MotionField:
     if about.get("format") != FORMAT:
         raise MediaError(
             f"{path} holds no motion field: its format is {about.get('format') or 'not said'},"
-            " where"
-            f" {FORMAT} was expected. Model weights go into Load Motion Model."
+            f" where {FORMAT} was expected. Model weights go into Load Motion Model."
         )
     if about.get("version") != str(VERSION):
         raise MediaError(

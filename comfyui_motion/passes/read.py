@@ -69,8 +69,7 @@ def read_stmap(
         if fields[0].size != fields[-1].size:
             raise MediaError(
                 f"{each} is {_size(fields[-1])}, where {paths[0].name} is {_size(fields[0])}: the"
-                " maps"
-                " of a clip have one size."
+                " maps of a clip have one size."
             )
     if len({bool(field.occlusion) for field in fields}) > 1:
         raise MediaError(f"Some maps of {path} have an alpha and some have none.")
@@ -154,8 +153,7 @@ def _read(path: Path, reading: Reading) -> MotionField:
     if half and max(position[0].shape) > FINEST_HALF:
         raise MediaError(
             f"{path} is a map of {position[0].shape[1]} pixels in half floats, which cannot tell"
-            " more"
-            f" than {FINEST_HALF} apart: write it again as 32-bit float."
+            f" more than {FINEST_HALF} apart: write it again as 32-bit float."
         )
     maps = torch.stack([_tensor(plane) for plane in position])[None]
     visible = None if alpha is None else _tensor(alpha)[None, None]

@@ -155,8 +155,7 @@ def _part(maps: Tensor, done: int, count: int) -> Tensor:
     if len(maps) < done + count:
         raise InputError(
             f"A plate or matte has {len(maps)} pictures, and the field more frames; give one for"
-            " all"
-            " or one for each."
+            " all or one for each."
         )
     return maps[done : done + count]
 

@@ -120,8 +120,7 @@ def _heatmaps(a: Attempt) -> Tensor:
 LOSSES = {
     "perceptual": Loss(
         "the prediction has the driving frame's VGG-19 features (FOMM, eq. 9); without a VGG file"
-        " it"
-        " becomes pyramid and gradient",
+        " it becomes pyramid and gradient",
         _perceptual,
         (FRAMES_MADE, VGG),
     ),

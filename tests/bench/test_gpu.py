@@ -35,7 +35,6 @@ def one_golden(tmp_path):
     return tmp_path
 
 
-@pytest.mark.soak
 def test_every_section_is_measured(one_golden):
     told: list[str] = []
     found = report(PLAN, torch.device("cpu"), one_golden, ROOT / "samples", told.append)

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.heads.acting import SMALL as HEADS
+
 pytestmark = pytest.mark.host
 
 HOURGLASS, WIDTHS = {"width": 4, "limit": 16, "depth": 2}, {"width": 4, "limit": 16}
@@ -58,26 +60,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "x2face": {"width": 4, "limit": 16, "levels": 5, "bottleneck": 6, "size": 32},
     "flow": {"size": 64, "detail": 64, "lattice": 8},
-    "liveportrait": {
-        "appearance": (4, 6, 8),
-        "volume": 4,
-        "depth": 3,
-        "residuals": 1,
-        "stages": (1, 1, 2, 1),
-        "widths": (4, 6, 8, 10),
-        "compressed": 2,
-        "encoder": (6, 8),
-        "decoder": (6, 4),
-        "warped": 8,
-        "middle": 12,
-        "middles": 2,
-        "painted": (8, 4),
-        "hidden": 6,
-        "stitching": (6, 5),
-        "lips": (5,),
-        "eyes": (5, 4, 3),
-        "size": 64,
-    },
+    "liveportrait": HEADS,
     "face": {},  # as it comes with the pack
 }
 WHOLE = ("fomm", "liveportrait", "face")  # families over which widgets are tried too
