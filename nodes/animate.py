@@ -17,7 +17,7 @@ from ..comfyui_motion.media.video import VideoWriter
 from ..comfyui_motion.numbering import numbered_faces
 from . import finding, host, sockets, widgets
 from .clips import Moving, Range, fps_of, moving, range_inputs
-from .convert import Gathered, cut_out, evened, one_of, one_picture, to_box, to_images, to_mask
+from .convert import Gathered, cut_out, evened, one_picture, to_box, to_images, to_mask
 from .film import Film
 from .host import io
 
@@ -212,7 +212,7 @@ class Animate(io.ComfyNode):
             retarget_lips=retarget_lips,
         )
         rate = Fraction(frame_rate).limit_denominator(100_000) if frame_rate else fps_of(driving)
-        keep = one_of(GIVES, outputs, "outputs") == GIVES[0]
+        keep = outputs == GIVES[0]
         with host.told(cls.hidden.unique_id) as words:
             network = model.ready(options.batch_size or 1)
             pictures = source.whole() if source.total == 1 else source.frames
@@ -280,7 +280,8 @@ class _Work:
             yield step, frames
             self.done += len(frames)
             self.progress(min(self.done, self.progress.total), step.frames[0])
-        self.progress(self.progress.total)
+        if self.done < self.progress.total:
+            self.progress(self.progress.total)
 
     def gathered(self, steps: Iterable[Step]) -> tuple[Any, ...]:
         device = host.result_device()

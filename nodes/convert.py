@@ -6,8 +6,6 @@ visibility is 1 = seen. Nothing given is written into.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,15 +18,6 @@ EVEN_TOO = (
     "Loses the last column or row of an odd size, as the frames do, so that they lie on one"
     " another."
 )
-
-
-def one_of(options: Iterable[str], value: str, name: str) -> str:
-    """The value, if it is one of those a combo offers: the host does not check. Raises
-    InputError.
-    """
-    if value not in options:
-        raise InputError(f"{name} must be {', '.join(options)}, and is {value!r}.")
-    return value
 
 
 def to_pictures(images: Tensor, name: str = "images") -> Tensor:

@@ -10,7 +10,6 @@ from ..comfyui_motion import MotionField
 from ..comfyui_motion.diffusion.latents import TIME_STRIDE, check_samples, warp_latent_dict
 from ..comfyui_motion.diffusion.noise import FieldNoise
 from . import host, sockets
-from .convert import one_of
 from .film import HEIGHT, film_of
 from .host import io
 from .warp import EDGE, EDGES
@@ -79,7 +78,7 @@ class WarpLatent(io.ComfyNode):
         edge: str = "repeat",
         time_stride: int = TIME_STRIDE,
     ) -> io.NodeOutput:
-        padding = EDGES[one_of(EDGES, edge, "edge")]
+        padding = EDGES[edge]
         moved = warp_latent_dict(field, latent, time_stride, padding)
         return io.NodeOutput(moved, ui=film_of(seen(moved["samples"])))
 

@@ -12,7 +12,7 @@ from ..comfyui_motion.fields.files import FIELD
 from ..comfyui_motion.fields.stmap import ORDERS, V, from_displacement, from_stmap
 from ..comfyui_motion.passes.read import CLIP_OF_MAPS
 from . import host, sockets
-from .convert import one_of, to_maps, to_pictures
+from .convert import to_maps, to_pictures
 from .host import io
 
 SUFFIXES = (FIELD, *CLIP_OF_MAPS)
@@ -210,7 +210,7 @@ class FieldFromImage(io.ComfyNode):
                     f" {len(shown)}."
                 )
             visible = shown.expand(len(maps), -1, -1, -1)
-        if one_of(KINDS, kind, "kind") == "STMap":
+        if kind == "STMap":
             field = from_stmap(maps, visible, v, order)
         else:
             field = from_displacement(maps, visible, v, order, reach if kind == KINDS[2] else None)

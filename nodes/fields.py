@@ -11,7 +11,7 @@ from ..comfyui_motion.fields.compose import mask_field, strengthen
 from ..comfyui_motion.fields.smooth import METHODS, smooth_field
 from ..comfyui_motion.fields.video import DETAIL, both_ways
 from . import host, sockets
-from .convert import one_of, to_maps, to_pictures
+from .convert import to_maps, to_pictures
 from .host import io
 from .masks import blurred
 
@@ -77,7 +77,6 @@ class FieldFromVideo(io.ComfyNode):
         cls, images: Tensor, reads: str, reference_frame: int, detail: int = DETAIL
     ) -> io.NodeOutput:
         pictures = to_pictures(images)
-        reads = one_of(("reference frame", "previous frame"), reads, "reads")
         progress = host.Progress(len(pictures))
         reference = "previous" if reads == "previous frame" else reference_frame
         there, back = both_ways(pictures, reference, detail, lambda done, total: progress(done))

@@ -11,10 +11,9 @@ from ..comfyui_motion.framing.level import LevelPortrait
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.head_cutouts import moved_alpha
 from ..comfyui_motion.memory import frames_at_once
-from ..comfyui_motion.options import SIZES
 from . import host, sockets, widgets
 from .checks import belonging
-from .convert import Gathered, evened, one_of, to_images, to_mask, to_pictures
+from .convert import Gathered, evened, to_images, to_mask, to_pictures
 from .encode import framed
 from .film import film_of
 from .host import io
@@ -66,7 +65,6 @@ class Generate(io.ComfyNode):
     ) -> io.NodeOutput:
         at_once = frames_at_once(model.model)
         network = model.ready(at_once)
-        one_of(SIZES, size, "size")
         source = framed(network, source_image, portrait, source_alpha)
 
         def render(part: slice) -> tuple[Tensor, Tensor, Tensor]:

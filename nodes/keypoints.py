@@ -21,7 +21,7 @@ from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.posed import PosedKeypoints
 from . import host, sockets, widgets
 from .clips import moving
-from .convert import one_of, to_pictures
+from .convert import to_pictures
 from .encode import framed
 from .host import io
 
@@ -324,7 +324,7 @@ class KeypointsToJSON(io.ComfyNode):
     def execute(
         cls, keypoints: Any, format: str = JSONS[0], width: int = 512, height: int = 512
     ) -> io.NodeOutput:
-        if one_of(JSONS, format, "format") == JSONS[1]:
+        if format == JSONS[1]:
             return io.NodeOutput(to_openpose(real(keypoints), height, width))
         return io.NodeOutput(as_text(real(keypoints)))
 

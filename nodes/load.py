@@ -7,7 +7,6 @@ from typing import Any
 
 from ..comfyui_motion import InputError, MotionModel, load
 from . import host, sockets
-from .convert import one_of
 from .host import io
 
 FACES = "faces (comes with the pack)"
@@ -212,13 +211,12 @@ class LoadModel(io.ComfyNode):
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:
     """On the processor: the host moves it. Raises CheckpointError, InputError."""
-    speed = one_of(PRECISIONS, precision, "precision")
     if name in RETIRED:
         host.log.warning("The model puppets is no more; %s stands in for it.", RETIRED[name])
     path = KNOWN.get(name) or host.model_path(name)
     if path is None:
         raise InputError(missing(name))
-    return load(path, device="cpu", speed=speed, **options)
+    return load(path, device="cpu", speed=precision, **options)
 
 
 def missing(name: str) -> str:

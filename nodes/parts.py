@@ -14,7 +14,7 @@ from ..comfyui_motion.parts import (
     swap_parts,
 )
 from . import host, sockets, widgets
-from .convert import Gathered, one_of, resized, to_images, to_maps, to_mask, to_pictures
+from .convert import Gathered, resized, to_images, to_maps, to_mask, to_pictures
 from .host import io
 
 CATEGORY = "motion/parts"
@@ -223,11 +223,7 @@ class SwapParts(io.ComfyNode):
                 strength,
                 mask_of,
             )
-            return (
-                resized(frames, *targets.shape[-2:])
-                if one_of(SIZES, size, "size") == "target"
-                else frames
-            )
+            return resized(frames, *targets.shape[-2:]) if size == "target" else frames
 
         for frames in host.batches(work, len(targets), at_once, lambda made: made[0]):
             images.add(to_images(frames))
@@ -236,7 +232,7 @@ class SwapParts(io.ComfyNode):
 
 def shown(network: host.MotionModel, pictures: Tensor, size: str) -> Tensor:
     """As a network swaps them: at their own size where it can and that is asked for."""
-    whole = network.any_size and one_of(SIZES, size, "size") == "target"
+    whole = network.any_size and size == "target"
     return to_rgb(pictures) if whole else fitted(network, pictures)
 
 

@@ -14,7 +14,7 @@ from ..comfyui_motion.framing.plate import clean_plate
 from ..comfyui_motion.media.picture import to_rgb
 from . import finding, host
 from .clips import Range, moving, range_inputs
-from .convert import one_of, resized, to_images, to_maps, to_mask, to_pictures
+from .convert import resized, to_images, to_maps, to_mask, to_pictures
 from .film import film_of
 from .host import io
 from .masks import grown
@@ -174,7 +174,6 @@ class WanAnimateInputs(io.ComfyNode):
         frame_count: int = 0,
         every_nth: int = 1,
     ) -> io.NodeOutput:
-        behind = one_of(BEHIND, background, "background")
         part = Range(start_frame, frame_count or length, every_nth)
         frames = to_rgb(moving(driving_images, "driving_images", part).whole())
         with host.told(cls.hidden.unique_id) as words:
@@ -183,7 +182,7 @@ class WanAnimateInputs(io.ComfyNode):
             crops = face_crops(frames, seen, face_size)
             masks = subjects(found, frames, seen.points, subject)
             marked = in_blocks(masks, grow, blocks)
-            plate = frames * (1 - marked) if behind == BEHIND[1] else plate_of(frames, marked)
+            plate = frames * (1 - marked) if background == BEHIND[1] else plate_of(frames, marked)
         total = length or len(frames)
         held = [lasting(maps, total).to(host.result_device()) for maps in (crops, plate, frames)]
         crops, plate, frames = map(to_images, held)

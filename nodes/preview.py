@@ -13,7 +13,7 @@ from ..comfyui_motion.controlnet import draw_controlnet_face
 from ..comfyui_motion.draw import draw_field, draw_keypoints, draw_parts
 from ..comfyui_motion.media.picture import to_rgb
 from . import host, sockets, widgets
-from .convert import Gathered, one_of, resized, to_images, to_pictures
+from .convert import Gathered, resized, to_images, to_pictures
 from .film import film_of
 from .host import io
 from .keypoints import real
@@ -77,7 +77,7 @@ class PreviewKeypoints(io.ComfyNode):
     ) -> io.NodeOutput:
         points = real(keypoints)
         under = backdrop(images, len(points), height, (512, 512))
-        if one_of(STYLES, style, "style") == STYLES[1]:
+        if style == STYLES[1]:
             size = under(slice(0, 1)).shape[-2:]
             return played(
                 drawn(lambda part: draw_controlnet_face(points[part], *size), len(points))

@@ -11,7 +11,7 @@ from ..comfyui_motion import InputError, MotionField, tracks
 from ..comfyui_motion.fields.follow import Tracks, spread_points
 from ..comfyui_motion.fields.tracks import WAN_POINTS, tracks_of_keypoints, tracks_to_text
 from . import host, sockets
-from .convert import one_of, to_maps
+from .convert import to_maps
 from .host import io
 from .keypoints import real
 
@@ -114,15 +114,14 @@ class FieldToTracks(io.ComfyNode):
     ) -> io.NodeOutput:
         field = field.of_source()
         size = height or field.picture_size[0], width or field.picture_size[1]
-        wanted = one_of(CHOICES, points, "points")
-        if wanted == "grid":
+        if points == "grid":
             chosen = spread_points(*size, count)
-        elif wanted == "mask" and mask is not None:
+        elif points == "mask" and mask is not None:
             chosen = spread_points(*size, count, to_maps(mask)[0, 0].cpu())
-        elif wanted == "keypoints" and keypoints is not None:
+        elif points == "keypoints" and keypoints is not None:
             chosen = real(keypoints)[:1]
         else:
-            raise InputError(f"points is {wanted}: connect the {wanted}, or choose grid.")
+            raise InputError(f"points is {points}: connect the {points}, or choose grid.")
         parts = host.batches(lambda part: tracks(field[part], chosen, size), len(field), 4)
         found = [torch.cat(values) for values in zip(*parts, strict=True)]
         return told(Tracks(*found), text_points)
@@ -168,7 +167,7 @@ class KeypointsToTracks(io.ComfyNode):
 
 
 def told(found: Tracks, text_points: str) -> io.NodeOutput:
-    points = WAN_POINTS if one_of(TEXTS, text_points, "text_points") == TEXTS[0] else None
+    points = WAN_POINTS if text_points == TEXTS[0] else None
     return io.NodeOutput(found._asdict(), tracks_to_text(found, points), len(found.track_path))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..comfyui_motion import InputError, MotionField
 from ..comfyui_motion.cutout import warp_cutout
 from . import host, sockets
-from .convert import EVEN_TOO, Gathered, evened, one_of, to_images, to_maps, to_mask, to_pictures
+from .convert import EVEN_TOO, Gathered, evened, to_images, to_maps, to_mask, to_pictures
 from .film import film_of
 from .host import io
 
@@ -103,7 +103,7 @@ def even_input() -> Any:
 
 def warped(field: MotionField, pictures: Tensor, edge: str) -> Tensor:
     """B C H W of as many frames as the field has. Raises InputError."""
-    padding = EDGES[one_of(EDGES, edge, "edge")]
+    padding = EDGES[edge]
     if len(pictures) not in (1, len(field)):
         raise InputError(
             f"A field of {len(field)} frames moves one picture or {len(field)} of them, not"

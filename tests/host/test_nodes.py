@@ -195,9 +195,9 @@ def test_a_file_that_is_not_there_is_refused_before_anything_runs(host, workflow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"mode": "sideways"}, "mode must be"),
-        ({"size": "huge"}, "size must be"),
-        ({"fit": "tight"}, "fit must be"),
+        ({"mode": "sideways"}, "mode is one of absolute, relative, avd, and is 'sideways'"),
+        ({"size": "huge"}, "size is one of source, model, and is 'huge'"),
+        ({"fit": "tight"}, "fit is one of stretch, letterbox, crop, and is 'tight'"),
         ({"reference_frame": 99}, "reference frame 99"),
         ({"mode": "avd"}, "avd"),
     ],
@@ -212,18 +212,21 @@ def test_an_impossible_wish_is_one_sentence(host, workflow: Workflow, changes, w
     [
         (
             {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "precision": "float8"}},
-            "precision must be float32",
+            "precision is one of float32, float16, bfloat16, and is 'float8'",
         ),
         (
             {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "align_corners": "perhaps"}},
-            "'perhaps' is no value",
+            "align_corners is one of as published, yes, no, and is 'perhaps'",
         ),
         (
             {"CM_LoadModel": {"model_name": "vox-cpk.pth.tar", "skips": "no"}},
             "takes no option 'skips'",
         ),
-        ({**VOX, "CM_Generate": {"size": "huge"}}, "size must be source, model"),
-        ({**VOX, "CM_RetargetKeypoints": {"mode": "sideways"}}, "mode must be"),
+        ({**VOX, "CM_Generate": {"size": "huge"}}, "size is one of source, model, and is 'huge'"),
+        (
+            {**VOX, "CM_RetargetKeypoints": {"mode": "sideways"}},
+            "mode is one of absolute, relative, avd",
+        ),
         ({**VOX, "CM_RetargetKeypoints": {"reference_frame": 10}}, "reference frame 10"),
     ],
 )
