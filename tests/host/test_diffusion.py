@@ -4,6 +4,7 @@ its own kinds, small and untrained.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.testing import assert_close
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 10
+NUMBERS = itertools.count()
 CORE = ("nodes_custom_sampler.py", "nodes_wan.py", "nodes_differential_diffusion.py")
 pytestmark = pytest.mark.host
 
@@ -103,8 +105,9 @@ def given(host: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], di
                 "load": lambda self: (value,),
             },
         )
-        monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, f"Load{kind}", made)
-        return node(f"Load{kind}")
+        name = f"Load{kind}{next(NUMBERS)}"  # the host keeps nodes by name, another test's too
+        monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, made)
+        return node(name)
 
     return loader
 

@@ -45,7 +45,7 @@ def animate_module(host: Any) -> Any:
 def test_a_video_goes_in_and_comes_out_with_its_sound_and_rate(host):
     done = host.run(prompt_of())
     assert done.success, done.error
-    images, _, _, _, video = done.values["animate"]
+    images, _, _, _, video, _ = done.values["animate"]
     parts = video.get_components()
     assert_close(parts.images, images)
     assert images.shape == (10, 120, 90, 3) and parts.frame_rate == Fraction(25, 2)
