@@ -6,6 +6,9 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# The tests shared out among the processor's cores, each worker's in their order. One test alone: .venv/bin/pytest -k name
+SHARED := -n auto --maxprocesses 8 --dist worksteal
+
 .PHONY: demo test soak fuzz lint bench clean
 
 demo: .venv/installed
@@ -18,7 +21,7 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright -p pyproject.toml --pythonpath $(BIN)/python; else echo "pyright cannot start here (it needs Node.js): types not checked."; fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 # Long runs: flat memory over thousands of frames and hundreds of loads, large pictures in little memory, kills.
 soak: .venv/dev

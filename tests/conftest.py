@@ -1,5 +1,5 @@
 """What the tests share: recorded cases of the published networks, and the tensor tables of the
-published checkpoints.
+published checkpoints. How they share a machine.
 """
 
 from __future__ import annotations
@@ -8,10 +8,16 @@ import io
 import json
 import lzma
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    # Each of several workers has a core for itself; read when PyTorch and OpenCV are imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 import pytest
 import torch
@@ -21,6 +27,14 @@ from torch import Tensor
 from comfyui_motion.checkpoint import clean
 
 HERE = Path(__file__).parent / "golden"
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works in the programs that tests start, though a shell that starts the suite in the
+    background would have it ignored by all of them.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def golden_folders() -> list[Path]:
