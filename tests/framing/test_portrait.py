@@ -105,6 +105,24 @@ def test_of_a_face_that_is_found_too_steps_are_the_whole_job_to_the_bit(family, 
     assert (wanted - wanted[:1]).abs().max() > 0.05
 
 
+@pytest.mark.parametrize("reference", [-1, 3])
+@torch.no_grad()
+def test_after_a_cut_steps_measure_motion_from_the_new_shot_as_the_whole_job_does(
+    talking, reference
+):
+    """Reference 3 lies in the second shot; the other shot is measured from its own rest."""
+    source, driving = talking
+    closer = interpolate(driving.flip(-1)[..., 30:162, 40:172], size=(192, 192), mode="bilinear")
+    shots = torch.cat([driving, closer * torch.tensor([0.5, 0.7, 0.4])[:, None, None]])
+    model = motion.load("face")
+    options = Options(size="source", batch_size=AT_ONCE, reference=reference)
+    portrait = frame_source(model, source, options, Batches(shots, AT_ONCE))
+    found = look_ahead(portrait, Batches(shots, AT_ONCE))
+    assert len(found.rest.unique()) == 2
+    wanted = torch.cat([step.frames for step in motion.perform(model, source, shots, options)])
+    assert torch.equal(step_by_step(model, source, shots, options), wanted)
+
+
 @torch.no_grad()
 def test_the_best_reference_is_found_once_and_told():
     model, source = model_of("fomm"), pictures(1, 64, torch.Generator().manual_seed(5))

@@ -4,10 +4,7 @@ and the light on its skin.
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,20 +14,14 @@ import torch
 from torch import Tensor
 
 from ...dials import Dials
-from ...doors.limits import how_to_raise, limits
-from ...errors import InputError, boundary
-from ...keypoints import FARTHEST, FORMAT, SHAPES, Keypoints
+from ...errors import InputError
+from ...keypoints import SHAPES, Keypoints
 from ...retarget import Strengths
-from ...shapes import check_shapes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .transfer import Face
-
-
-VERSION = 3  # of the documents that hold a face mesh
-STEPS = {"mouth": 127.0, "light": 100.0}  # of which one is 1: what is seen is kept no finer
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +36,7 @@ class FaceKeypoints(Keypoints):
         "size": "B 2",
         "mouth": "B 2 h w",
         "light": "B 1 h w",
+        "rest": "B 478 3",
     }
 
     depth: Tensor = field(kw_only=True)  # B 478: z into the picture, in the units of x
@@ -56,6 +48,9 @@ class FaceKeypoints(Keypoints):
     light: Tensor | None = (
         None  # B 1 h w over the canonical face: log of light against the reference
     )
+    # B 478 3: position and depth of the driver at rest in each picture's shot of a clip; None: of
+    # pictures that are no clip
+    rest: Tensor | None = None
 
     def space(self) -> Tensor:
         """In pixels, 0 the centre of the first; z likewise. B 478 3"""
@@ -123,7 +118,21 @@ class FaceKeypoints(Keypoints):
                 "The reference frame shows no face, so there is nothing to measure motion from;"
                 " choose another, or -1 for the most neutral one."
             )
-        return relative(driving, reference, source, told)
+        return relative(driving, driving.measured_from(reference), source, told)
+
+    def measured_from(self, reference: FaceKeypoints) -> FaceKeypoints:
+        """What each picture's motion is measured from: the reference (1) in its own shot, in every
+        other shot of the same clip the driver at rest there. The reference throughout, if it is of
+        another clip, or there is one for each picture.
+        """
+        if self.rest is None or reference.rest is None or len(reference) > 1:
+            return reference
+        same = (self.rest == reference.rest).flatten(1).all(1)  # B: of the reference's shot
+        if bool(same.all()) or not bool(same.any()):
+            return reference
+        given = torch.cat([reference.position, reference.depth[..., None]], dim=-1)
+        rest = torch.where(same[:, None, None], given, self.rest)
+        return replace(self, position=rest[..., :2], depth=rest[..., 2])
 
     def held(self) -> Self:
         """Frames without a face as the last one with one, or the first that follows.
@@ -143,74 +152,28 @@ class FaceKeypoints(Keypoints):
         return self[seen[number]]
 
     def unlike(self, source: Keypoints) -> Tensor:
-        """How far each face is from being at rest, to measure motion from. B"""
+        """How far each face is from being at rest, to measure motion from: nothing, where a look
+        at the clip has found it to be the rest of its shot. B
+        """
         from .watch import unrest
 
-        return torch.where(self.found(), unrest(self.held()), torch.inf)
+        far = torch.where(self.found(), unrest(self.held()), torch.inf)
+        if self.rest is None:
+            return far
+        at_rest = (self.position == self.rest[..., :2]).flatten(1).all(1)
+        return torch.where(at_rest, 0.0, far)
 
     def to_json(self, decimals: int | None = None) -> str:
         """A versioned document, under 12 kB a frame: numbers packed in base64, for
         there are many.
         """
-        packed = {
-            "position": _packed(self.position, torch.float32),
-            "depth": _packed(self.depth, torch.float32),
-            "confidence": [round(float(c), 4) for c in self._sure().amax(1)],
-            "size": self.size.tolist(),
-        }
-        for name, steps in STEPS.items():
-            value = getattr(self, name)
-            if value is not None:
-                shape = list(value.shape[1:])
-                packed[name] = {"shape": shape, "bytes": _packed(value * steps, torch.int8)}
-        return json.dumps({"format": FORMAT, "version": VERSION, "frames": len(self), **packed})
+        from .document import written
+
+        return json.dumps(written(self))
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> FaceKeypoints:
         """What `to_json` wrote. Raises InputError."""
-        damaged = "These keypoints of a face are damaged ({reason}): paste what was written, whole."
-        with boundary(InputError, damaged):
-            frames = int(document["frames"])
-            sure = torch.tensor(document["confidence"], dtype=torch.float32)
-            size = torch.tensor(document["size"], dtype=torch.float32)
-            if size.shape != (frames, 2) or sure.shape != (frames,) or not (size > 0).all():
-                raise ValueError("sizes or confidences are not one a frame")
-            if frames > limits().frames:
-                raise ValueError(f"{frames} frames: {how_to_raise('frames', frames)}")
-            position, depth = (
-                _unpacked(document[name], torch.float32, (frames, 478, axes))
-                for name, axes in (("position", 2), ("depth", 1))
-            )
-            looks = {
-                name: _unpacked(
-                    part["bytes"], torch.int8, (frames, *map(int, part["shape"]))
-                ).float()
-                / STEPS[name]
-                for name, part in document.items()
-                if name in STEPS
-            }
-        if not all(bool((n.abs() <= FARTHEST).all()) for n in (position, depth, sure, size)):
-            raise InputError("These keypoints of a face hold numbers that are not finite.")
-        told = {"position": position, "depth": depth[..., 0], "size": size, **looks}
-        told["confidence"] = sure[:, None].expand(-1, 478)
-        check_shapes(told, FaceKeypoints.shapes)
-        return FaceKeypoints(**told)
+        from .document import read
 
-
-def _packed(values: Tensor, kind: torch.dtype) -> str:
-    if not kind.is_floating_point:
-        values = values.round().clamp(-128, 127)
-    plain = values.detach().cpu().to(kind).contiguous().numpy().tobytes()
-    return base64.b64encode(zlib.compress(plain, 9)).decode()
-
-
-def _unpacked(text: str, kind: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """Raises ValueError where it is not as long as that."""
-    count = math.prod(shape) * kind.itemsize
-    opened = zlib.decompressobj()
-    if not 0 <= count <= max(limits().unpacked, 4 * len(text)):
-        raise ValueError(f"numbers of {count} bytes: {how_to_raise('unpacked', count)}")
-    plain = opened.decompress(base64.b64decode(text, validate=True), count + 1)
-    if len(plain) != count:
-        raise ValueError("a list of numbers is too short or too long")
-    return torch.frombuffer(bytearray(plain), dtype=kind).reshape(shape)
+        return read(document)

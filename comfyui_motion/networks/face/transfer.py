@@ -83,7 +83,8 @@ def absolute(driving: FaceKeypoints, source: FaceKeypoints, told: Strengths) -> 
         size = source.size.expand(len(driving), -1)
         wider = (driving.size[:, :1] - 1) / (size[:, :1] - 1)
         tall = (driving.size[:, 1:] - 1) / (size[:, 1:] - 1)
-        return replace(driving, size=size, depth=driving.depth * (tall / wider).sqrt())
+        depth = driving.depth * (tall / wider).sqrt()
+        return replace(driving, size=size, depth=depth, rest=None)
     return relative(driving, source, source, told)
 
 

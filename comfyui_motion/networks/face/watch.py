@@ -164,6 +164,7 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
             size=keypoints.size,
             mouth=looks.mouth[shown],
             light=lit,
+            rest=torch.cat([keypoints.position, keypoints.depth[..., None]], dim=-1)[rest],
         ),
         rest,
         bool(followed.found.any()),

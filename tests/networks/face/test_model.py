@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from comfyui_motion.networks.face.lids import DRAWN, to_draw
 from comfyui_motion.networks.face.pose import angles, facing
 from comfyui_motion.networks.face.topology import EYES, LIPS
 from comfyui_motion.networks.face.transfer import Face, opening
+from comfyui_motion.networks.face.watch import watch
 
 DIALS = (
     {},
@@ -183,6 +185,17 @@ def test_keypoints_written_down_give_the_same_frames(model, encoded, clip):
         for k in (found, again)
     ]
     assert (made[0] - made[1]).abs().max() < 1e-3
+
+
+def test_keypoints_written_down_keep_what_is_at_rest_in_each_shot(model, clip):
+    found = watch(model, [clip[:3], 0.5 * clip[3:5].flip(-1).roll(40, -2)], 0, -1)
+    assert len(found.rest.unique()) == 2
+    document = json.loads(found.keypoints.to_json())
+    again = motion.Keypoints.from_json(json.dumps(document))
+    assert torch.equal(again.rest, found.keypoints.rest)
+    document["rest"]["of"][1] = 2
+    with pytest.raises(motion.InputError, match="a shot is named that is not there"):
+        motion.Keypoints.from_json(json.dumps(document))
 
 
 def test_frames_without_a_face_hold_the_last_pose_and_are_named(model, source, clip, caplog):
