@@ -164,6 +164,11 @@ def _steps(
         alone = isinstance(source, Tensor) and len(source) == 1
         work = perform_heads if alone else perform_moving_heads
         return work(model, source, driving, options, progress, Step)
+    if options.of_heads:
+        raise InputError(
+            f"{', '.join(options.of_heads)}: of LivePortrait alone, and the model is"
+            f" {model.family}; leave that out."
+        )
     if options.face == ALL_FACES:
         raise InputError(
             f"All faces of a picture move together with LivePortrait, not with {model.family}; give"

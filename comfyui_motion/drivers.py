@@ -15,8 +15,8 @@ from .driving import Batches
 from .errors import InputError
 from .framing.canvas import Box
 from .framing.crop import Place, square_box
-from .framing.head import driving_place
-from .framing.level import shown_at
+from .framing.head import driving_place, openness
+from .framing.level import LevelPortrait, shown_at
 from .framing.plan import BEST
 from .keypoints import Keypoints
 from .media.picture import to_rgb
@@ -37,15 +37,18 @@ class Performance:
     place: Place | None  # where it is in every frame; None: frames are shown whole
     reference: int  # the frame that motion is measured from
     rest: PosedKeypoints  # 1: the driver there
-    mesh: Tensor | None = None  # T 478 3: the face's surface in pixels; None: nobody looked for it
+
+    @staticmethod
+    def of(points: PosedKeypoints, rest: PosedKeypoints) -> Performance:
+        """Of points alone, whose every frame counts."""
+        return Performance(points, torch.ones(len(points), dtype=torch.bool), None, 0, rest)
 
     def __len__(self) -> int:
         return len(self.points)
 
     def at(self, frames: slice) -> Performance:
         """The same in some of its frames."""
-        mesh = None if self.mesh is None else self.mesh[frames]
-        return replace(self, points=self.points[frames], found=self.found[frames], mesh=mesh)
+        return replace(self, points=self.points[frames], found=self.found[frames])
 
 
 def watch(
@@ -55,15 +58,39 @@ def watch(
     finder = options.finder_for(model)
     wanted = options.retarget_eyes or options.retarget_lips
     place, seen = driver_place(finder, clip, options.driving_subject, wanted)
+    whole = points_in(model, clip, place)
+    found = torch.ones(len(whole), dtype=torch.bool)
+    if seen is not None:
+        found, whole = seen.found, whole.but(openness=openness(seen.points).to(whole.position))
+    number = reference_of(whole, found, options, source)
+    return Performance(whole, found, place, number, rest_of(model, whole, number, options))
+
+
+def performed(head: LevelPortrait, clip: Batches) -> PosedKeypoints:
+    """The clip's points as `watch` has them, in the box that belongs to the portrait's. A frame
+    without a face is as the reference frame, from which motion is measured.
+    """
+    points = points_in(head.model, clip, head.driving_place)
+    finder = Options().finder_for(head.model)
+    if finder is None or head.portrait.keypoints.openness is None:
+        return points
+    box = None if head.driving_place is None else head.driving_place.box
+    seen = finder.follow(clip, **near(finder, clip, box))
+    if not bool(seen.found.any()):
+        return points
+    points = points.but(openness=openness(seen.points).to(points.position))
+    numbers = torch.arange(len(points))
+    return points[torch.where(seen.found, numbers, head.reference)]
+
+
+def points_in(model: MotionModel, clip: Batches, place: Place | None) -> PosedKeypoints:
+    """What the model says of every frame. Raises InputError for a clip of none."""
     points = [model.detect(shown_at(batch, place, model.size)) for batch in clip]
     if not points:
         raise InputError("The driving clip has no frames; give at least one.")
     whole = Keypoints.join(points)
     assert isinstance(whole, PosedKeypoints)  # of every model that is shown a head
-    found = torch.ones(len(whole), dtype=torch.bool) if seen is None else seen.found
-    number = reference_of(whole, found, options, source)
-    rest = rest_of(model, whole, number, options)
-    return Performance(whole, found, place, number, rest, None if seen is None else seen.points)
+    return whole
 
 
 def driver_place(
@@ -150,5 +177,10 @@ def rest_of(
         )
         shown = shown_at(picture.frame(0), place, model.size)
         return cast(PosedKeypoints, model.detect(shown))
+    return rest_at(points, number)
+
+
+def rest_at(points: PosedKeypoints, number: int) -> PosedKeypoints:
+    """The driver at rest in a frame; of a single picture without its expression. 1"""
     rest = points[number]
     return rest.neutral() if len(points) == 1 and points.count == COUNT else rest

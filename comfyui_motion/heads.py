@@ -18,7 +18,7 @@ from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField, identity_grid
 from .framing.crop import Place, square_box
-from .framing.head import source_place
+from .framing.head import openness, source_place
 from .framing.level import LevelPortrait
 from .head_cutouts import Cutout
 from .media.picture import to_rgb
@@ -50,7 +50,7 @@ def find_heads(model: MotionModel, picture: Tensor, options: Options) -> list[Le
 
 def head_of(model: MotionModel, picture: Tensor, role: Role, options: Options) -> LevelPortrait:
     head = LevelPortrait.at(model, picture, role.place, options.framing, options.published)
-    return replace(head, mesh=role.mesh)
+    return head if role.mesh is None else head.opened(openness(role.mesh[None]))
 
 
 def cast(model: MotionModel, picture: Tensor, options: Options) -> list[Role]:
@@ -147,7 +147,7 @@ def perform_heads(
         part = slice(done, done + count)
         told = {key: performance.at(part) for key, performance in seen.items()}
         poses = [
-            posed(model, head.portrait.keypoints, head.mesh, told[role.driver], options)
+            posed(model, head.portrait.keypoints, told[role.driver], options)
             for head, role in zip(heads, roles, strict=True)
         ]
         some = slice(main, main + 1) if options.size == "model" else slice(None)

@@ -17,7 +17,7 @@ from .driving import Batches, Frames
 from .errors import InputError
 from .field import MotionField
 from .framing.crop import Place, square_box
-from .framing.head import source_place
+from .framing.head import openness, source_place
 from .framing.level import LevelPortrait, shown_at
 from .geometry.rotation import degrees, matrix, nearest_rotation
 from .head_cutouts import Cutout
@@ -55,8 +55,10 @@ def perform_moving_heads(
     clip = Batches(driving, 1, again=True)
     places, there, mesh = places_of(model, pictures, options)
     own = own_motion(model, pictures, places)
+    if mesh is not None:
+        own = own.but(openness=openness(mesh).to(own.position))
     performance = watch(model, clip, options, own[:1])
-    poses, found = poses_of(model, own, there, mesh, performance, options)
+    poses, found = poses_of(model, own, there, performance, options)
     total = len(poses)
     for done, (given, frame) in enumerate(zip(sources, clip, strict=False)):
         part, picture = slice(done, done + 1), opaque(given)
@@ -136,7 +138,6 @@ def poses_of(
     model: MotionModel,
     own: PosedKeypoints,
     there: Tensor,
-    mesh: Tensor | None,
     performance: Performance,
     options: Options,
 ) -> tuple[PosedKeypoints, Tensor]:
@@ -145,13 +146,12 @@ def poses_of(
     """
     count = min(len(own), len(performance))
     own, driver = own[:count], performance.at(slice(0, count))
-    mesh = None if mesh is None else mesh[:count]
     base = own.neutral() if options.neutral_source else own
     pose = retarget(driver.points, driver.rest, base, options.mode, strength=carried(options))
     assert isinstance(pose, PosedKeypoints)
     pose = pose.but(scale=own.scale, translation=own.translation)
     pose = steadied(pose, own, options.published)
-    pose = finished(model, own, mesh, pose, driver, options)
+    pose = finished(model, own, pose, driver.points, options)
     found = driver.found & there[:count]
     return resting_where(pose, own, found), found
 

@@ -24,6 +24,7 @@ from .shapes import check_numbers, check_shape
 SIZES = ("source", "model")
 AUTO = "auto"
 ALL_FACES = -1
+OF_HEADS = ("neutral_source", "published", "close_lips", "retarget_eyes", "retarget_lips")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +133,11 @@ class Options:
                 " have theirs; leave one or the other."
             )
         return self.parts.times(float(self.strength))
+
+    @property
+    def of_heads(self) -> list[str]:
+        """What of LivePortrait's own is asked, by name."""
+        return [name for name in OF_HEADS if getattr(self, name)]
 
     def finder_for(self, model: MotionModel) -> Any:
         """Who looks for faces, for this model; None: nobody."""

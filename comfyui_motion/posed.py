@@ -35,7 +35,9 @@ PARTS = {
     "scale": "B",
     "translation": "B 3",
     "shift": "B K 3",
+    "openness": "B 3",
 }
+OPTIONAL = ("shift", "openness")
 # of what is written down: a hundredth of a pixel is 4e-5
 DECIMALS = {**dict.fromkeys(PARTS, 6), "shift": 5}
 COUNT = 21
@@ -64,6 +66,9 @@ class PosedKeypoints(Keypoints):
     scale: Tensor  # B
     translation: Tensor  # B 3, of which z is not used
     shift: Tensor | None = None  # B K 3: what networks of points (stitching) added to the place
+    # B 3: how far left eye, right eye (as the viewer sees) and lips are open, over the distance of
+    # their corners, where a finder saw the face. It places nothing; networks of eyes and lips ask
+    openness: Tensor | None = None
 
     @classmethod
     def placed(
@@ -74,6 +79,7 @@ class PosedKeypoints(Keypoints):
         scale: Tensor,
         translation: Tensor,
         shift: Tensor | None = None,
+        openness: Tensor | None = None,
     ) -> Self:
         """From the parts, float32. Raises InputError where their shapes do not match."""
         given = {
@@ -83,17 +89,18 @@ class PosedKeypoints(Keypoints):
             "scale": scale,
             "translation": translation,
             "shift": shift,
+            "openness": openness,
         }
         parts = {name: part.float() for name, part in given.items() if part is not None}
         for name, part in parts.items():
             check_shape(name, part, PARTS[name])
-        x = _place(**parts)
+        x = _place(parts)
         return cls(position=x[..., :2], depth=x[..., 2], **parts)
 
     @property
     def x(self) -> Tensor:
         """The points in space, as the parts place them. B K 3"""
-        return _place(**self.parts())
+        return _place(self.parts())
 
     @property
     def turn(self) -> Tensor:
@@ -212,11 +219,11 @@ class PosedKeypoints(Keypoints):
     @staticmethod
     def from_parts(document: Mapping[str, Any]) -> PosedKeypoints:
         """What `to_json` wrote. Raises InputError for anything else."""
-        lacking = [name for name in PARTS if name not in document and name != "shift"]
+        lacking = [name for name in PARTS if name not in document and name not in OPTIONAL]
         if lacking:
             raise InputError(
                 f"These keypoints are placed from parts, and {lacking[0]} is missing; they are"
-                f" {', '.join(PARTS)}."
+                f" {', '.join(name for name in PARTS if name not in OPTIONAL)}."
             )
         parts = {
             name: numbers_of(name, document[name])
@@ -243,6 +250,7 @@ def relative(
         rotation=degrees(driving.turn @ reference.turn.mT @ source.turn),
         scale=source.scale * (driving.scale / reference.scale),
         translation=source.translation + (driving.translation - reference.translation),
+        openness=None,
     )
 
 
@@ -258,7 +266,10 @@ def absolute(driving: PosedKeypoints, source: PosedKeypoints) -> PosedKeypoints:
         theirs[tuple(zip(*PARTLY, strict=True))] = True
         expression = torch.where(theirs, expression, source.expression)
     return source.but(
-        expression=expression, rotation=driving.rotation, translation=driving.translation
+        expression=expression,
+        rotation=driving.rotation,
+        translation=driving.translation,
+        openness=None,
     )
 
 
@@ -295,18 +306,12 @@ def _or_zero(keypoints: PosedKeypoints) -> Tensor:
     return torch.zeros_like(keypoints.canonical) if keypoints.shift is None else keypoints.shift
 
 
-def _place(
-    canonical: Tensor,
-    expression: Tensor,
-    rotation: Tensor,
-    scale: Tensor,
-    translation: Tensor,
-    shift: Tensor | None = None,
-) -> Tensor:
+def _place(parts: Mapping[str, Tensor]) -> Tensor:
     """x. B K 3"""
-    x = scale[:, None, None] * (canonical @ matrix(rotation) + expression)
-    x = x + translation[:, None] * translation.new_tensor([1.0, 1.0, 0.0])
-    return x if shift is None else x + shift
+    x = parts["canonical"] @ matrix(parts["rotation"]) + parts["expression"]
+    x = parts["scale"][:, None, None] * x
+    x = x + parts["translation"][:, None] * x.new_tensor([1.0, 1.0, 0.0])
+    return x + parts["shift"] if "shift" in parts else x
 
 
 # the expression of a face at rest, which a driver of a single picture is measured from

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .drivers import Performance
 from .errors import InputError
-from .framing.head import eye_ratios, lip_ratio
 from .model import MotionModel
 from .options import Options
 from .posed import EYES, LIPS, PosedKeypoints
@@ -21,31 +20,28 @@ PARTED = 0.03  # of a mouth's width: lips nearer to one another are closed
 def posed(
     model: MotionModel,
     own: PosedKeypoints,
-    mesh: Tensor | None,
     driver: Performance,
     options: Options,
 ) -> PosedKeypoints:
     """A head's pose in every frame of its driver; where that one is not seen it rests. B K
 
-    own   the head's points, 1 or B
-    mesh  the surface of its face, 478 3 or B 478 3, where eyes or lips are retargeted
+    own  the head's points, 1 or B
     """
     base = own.neutral() if options.neutral_source else own
     pose = retarget(driver.points, driver.rest, base, options.mode, strength=carried(options))
     assert isinstance(pose, PosedKeypoints)
-    return resting_where(finished(model, own, mesh, pose, driver, options), own, driver.found)
+    return resting_where(finished(model, own, pose, driver.points, options), own, driver.found)
 
 
 def finished(
     model: MotionModel,
     own: PosedKeypoints,
-    mesh: Tensor | None,
     pose: PosedKeypoints,
-    driver: Performance,
+    driving: PosedKeypoints,
     options: Options,
 ) -> PosedKeypoints:
     """The pose with what the networks of points say of it."""
-    change = opened(model, own, mesh, driver, options)
+    change = opened(model, own, driving, options)
     if change is not None:
         # as published, nothing else of a relative motion is left then
         alone = options.published and options.mode == "relative"
@@ -53,7 +49,7 @@ def finished(
     stitching = "published" if options.published else "settled"
     pose = cast(PosedKeypoints, model.stitch(own, pose, stitching))
     if options.close_lips and not options.retarget_lips:
-        pose = pose.shifted(closing(model, own, mesh))
+        pose = pose.shifted(closing(model, own))
     if options.published and not isinstance(options.strength, Tensor):
         return pose.between(own, torch.full((pose.count,), float(options.strength)))
     return pose
@@ -77,26 +73,26 @@ def carried(options: Options) -> float | Tensor | Strengths:
 
 
 def opened(
-    model: Any, own: PosedKeypoints, mesh: Tensor | None, driver: Performance, options: Options
+    model: Any, own: PosedKeypoints, driving: PosedKeypoints, options: Options
 ) -> Tensor | None:
     """What the retargeting networks add to the points so that eyes and lips are as far open as the
     driver's. B K 3; None where nothing of it is asked for.
     """
     if not (options.retarget_eyes or options.retarget_lips):
         return None
-    if driver.mesh is None:
+    if driving.openness is None:
         raise InputError(
             "Eyes and lips are retargeted by how far the driver's are open, and the finder knows no"
-            " face in the driving clip; leave retarget_eyes and retarget_lips out."
+            " face in the driving clip (in a graph: connect portrait to Extract Keypoints); leave"
+            " retarget_eyes and retarget_lips out."
         )
-    source, count = surface(mesh), len(driver.points)
-    change = own.position.new_zeros(count, own.count, 3)
+    source, theirs = openness_of(own).expand(len(driving), -1), driving.openness.to(own.position)
+    change = own.position.new_zeros(len(driving), own.count, 3)
     if options.retarget_eyes:
-        theirs = eye_ratios(driver.mesh).mean(1, keepdim=True)
-        ratios = torch.cat([eye_ratios(source).expand(count, -1), theirs], dim=1)
+        ratios = torch.cat([source[:, :2], theirs[:, :2].mean(1, keepdim=True)], dim=1)
         change += strength_of(options, "eyes", change) * model.eye_change(own, ratios).to(change)
     if options.retarget_lips:
-        ratios = torch.cat([lip_ratio(source).expand(count, -1), lip_ratio(driver.mesh)], dim=1)
+        ratios = torch.cat([source[:, 2:], theirs[:, 2:]], dim=1)
         change += strength_of(options, "mouth", change) * model.lip_change(own, ratios).to(change)
     return change
 
@@ -109,24 +105,24 @@ def strength_of(options: Options, part: str, like: Tensor) -> Tensor:
     return getattr(options, part) * strength.reshape(-1, 1)
 
 
-def closing(model: Any, own: PosedKeypoints, mesh: Tensor | None) -> Tensor:
+def closing(model: Any, own: PosedKeypoints) -> Tensor:
     """What closes the source's lips, added to its points: nothing where they are closed. 1 K 3 or
     B K 3
     """
-    ratio = lip_ratio(surface(mesh))
+    ratio = openness_of(own)[:, 2:]
     change = model.lip_change(own, torch.cat([ratio, torch.zeros_like(ratio)], dim=1))
     parted = (ratio >= PARTED).to(change)
     return (change * parted[..., None]).to(own.position.device)
 
 
-def surface(mesh: Tensor | None) -> Tensor:
-    """B 478 3. Raises InputError where the finder saw no face."""
-    if mesh is None:
+def openness_of(own: PosedKeypoints) -> Tensor:
+    """1 3 or B 3. Raises InputError where the finder saw no face."""
+    if own.openness is None:
         raise InputError(
             "How far the source's eyes and lips are open is measured on its face, and the finder"
             " knows none in the picture; leave close_lips, retarget_eyes and retarget_lips out."
         )
-    return mesh if mesh.ndim == 3 else mesh[None]
+    return own.openness
 
 
 def resting_where(pose: PosedKeypoints, own: PosedKeypoints, found: Tensor) -> PosedKeypoints:

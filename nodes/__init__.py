@@ -16,6 +16,7 @@ STEPS = (
     "animate",
     "encode",
     "keypoints",
+    "retarget",
     "expression",
     "keypoint_files",
     "edit",

@@ -61,6 +61,7 @@ class EncodeSource(io.ComfyNode):
                 finding.find_face(),
                 finding.face(),
                 widgets.source_alpha(),
+                widgets.published(),
             ],
             outputs=[
                 sockets.Portrait.Output(
@@ -95,6 +96,7 @@ class EncodeSource(io.ComfyNode):
         find_face: str = finding.AUTO,
         face: int = 0,
         source_alpha: Tensor | None = None,
+        published: bool = False,
     ) -> io.NodeOutput:
         source = cut_out(to_pictures(source_image, "source_image"), source_alpha)
         driving = (
@@ -107,6 +109,7 @@ class EncodeSource(io.ComfyNode):
             driving_subject=driving_box(driving_subject, driving),
             finder=finding.chosen(finder, find_face),
             face=face,
+            published=published,
         )
         with host.told(cls.hidden.unique_id):
             network = model.ready(1 if driving is None else frames_at_once(model.model))

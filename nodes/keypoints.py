@@ -1,4 +1,4 @@
-"""Keypoints: found, carried over, smoothed, written down."""
+"""Keypoints: found, smoothed, written down."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ..comfyui_motion import (
-    InputError,
-    Keypoints,
-    Options,
-    best_reference,
-    retarget,
-)
+from ..comfyui_motion import InputError, Keypoints
 from ..comfyui_motion.animate import look_ahead
 from ..comfyui_motion.controlnet import to_openpose
+from ..comfyui_motion.drivers import performed
 from ..comfyui_motion.driving import Batches
+from ..comfyui_motion.framing.level import LevelPortrait
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
-from ..comfyui_motion.posed import PosedKeypoints
-from . import host, sockets, widgets
+from . import host, sockets
 from .clips import moving
 from .convert import to_pictures
 from .encode import framed
@@ -108,6 +103,9 @@ class ExtractKeypoints(io.ComfyNode):
             reference = source.reference_of(frames, given)
 
         script = None
+        if isinstance(source, LevelPortrait):
+            points = performed(source, Batches(host.Watched(frames), at_once))
+            return io.NodeOutput(points.to(host.result_device()))
         if source is not None:
             script = look_ahead(source, Batches(host.Watched(frames), at_once))
         if script is not None:  # as Animate Picture takes them: followed through the clip
@@ -121,120 +119,6 @@ class ExtractKeypoints(io.ComfyNode):
         work = host.batches(detect, len(frames), at_once)
         found = [keypoints.to(host.result_device()) for keypoints in work]
         return io.NodeOutput(found[0].join(found))
-
-
-class RetargetKeypoints(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return host.schema(
-            node_id="CM_RetargetKeypoints",
-            display_name="Retarget Keypoints",
-            category=CATEGORY,
-            description="Carries a performance over to a source with other proportions.",
-            inputs=[
-                sockets.Keypoints.Input(
-                    "driving_keypoints", tooltip="The performance: one set of points per frame."
-                ),
-                sockets.Keypoints.Input(
-                    "source_keypoints", tooltip="The still picture's points, of the same model."
-                ),
-                widgets.mode(),
-                widgets.adapt_scale(),
-                widgets.strength(),
-                widgets.reference_frame(),
-                sockets.Model.Input(
-                    "model",
-                    optional=True,
-                    tooltip=(
-                        "Needed for mode avd: a checkpoint with an avd network. LivePortrait"
-                        " stitches with it: neck and shoulders meet the picture round them."
-                    ),
-                ),
-                *widgets.strengths(),
-                sockets.Keypoints.Input(
-                    "reference_keypoints",
-                    optional=True,
-                    tooltip=(
-                        "The driver's points at rest, from Extract Keypoints of a picture of the"
-                        " neutral face: motion is measured from them, and reference_frame is not"
-                        " used."
-                    ),
-                ),
-                host.advanced(
-                    io.Boolean.Input(
-                        "neutral_source",
-                        default=False,
-                        optional=True,
-                        tooltip=(
-                            "LivePortrait: start from the picture's face without its expression."
-                        ),
-                    )
-                ),
-            ],
-            outputs=[
-                sockets.Keypoints.Output(
-                    display_name="keypoints",
-                    tooltip="The source's points, posed, one set per driving frame.",
-                )
-            ],
-        )
-
-    @classmethod
-    def execute(
-        cls,
-        driving_keypoints: Any,
-        source_keypoints: Any,
-        mode: str,
-        adapt_scale: bool,
-        strength: float,
-        reference_frame: int,
-        model: host.HostedModel | None = None,
-        head: float = 1.0,
-        expression: float = 1.0,
-        eyes: float = 1.0,
-        mouth: float = 1.0,
-        reference_keypoints: Any = None,
-        neutral_source: bool = False,
-    ) -> io.NodeOutput:
-        source = source_keypoints[:1]
-        parts = Options(strength=strength, head=head, expression=expression, eyes=eyes, mouth=mouth)
-        told = {"mode": mode, "adapt_scale": adapt_scale, "strength": parts.strengths}
-        rest = reference_keypoints
-        rest = resting(driving_keypoints, source, reference_frame) if rest is None else rest[:1]
-        if not isinstance(driving_keypoints, Keypoints):
-            return io.NodeOutput(retarget(driving_keypoints, rest, source, **told))
-        base = neutral(source) if neutral_source else source
-        if model is None:
-            return io.NodeOutput(retarget(driving_keypoints, rest, base, **told))
-        network = model.ready()
-        driving, rest, source, base = (
-            points.to(network.device) for points in (driving_keypoints, rest, source, base)
-        )
-        told["model"] = network if mode == "avd" else None
-        pose = network.stitch(source, retarget(driving, rest, base, **told))
-        return io.NodeOutput(pose.to(host.result_device()))
-
-
-def neutral(source: Keypoints) -> Keypoints:
-    """The face without its expression. Raises InputError."""
-    if not isinstance(source, PosedKeypoints):
-        raise InputError(
-            "A face without its expression is known for LivePortrait's keypoints alone; turn"
-            " neutral_source off."
-        )
-    return source.neutral()
-
-
-def resting(driving: Any, source: Any, frame: int) -> Any:
-    """The driver's points at rest; -1 finds the frame. Raises InputError."""
-    if frame < 0 and isinstance(driving, Keypoints):
-        frame = best_reference(driving, source)
-    if frame >= len(driving):
-        raise InputError(
-            f"The reference frame {frame} lies beyond the end of the driving clip, which has"
-            f" {len(driving)}; frames count from 0."
-        )
-    return driving[max(frame, 0)]
 
 
 class SmoothKeypoints(io.ComfyNode):
@@ -368,4 +252,4 @@ class KeypointsFromJSON(io.ComfyNode):
         return io.NodeOutput(Keypoints.from_json(json).to(host.result_device()))
 
 
-NODES = [ExtractKeypoints, RetargetKeypoints, SmoothKeypoints, KeypointsToJSON, KeypointsFromJSON]
+NODES = [ExtractKeypoints, SmoothKeypoints, KeypointsToJSON, KeypointsFromJSON]

@@ -246,18 +246,22 @@ def of_heads() -> list[Any]:
                 tooltip="LivePortrait: start from the picture's face without its expression.",
             )
         ),
-        host.advanced(
-            io.Boolean.Input(
-                "published",
-                default=False,
-                optional=True,
-                tooltip=(
-                    "LivePortrait: frames as its authors' program makes them, without the picture's"
-                    " own detail."
-                ),
-            )
-        ),
+        published(),
     ]
+
+
+def published() -> Any:
+    return host.advanced(
+        io.Boolean.Input(
+            "published",
+            default=False,
+            optional=True,
+            tooltip=(
+                "LivePortrait: frames as its authors' program makes them, without the picture's"
+                " own detail."
+            ),
+        )
+    )
 
 
 PARTS_OF_A_FACE = {

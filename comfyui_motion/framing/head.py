@@ -79,19 +79,24 @@ def driving_place(points: Tensor, height: int, width: int) -> Place:
     return Place((left, top, right, bottom), height, width)
 
 
-def openness(points: Tensor, pair: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+def apart(points: Tensor, pair: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
     """How far lids or lips are apart against their corners. B 478 2+ -> B"""
     (upper, lower), (first, last) = pair
     flat = points[..., :2]
-    apart = length(flat[:, upper] - flat[:, lower])
-    return apart / (length(flat[:, first] - flat[:, last]) + 1e-6)
+    gap = length(flat[:, upper] - flat[:, lower])
+    return gap / (length(flat[:, first] - flat[:, last]) + 1e-6)
+
+
+def openness(points: Tensor) -> Tensor:
+    """Of left eye, right eye and lips. B 478 2+ -> B 3"""
+    return torch.cat([eye_ratios(points), lip_ratio(points)], dim=1)
 
 
 def eye_ratios(points: Tensor) -> Tensor:
     """Of both eyes. B 478 2+ -> B 2"""
-    return torch.stack([openness(points, pair) for pair in EYE_PAIRS], dim=1)
+    return torch.stack([apart(points, pair) for pair in EYE_PAIRS], dim=1)
 
 
 def lip_ratio(points: Tensor) -> Tensor:
     """B 478 2+ -> B 1"""
-    return openness(points, LIP_PAIRS)[:, None]
+    return apart(points, LIP_PAIRS)[:, None]

@@ -75,7 +75,6 @@ class LevelPortrait(FramedPortrait):
     place: Place
     driving_place: Place | None = None  # None: driving frames are shown whole, their middle square
     published: bool = False  # paint as the published code does, without the source's detail
-    mesh: Tensor | None = None  # 478 3: the surface of its face in the picture, where it was found
 
     @staticmethod
     def at(
@@ -89,6 +88,12 @@ class LevelPortrait(FramedPortrait):
         return LevelPortrait(
             model, picture, portrait, fit, framing, None, place=place, published=published
         )
+
+    def opened(self, openness: Tensor) -> LevelPortrait:
+        """The same, told how far eyes and lips of the source are open. 1 3"""
+        points = self.portrait.keypoints
+        points = points.but(openness=openness.to(points.position))
+        return replace(self, portrait=replace(self.portrait, keypoints=points))
 
     @property
     def canvas(self) -> LevelCanvas:
@@ -104,7 +109,9 @@ class LevelPortrait(FramedPortrait):
             return self
         size = picture.shape[-2:]
         place = replace(self.place, box=self.place.on(*size), height=size[0], width=size[1])
-        return LevelPortrait.at(self.model, picture, place, self.framing, self.published)
+        small = LevelPortrait.at(self.model, picture, place, self.framing, self.published)
+        openness = self.portrait.keypoints.openness
+        return small if openness is None else small.opened(openness)
 
     def driver(self, frames: Tensor) -> Tensor:
         return shown_at(frames, self.driving_place, self.model.size)

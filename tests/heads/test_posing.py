@@ -7,8 +7,12 @@ import torch
 from torch.testing import assert_close
 
 import comfyui_motion as motion
+from comfyui_motion.drivers import Performance, performed
+from comfyui_motion.driving import Batches
 from comfyui_motion.framing.head import eye_ratios, lip_ratio
+from comfyui_motion.heads import frame_head
 from comfyui_motion.posed import EYES, LIPS
+from comfyui_motion.posing import posed
 from tests.heads.acting import CENTRE, DRIVER, STEP, noise, run, untrained
 
 SOURCE, DRIVING = noise(120, 150), noise(80, 100, 3)
@@ -43,6 +47,25 @@ def test_eyes_and_lips_are_as_far_open_as_the_drivers(shown):
     half = poses(model, retarget_eyes=True, retarget_lips=True, eyes=0.5, mouth=0.0)
     told = unchanged(half).shifted(model.eye_change(own, eyes) / 2)
     assert_close(half.x, model.stitch(own, told).x, atol=1e-5, rtol=0)
+
+
+def test_points_seen_through_the_portrait_are_carried_over_as_a_whole_clip_is(shown):
+    """What the steps of a graph give is what `perform` gives."""
+    model = shown([CENTRE], OPEN)
+    head = frame_head(model, SOURCE, motion.Options(reference=0), Batches(DRIVING, 2))
+    told = motion.Keypoints.from_json(performed(head, Batches(DRIVING, 2)).to_json())
+    source = motion.Keypoints.from_json(head.portrait.keypoints.to_json())
+    for asked in (
+        {"retarget_eyes": True, "retarget_lips": True, "eyes": 0.5},
+        {"close_lips": True, "neutral_source": True},
+        {"published": True, "strength": 0.4, "mode": "absolute"},
+    ):
+        pose = posed(model, source, Performance.of(told, told[:1]), motion.Options(**asked))
+        assert_close(pose.x, poses(model, **asked).x, atol=1e-4, rtol=0)
+    model = shown([CENTRE], [OPEN[0], None, OPEN[2]])
+    head = frame_head(model, SOURCE, motion.Options(reference=0), Batches(DRIVING, 2))
+    lost = performed(head, Batches(DRIVING, 2))
+    assert_close(lost.x, told.x[[0, 0, 2]], atol=1e-4, rtol=0)
 
 
 def test_as_published_retargeting_leaves_nothing_else_of_the_driver(shown):
