@@ -118,13 +118,13 @@ def swap_parts(
             'The mask must be the "target"\'s, the "source"\'s or a tensor B 1 H W, not'
             f" {mask_of!r}."
         )
-    portrait = source if isinstance(source, Portrait) else model.encode(source)
-    target = model.target(targets)
-    if not target.features and not model.finds_faces:
+    if type(model).swap is MotionModel.swap:
         raise InputError(
             f"A model of the family {model.family} swaps no parts: take face, a co-part"
             " segmentation, or FOMM, MRAA or TPSMM with a mask."
         )
+    portrait = source if isinstance(source, Portrait) else model.encode(source)
+    target = model.target(targets)
     like = target.features[-1] if target.features else target.picture
     field = model.across(portrait, target)
     whose = target if mask_of == "target" else portrait

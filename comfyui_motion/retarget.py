@@ -79,21 +79,14 @@ def retarget(
     check_strength(strength)
     if stitching not in STITCHING:
         raise InputError(f"stitching must be {', '.join(STITCHING)}, and is {stitching!r}.")
-    if is_keypoints(driving) != is_keypoints(source):
-        raise InputError(
-            "One of driver and source comes from a model that knows keypoints, the other from one"
-            " that is driven by frames; both must come from the same model."
-        )
+    check_alike(driving, source, "source")
+    if reference is not None:
+        check_alike(driving, reference, "reference")
     if not is_keypoints(driving):
         return driving
     for name, points in (("driver's", driving), ("reference's", reference), ("source's", source)):
         if points is not None:
             check_numbers(points.position, f"The {name} keypoints")
-    if driving.count != source.count:
-        raise InputError(
-            f"The driver has {driving.count} points and the source {source.count}; both must come"
-            " from the same model."
-        )
     if isinstance(driving, Retargeting) and mode != "avd":
         pose = driving.retargeted(reference, source, mode, strength)
         return pose if model is None else model.stitch(source, pose, stitching)
@@ -139,6 +132,29 @@ class Comparing(Protocol):
     def unlike(self, source: Keypoints) -> Tensor:
         """How far each picture is from a good rest for that source. B"""
         ...
+
+
+def check_alike(driving: Keypoints, other: Keypoints, whose: str) -> None:
+    """Refuse what another model found in the `whose` picture than in the driver. Raises
+    InputError.
+    """
+    if is_keypoints(driving) != is_keypoints(other):
+        raise InputError(
+            f"One of driver and {whose} comes from a model that knows keypoints, the other from one"
+            " that is driven by frames; both must come from the same model."
+        )
+    if not is_keypoints(driving):
+        return
+    if driving.count != other.count:
+        raise InputError(
+            f"The driver has {driving.count} points and the {whose} {other.count}; both must come"
+            " from the same model."
+        )
+    if isinstance(driving, (Retargeting, Comparing)) and not isinstance(other, type(driving)):
+        raise InputError(
+            f"The driver's points say how a face is made, and the {whose}'s are plain positions;"
+            " both must come from the same model."
+        )
 
 
 def _of_all(strength: Strengths) -> float:
@@ -229,8 +245,9 @@ def normalised(points: Keypoints) -> Tensor:
 
 def best_reference(driving: Keypoints, source: Keypoints) -> int:
     """The driving frame whose keypoints lie most as the source's do, place and size aside: the rest
-    to measure relative motion from.
+    to measure relative motion from. Raises InputError where they are not one model's.
     """
+    check_alike(driving, source, "source")
     if isinstance(driving, Comparing):
         return int(driving.unlike(source).argmin())
     distance = (normalised(driving) - normalised(source)).square().sum(-1).mean(-1)

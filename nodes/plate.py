@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from ..comfyui_motion import InputError
-from ..comfyui_motion.diffusion.wan import blocks, face_crops, whose_face_it_is
+from ..comfyui_motion.diffusion.wan import FACE, blocks, face_crops, whose_face_it_is
 from ..comfyui_motion.framing.find import find_subject
 from ..comfyui_motion.framing.plate import clean_plate
 from ..comfyui_motion.media.picture import to_rgb
 from . import finding, host
+from .checks import affordable
 from .clips import Range, moving, range_inputs
 from .convert import resized, to_images, to_maps, to_mask, to_pictures
 from .film import film_of
@@ -176,6 +177,8 @@ class WanAnimateInputs(io.ComfyNode):
     ) -> io.NodeOutput:
         part = Range(start_frame, frame_count or length, every_nth)
         frames = to_rgb(moving(driving_images, "driving_images", part).whole())
+        total = length or len(frames)
+        affordable("The result", total, 3, max(FACE**2, frames[0, 0].numel()))
         with host.told(cls.hidden.unique_id) as words:
             found = finding.chosen(finder, finding.ON)
             seen = followed(found, frames, face)
@@ -183,7 +186,6 @@ class WanAnimateInputs(io.ComfyNode):
             masks = subjects(found, frames, seen.points, subject)
             marked = in_blocks(masks, grow, blocks)
             plate = frames * (1 - marked) if background == BEHIND[1] else plate_of(frames, marked)
-        total = length or len(frames)
         held = [lasting(maps, total).to(host.result_device()) for maps in (crops, plate, frames)]
         crops, plate, frames = map(to_images, held)
         mask = to_mask(lasting(marked, total)).to(host.result_device())

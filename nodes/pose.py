@@ -18,7 +18,7 @@ from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.media.picture import to_pixels
 from ..comfyui_motion.poses import Poses
 from . import host, sockets, widgets
-from .checks import affordable
+from .checks import affordable, check_driver
 from .convert import Gathered, evened, to_images
 from .encode import framed
 from .film import Film
@@ -119,6 +119,7 @@ class PoseFace(io.ComfyNode):
             base = source.portrait.keypoints if keypoints is None else keypoints
             affordable("The result", frames or chosen.length, *source.picture.shape[1:])
             own = source.portrait.keypoints
+            check_driver(network, base, own)
             posed = all_posed(base, chosen, frames, keypoints is not None, network, own)
             images, film = rendered(network, source, posed, even_size)
         # not the model that hears a user cancel: what is asked from the page is nobody's run

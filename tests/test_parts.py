@@ -160,6 +160,8 @@ def test_what_cannot_be_swapped_is_refused_in_a_sentence(copart, fomm, frames):
         swap_parts(copart, frames[:1], frames[1:], [1], mask="middle")
     with pytest.raises(motion.InputError, match="mask must have the shape B 1 H W"):
         swap_parts(copart, frames[:1], frames[1:], mask=torch.ones(64, 64))
+    with pytest.raises(motion.InputError, match="family flow swaps no parts"):
+        swap_parts(motion.load("flow"), frames[:1], frames[1:], mask=torch.ones(1, 1, 64, 64))
 
 
 def test_numbers_are_read_as_people_write_them():

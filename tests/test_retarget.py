@@ -10,6 +10,7 @@ from comfyui_motion import (
     best_reference,
     retarget,
 )
+from comfyui_motion.posed import PosedKeypoints
 from comfyui_motion.retarget import hull_area, hull_scale
 
 
@@ -134,3 +135,23 @@ def test_what_cannot_be_retargeted_is_refused_in_a_sentence():
         retarget(points, None, points)
     with pytest.raises(InputError, match="connect the model"):
         retarget(points, points, points, "avd")
+
+
+def test_what_another_model_found_is_refused_wherever_it_comes_in():
+    points, others, frames = some(3), some(points=4), object()
+    with pytest.raises(InputError, match="6 points and the reference 4"):
+        retarget(points, others, points)
+    with pytest.raises(InputError, match="6 points and the source 4"):
+        best_reference(points, others)
+    with pytest.raises(InputError, match="One of driver and reference"):
+        retarget(points, frames, points)
+    posed = PosedKeypoints.placed(
+        canonical=torch.rand(1, 6, 3),
+        expression=torch.zeros(1, 6, 3),
+        rotation=torch.zeros(1, 3),
+        scale=torch.ones(1),
+        translation=torch.zeros(1, 3),
+    )
+    for found in (lambda: best_reference(posed, points), lambda: retarget(posed, posed, points)):
+        with pytest.raises(InputError, match="source's are plain positions"):
+            found()

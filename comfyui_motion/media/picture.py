@@ -201,8 +201,8 @@ def read_pixels(path: str | os.PathLike[str], deep: Deep | None = None) -> Tenso
         with opened(path) as image:
             if not is_deep(image):
                 return pixels_of(image)
-            profile, exif = image.info.get("icc_profile"), image.getexif()
             with decoding(path):
+                profile, exif = image.info.get("icc_profile"), image.getexif()
                 stored = gray_of(image) if image.mode in GRAY else coded_pixels(path)
     upright = turned(stored, *UPRIGHT.get(exif.get(0x0112, 1), (False, False, False)))
     return deep(upright, path, profile or adobe_rgb(exif))

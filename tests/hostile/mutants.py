@@ -172,7 +172,7 @@ def pickles() -> dict[str, bytes]:
     }
 
 
-def png(width: int, height: int, rows: int = 1) -> bytes:
+def png(width: int, height: int, rows: int = 1, bits: int = 8) -> bytes:
     """A PNG that says it is so large, of some hundred bytes."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -180,7 +180,7 @@ def png(width: int, height: int, rows: int = 1) -> bytes:
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         )
 
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
     data = zlib.compress(bytes((1 + 3 * width) * rows), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 

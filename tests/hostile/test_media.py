@@ -58,6 +58,13 @@ def test_a_picture_larger_than_its_file_is_refused_before_it_is_unpacked(
     assert not unpacked and "COMFYUI_MOTION_LIMITS=pixels=" in said
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_picture_without_its_pixels_is_a_sentence(tmp_path, mutants, refused, bits):
+    (tmp_path / "a.png").write_bytes(mutants.png(400, 300, rows=0, bits=bits))
+    for read in (motion.read_picture, read_whole):
+        assert "unfinished" in refused(lambda read=read: read(tmp_path / "a.png"))
+
+
 def test_a_large_picture_can_be_allowed(tmp_path, monkeypatch):
     Image.new("RGB", (60, 50)).save(tmp_path / "a.png")
     monkeypatch.setenv("COMFYUI_MOTION_LIMITS", "pixels=10")
