@@ -109,10 +109,10 @@ def driver_place(
     if seen is None:
         if height != width:
             raise InputError(
-                f"The {name} shows no face that the finder knows; give a box round it"
+                f"No face was found in the {name}; give a box round it"
                 " (driving_subject, --driving-subject L,T,R,B, or a mask)."
             )
-        logger().warning("The %s shows no face that the finder knows: it is taken whole.", name)
+        logger().warning("No face was found in the %s: it is taken whole.", name)
         return None, None
     place = driving_place(seen.points[seen.found], height, width)
     return (None if as_it_is(place) else place), seen

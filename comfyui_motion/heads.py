@@ -63,12 +63,12 @@ def cast(model: MotionModel, picture: Tensor, options: Options) -> list[Role]:
         return [Role(source_place(p, height, width), p, driver) for p, driver in chosen]
     if options.drivers:
         raise InputError(
-            "Drivers of their own (drivers, --driver) are for faces by number, and the finder knows"
-            " none in the source picture; leave them out."
+            "Drivers of their own (drivers, --driver) are for faces by number, and none was found"
+            " in the source picture; leave them out."
         )
     if options.subject is None:
         raise InputError(
-            "The source picture shows no face that the finder knows; give a box round head and"
+            "No face was found in the source picture; give a box round head and"
             " shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see them."
         )
     return [Role(Place(square_box(options.subject), height, width), None, MAIN)]

@@ -115,7 +115,7 @@ def places_of(
         return places, followed.found, points[nearest]
     if options.subject is None:
         raise InputError(
-            "The source clip's first frame shows no face that the finder knows; give a box round"
+            "No face was found in the source clip's first frame; give a box round"
             " head and shoulders (subject, --subject L,T,R,B, or a mask), as the model is to see"
             " them."
         )

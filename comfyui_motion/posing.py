@@ -82,8 +82,8 @@ def opened(
         return None
     if driving.openness is None:
         raise InputError(
-            "Eyes and lips are retargeted by how far the driver's are open, and the finder knows no"
-            " face in the driving clip (in a graph: connect portrait to Extract Keypoints); leave"
+            "Eyes and lips are retargeted by how far the driver's are open, and no face was found"
+            " in the driving clip (in a graph: connect portrait to Extract Keypoints); leave"
             " retarget_eyes and retarget_lips out."
         )
     source, theirs = openness_of(own).expand(len(driving), -1), driving.openness.to(own.position)
@@ -116,11 +116,11 @@ def closing(model: Any, own: PosedKeypoints) -> Tensor:
 
 
 def openness_of(own: PosedKeypoints) -> Tensor:
-    """1 3 or B 3. Raises InputError where the finder saw no face."""
+    """1 3 or B 3. Raises InputError where no face was found."""
     if own.openness is None:
         raise InputError(
-            "How far the source's eyes and lips are open is measured on its face, and the finder"
-            " knows none in the picture; leave close_lips, retarget_eyes and retarget_lips out."
+            "How far the source's eyes and lips are open is measured on its face, and none was"
+            " found in the picture; leave close_lips, retarget_eyes and retarget_lips out."
         )
     return own.openness
 

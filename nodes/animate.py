@@ -196,7 +196,7 @@ class Animate(io.ComfyNode):
             reference_frame,
             fit,
             to_box(subject, picture),
-            to_box(driving_subject, first_of(driving, "driving_images")),
+            box_in(driving_subject, driving, "driving_images"),
             finding.chosen(finder, find_face),
             head=head,
             expression=expression,
@@ -233,6 +233,11 @@ def drivers_of(further: dict[str, Any], part: Range) -> dict[int, Any]:
     given = {number: name for number, name in named.items() if further.get(name) is not None}
     clips = {number: moving(further[name], name, part) for number, name in given.items()}
     return {number: host.Watched(clip.frames, clip.total) for number, clip in clips.items()}
+
+
+def box_in(mask: Tensor | None, clip: Moving, name: str) -> Any:
+    """Where the mask marks the clip, in pixels; None without one. Raises InputError."""
+    return None if mask is None else to_box(mask, first_of(clip, name))
 
 
 def first_of(clip: Moving, name: str) -> Tensor:

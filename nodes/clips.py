@@ -5,7 +5,7 @@ in a file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from .convert import to_pictures
 from .film import RATE
 from .host import io
 
+SHORT = 2**26  # bytes of frames
 FRAMES = "What is taken of the clip: {}"
 
 
@@ -67,12 +68,25 @@ class Moving:
 
 @dataclass(frozen=True, eq=False)
 class Every:
-    """Batches of every step-th frame of a clip on disk."""
+    """Batches of every step-th frame of a clip on disk. A short one is decoded once."""
 
     clip: Any
     step: int
+    decoded: list[Tensor] = field(default_factory=list)  # all of a short clip, once seen to its end
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.decoded:
+            yield from self.decoded
+            return
+        seen: list[Tensor] = []
+        size = 0
+        for batch in self._chosen():
+            size += batch.nbytes
+            seen = [*seen, batch] if size <= SHORT else []
+            yield batch
+        self.decoded.extend(seen)
+
+    def _chosen(self) -> Iterator[Tensor]:
         done = 0
         for batch in self.clip.batches(8):
             chosen = batch[-done % self.step :: self.step]
@@ -104,8 +118,8 @@ def _streamed(path: Path, begin: float, end: float | None, part: Range, name: st
     stop = min((stop for stop in stops if stop is not None), default=None)
     if (last is not None and start >= last) or (stop is not None and stop <= start):
         raise _beyond(name, part.start, None if last is None else last - first)
-    clip = read_video(path, start, stop)
     total = None if last is None else _left(last - first, part)
+    clip = replace(whole, start=start, stop=stop, len_hint=total and total * part.step)
     seconds = start / whole.fps, None if stop is None else stop / whole.fps
     sound = (lambda: host.sound_of(str(path), *seconds)) if clip.has_audio else None
     return Moving(Every(clip, part.step), total, whole.fps / part.step, sound, clip)

@@ -56,7 +56,7 @@ class EditKeypoints(io.ComfyNode):
                     step=0.01,
                     tooltip=(
                         "How far a moved point takes its neighbours along, in half pictures. 0: it"
-                        " moves alone. A lattice or a face wants some."
+                        " moves alone. A face or a grid of points wants some."
                     ),
                 ),
                 io.String.Input(

@@ -31,8 +31,8 @@ class EncodeSource(io.ComfyNode):
             description=(
                 "What a model makes of the still picture, once for all nodes that follow: connect"
                 " it to Extract Keypoints, Estimate Motion and Generate Frames, and they give the"
-                " same frames as Animate Picture with the same subject and finder. Where there are"
-                " several faces, the node shows their numbers."
+                " same frames as Animate Picture. Where there are several faces, the node shows"
+                " their numbers."
             ),
             search_aliases=["portrait", "source features", "appearance"],
             inputs=[
@@ -50,9 +50,9 @@ class EncodeSource(io.ComfyNode):
                     "driving_images",
                     optional=True,
                     tooltip=(
-                        "The driving clip, which a finder frames together with the picture, and in"
-                        " which the best reference frame is looked for. Without a finder, and with"
-                        " a reference frame of your own, it can be left open."
+                        "The driving clip: the face is looked for in it too, and the best reference"
+                        " frame. With find_face off and a reference frame of your own, it can be"
+                        " left open."
                     ),
                 ),
                 widgets.subject("driving_subject", "clip (the same place in all its frames)"),

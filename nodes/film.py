@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..comfyui_motion.media.picture import to_pixels, to_rgb
@@ -94,10 +93,7 @@ class Film:
 def _small(pictures: Tensor) -> Tensor:
     """Of the film's height, the width even. B C H W -> B 3 h w"""
     height, width = pictures.shape[-2:]
-    size = HEIGHT, max(2, 2 * round(width * HEIGHT / height / 2))
-    if height < HEIGHT:
-        return resized(to_rgb(pictures), *size)
-    return F.interpolate(to_rgb(pictures).float(), size=size, mode="area")
+    return resized(to_rgb(pictures), HEIGHT, max(2, 2 * round(width * HEIGHT / height / 2)))
 
 
 def film_of(pictures: Tensor, fps: Fraction | None = None) -> dict[str, Any]:

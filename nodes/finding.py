@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ..comfyui_motion.registry import face_finder
 from . import host, sockets
 from .host import io
+from .remember import Memory, Remembering
 
 AUTO, ON, OFF = "auto", "on", "off"
 
@@ -59,5 +61,11 @@ def chosen(wired: host.HostedModel | None, choice: str) -> Any:
     if wired is not None:
         return wired.ready()
     if choice == ON:
-        return face_finder()
+        return own_finder()
     return AUTO if choice == AUTO else None
+
+
+@lru_cache
+def own_finder() -> Any:
+    """The pack's, for models that do not bring it along."""
+    return Remembering(face_finder(), Memory(), host.cancellable)

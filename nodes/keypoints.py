@@ -59,7 +59,7 @@ class ExtractKeypoints(io.ComfyNode):
                     "reference_image",
                     optional=True,
                     tooltip=(
-                        "For models that follow points (flow): the picture in which they start."
+                        "For the model for any subject: the picture in which its points start."
                         " Left open, the first of the images; connect the source for mode absolute."
                         " Other models do without."
                     ),

@@ -24,11 +24,14 @@ class Memory:
         self.most, self.held = most, 0
         self._kept: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
-    def recall(self, key: Any, make: Callable[[], Any], device: torch.device) -> Any:
-        """What `make` gave for this key before, or gives now, on that device."""
+    def recall(self, key: Any, make: Callable[[], Any], device: torch.device | None = None) -> Any:
+        """What `make` gave for this key before, or gives now, on that device; None: where it was
+        made, in main memory.
+        """
         if key in self._kept:
             self._kept.move_to_end(key)
-            return _on(self._kept[key][0], device)
+            kept = self._kept[key][0]
+            return kept if device is None else _on(kept, device)
         made = make()
         kept = _on(made, torch.device("cpu"))
         size = bytes_of(kept)
@@ -42,8 +45,8 @@ class Memory:
 
 
 class Remembering:
-    """A model as the library takes one. Pictures it has seen it does not detect or encode again; a
-    user who cancels is heard between its layers.
+    """A model, or what finds faces, as the library takes one. Pictures it has seen it does not
+    detect, encode or search for faces again; a user who cancels is heard between its layers.
     """
 
     def __init__(
@@ -63,6 +66,21 @@ class Remembering:
         key = self._model.family, "encode", digest(source), repr(placement)
         placed = {} if placement is None else {"placement": placement}  # some families take none
         return self._recall(key, lambda: self._model.encode(source, **placed))
+
+    @property
+    def finder(self) -> Callable[[], Any] | None:
+        """Who finds faces for this model, see `MotionModel.finder`."""
+        make = self._model.finder
+        return None if make is None else lambda: self._known(make())
+
+    def faces(self, picture: Tensor) -> Any:
+        key = self._model.family, "faces", digest(picture)
+        return self._recall_seen(key, lambda: self._model.faces(picture))
+
+    def follow(self, clip: Iterable[Tensor], near: Tensor | None = None, **told: Any) -> Any:
+        seen = tuple(digest(batch) for batch in clip)
+        key = self._model.family, "follow", seen, digest(near)
+        return self._recall_seen(key, lambda: self._model.follow(clip, near, **told))
 
     def rehearse(
         self, source: Tensor, clip: Iterable[Tensor], reference: int | None, placement: Any
@@ -93,6 +111,11 @@ class Remembering:
         with self._heard():
             return self._model.generate(*given, **named)
 
+    def _recall_seen(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The same for what is on the CPU wherever the model is: faces."""
+        with self._heard():
+            return self._memory.recall(key, make)
+
     def _recall(self, key: Any, make: Callable[[], Any]) -> Any:
         with self._heard():
             return self._memory.recall(key, make, self._model.device)
@@ -107,7 +130,7 @@ def digest(pictures: Tensor | None) -> tuple[Any, ...] | None:
     return (
         tuple(whole.shape),
         str(whole.dtype),
-        hashlib.blake2b(content.data, digest_size=16).digest(),
+        hashlib.sha256(content.data).digest(),
     )
 
 

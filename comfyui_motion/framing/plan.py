@@ -67,8 +67,8 @@ class Framing:
         boxes = framed_as(ours, theirs, self.subject, self.driving_subject, square)
         if any(min(right - left, bottom - top) < SMALLEST for left, top, right, bottom in boxes):
             log.warning(
-                "The faces of picture and clip do not lie alike: both are taken as they are. Give"
-                " their boxes by hand."
+                "The faces of picture and clip do not lie alike: both are taken as they are. Mark"
+                " them (subject, driving_subject), or choose find_face off."
             )
             return self, reference
         return replace(self, subject=boxes[0], driving_subject=boxes[1]), reference
@@ -86,7 +86,10 @@ def no_face(ours: Subject | None, theirs: Subject | None, reference: int) -> str
         told = (
             "The picture does not show" if ours is None else f"{frame.capitalize()} does not show"
         )
-    return f"{told} a face: both are taken as they are. Give their boxes by hand."
+    return (
+        f"{told} a face: both are taken as they are. Mark what is to move (subject,"
+        " driving_subject) where that is not meant."
+    )
 
 
 def best_frame(

@@ -56,7 +56,7 @@ def test_drivers_of_faces_that_are_not_there_or_have_one_already_are_refused(two
             run(two, GROUP, ONE, **asked)
     with pytest.raises(motion.InputError, match="of a clip one"):
         run(two, GROUP.expand(3, -1, -1, -1), ONE, drivers={2: OTHER})
-    with pytest.raises(motion.InputError, match="finder knows none"):
+    with pytest.raises(motion.InputError, match="none was found"):
         run(shown([], DRIVER[:4]), GROUP, ONE, drivers={2: OTHER}, subject=(0, 0, 60, 60))
 
 
@@ -73,7 +73,7 @@ def test_motion_is_measured_from_a_picture_of_the_driver_at_rest(shown):
     assert_close(found, run(model, source, driving, reference=2)[0], atol=1e-4, rtol=0)
     with pytest.raises(motion.InputError, match="reference_picture"):
         run(model, source, driving, reference_picture=driving[:2])
-    with pytest.raises(motion.InputError, match="reference picture shows no face"):
+    with pytest.raises(motion.InputError, match="No face was found in the reference picture"):
         run(shown([CENTRE], [None] * 4), source, noise(90, 90, 4), reference_picture=noise(80, 100))
 
 

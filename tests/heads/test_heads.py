@@ -106,9 +106,9 @@ def test_one_of_several_faces_moves_or_all(shown, caplog):
 
 def test_no_face_is_a_sentence_and_a_box_is_enough(shown, caplog):
     source, driving = noise(120, 150), noise(80, 100, 2)
-    with pytest.raises(motion.InputError, match="source picture shows no face"):
+    with pytest.raises(motion.InputError, match="No face was found in the source picture"):
         run(shown([], DRIVER[:2]), source, driving)
-    with pytest.raises(motion.InputError, match="driving clip shows no face"):
+    with pytest.raises(motion.InputError, match="No face was found in the driving clip"):
         run(shown([CENTRE], [None, None]), source, driving)
     frames, _ = run(
         shown([], [None, None]),

@@ -144,8 +144,8 @@ class FaceKeypoints(Keypoints):
             return self
         if not bool(found.any()):
             raise InputError(
-                "No frame of the driver shows a face; choose flow, which moves anything, or give"
-                " another clip."
+                "No frame of the driver shows a face; choose the model for any subject (flow), or"
+                " give another clip."
             )
         seen = found.nonzero()[:, 0]
         number = (found.long().cumsum(0) - 1).clamp(min=0)

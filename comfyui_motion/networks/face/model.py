@@ -38,7 +38,7 @@ from .tracking import Tracker
 from .watch import Looks, Script, watch
 
 HALF = torch.tensor([0.5, 0.5, 0.0])  # from the picture's outer edge to the first pixel's centre
-NO_FACE = "There is no face in the {}, so motion is taken from the whole clip (flow)."
+NO_FACE = "There is no face in the {}, so all that moves in the clip moves it, as for any subject."
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,8 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             face = within(self.faces(one), placement, one)
             if face is None:
                 raise NoSubject(
-                    "There is no face in the source picture; choose flow, which moves anything."
+                    "There is no face in the source picture; choose the model for any subject"
+                    " (flow)."
                 )
             points.append(face.points - HALF)
             made = SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one))

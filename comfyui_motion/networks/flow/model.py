@@ -205,8 +205,8 @@ class Flow(MotionModel):
         count = self.spec.lattice**2
         if pose.count != count or rest.count != count:
             raise InputError(
-                f"This flow model's lattice has {count} points and the pose {pose.count}; detect it"
-                " with the same model."
+                f"This model follows {count} points and the pose has {pose.count}; detect it with"
+                " the same model."
             )
         if not pose.position.isfinite().all():
             raise InputError(

@@ -28,7 +28,7 @@ async function settle() {
 }
 
 async function ready() {
-  await page.waitForFunction(() => window.app?.graph && window.app.canvas && window.LiteGraph?.registered_node_types?.CM_Animate, null, { timeout: 120000 });
+  await page.waitForFunction(() => window.app?.graph && window.app.canvas && window.LiteGraph?.registered_node_types?.CM_Animate, null, { timeout: 300000 });
   await page.waitForTimeout(2500);
   await page.keyboard.press("Escape");
 }
@@ -108,7 +108,7 @@ const actions = {
     await page.waitForTimeout(800);
     await run();
     const plays = (nodes) => nodes.every(({ motionPlayer }) => !motionPlayer?.film || motionPlayer.video.readyState > 1);
-    await page.waitForFunction(`(${plays})(window.app.graph._nodes)`, null, { timeout: 60000 });
+    await page.waitForFunction(`(${plays})(window.app.graph._nodes)`, null, { timeout: 300000 });
     await shoot(name, show);
   },
   async set(changes) {
