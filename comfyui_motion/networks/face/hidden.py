@@ -22,7 +22,7 @@ DRAWN_OUT = (3.0, 5.0)  # times its area, a triangle of skin
 SPECK = 4e-4  # of the picture: smaller regions are none
 SMALLEST_MOUTH = 1e-4  # likewise an open mouth
 CLOSE = 7  # pixels: regions so close together are one
-EDGE = 0.8  # pixels: of a region
+EDGE = 1.5  # pixels: how far round the outline of a region is drawn
 MOST_REGIONS = 3  # the mouth, and of skin drawn out the largest
 
 
@@ -109,21 +109,31 @@ def mouth_inside(opening: Opening, share: float, size: tuple[int, int]) -> Array
 
 
 def whole_regions(found: Array, most: int | None = None) -> Array:
-    """The same as regions with clean edges: what lies close together as one, no thin lines and
-    small spots; the largest only, where `most` says how many.
+    """The same as regions with clean, round edges: what lies close together as one, no thin lines
+    and small spots; the largest only, where `most` says how many.
     """
     import cv2
 
     if cv2.countNonZero(found) == 0:
         return found
     shape = (found > 0.5).astype(np.uint8)
-    shape = cv2.morphologyEx(shape, cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
-    shape = cv2.morphologyEx(shape, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(shape, connectivity=8)
+    shape = cv2.morphologyEx(shape, cv2.MORPH_CLOSE, disc(CLOSE))
+    shape = cv2.morphologyEx(shape, cv2.MORPH_OPEN, disc(3))
+    soft = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), EDGE)
+    soft = ramp(0.25, 0.75, soft).astype(np.float32)
+    solid = (soft > 0.5).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
     size = stats[:, cv2.CC_STAT_AREA]
     size[0] = 0
     large = size >= max(4, SPECK * found.size)
     if most is not None and count - 1 > most:
         large &= size >= np.sort(size)[-most]
-    kept = large[cast(Array, labels)].astype(np.float32)
-    return cv2.GaussianBlur(kept, (0, 0), EDGE)
+    kept = cv2.dilate(large[cast(Array, labels)].astype(np.float32), disc(3))
+    return soft * kept
+
+
+@lru_cache(maxsize=4)
+def disc(size: int) -> Array:
+    import cv2
+
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))

@@ -13,9 +13,9 @@ from torch import Tensor
 from ...field import MotionField, identity_grid
 from ...geometry.easing import ramp
 from . import eyes, lids, mouth
-from .hidden import hiding
+from .hidden import hiding, places
 from .pose import Similarity, fit_head
-from .raster import Array, Raster, both, draw, farthest
+from .raster import NO_MAP, Array, Raster, both, draw, farthest
 from .source import SourceFace
 from .surroundings import OUTLINE
 from .together import side_by_side
@@ -25,6 +25,7 @@ FEATHER = (
     2.5  # pixels of the motion field over which mesh and surroundings go over into one another
 )
 APART = 2.0  # pixels: where they disagree more, the mesh lies in front of what is behind
+WITHIN = 0.95  # of a person in a pixel: with less, the mesh reads at the silhouette
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ def moved_by(
     rest, here, share = with_lids(face, posed, head, i)
     raster = draw(rest, here, *face.size)
     eyes.look(raster, rest, here)
-    lay(motion, raster)
+    lay(motion, raster, face.person)
     shown = opened(rest, here)
     hidden = hiding(face, motion, raster, rest, here, shown)
     shut = 1 - ramp(*lids.SHUT, share)
@@ -106,8 +107,10 @@ def upsampled(lattice: Tensor, made: Array) -> Array:
     return cv2.resize(rough, made.shape[1::-1], dst=made, interpolation=cv2.INTER_LINEAR)
 
 
-def lay(motion: Array, raster: Raster) -> None:
-    """The mesh over its surroundings, into `motion`."""
+def lay(motion: Array, raster: Raster, person: Array) -> None:
+    """The mesh over its surroundings, into `motion`; but where its rim reaches beyond a slim cheek,
+    what is around it. `person`: who is in the source, over half of `motion`.
+    """
     import cv2
 
     if not raster.label.size:
@@ -118,8 +121,22 @@ def lay(motion: Array, raster: Raster) -> None:
     soft = cv2.GaussianBlur(soft, (0, 0), FEATHER / 2)
     apart = cv2.subtract(raster.motion, below)
     share = cv2.min(soft, there)
-    cv2.copyTo(there, (farthest(apart) > APART).view(np.uint8), share)
+    far = farthest(apart) > APART
+    cv2.copyTo(there, far.view(np.uint8), share)
+    if far.any():
+        mesh, around = (read(person, raster, of) for of in (raster.motion, below))
+        beyond = (far & (mesh < WITHIN) & (around > mesh)).astype(np.float32)
+        beyond = cv2.GaussianBlur(cv2.dilate(beyond, np.ones((7, 7))), (0, 0), FEATHER)
+        share *= 1 - beyond
     below += cv2.multiply(apart, cv2.merge([share, share]))
+
+
+def read(person: Array, raster: Raster, motion: Array) -> Array:
+    """How much of the person each pixel shows, so moved. h w in 0..1"""
+    import cv2
+
+    there = cv2.add(motion + places(*raster.label.shape), both(raster.left, raster.top)) / 2
+    return cv2.remap(person, there, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def to_unit(motion: Array) -> None:
