@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any, NoReturn
 
-from ..doors.limits import ENVIRONMENT, limits
+from ..doors.limits import ENVIRONMENT, Limits, limits
 from ..errors import MotionError, reason_of
 from .out import NAME, Parser, complain, write_anything
-from .stopping import GRACE, SAID, beginning, stoppable
+from .stopping import GRACE, SAID, WITH_WORKERS, beginning, stoppable
 
 __all__ = ["main", "program"]
 
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser(commands).parse_args(arguments)
             if options.limits:
                 os.environ[ENVIRONMENT] = options.limits
-            stopping.grace = getattr(commands[options.command], "GRACE", GRACE)
+            alone = getattr(commands[options.command], "GRACE", GRACE)
+            stopping.grace = WITH_WORKERS if getattr(options, "workers", None) else alone
             logging.basicConfig(format=f"{NAME}: %(message)s")  # what the library warns of
             limits()  # that they can be read
             options.run(options)
@@ -116,7 +118,8 @@ def parser(commands: dict[str, Any] | None = None) -> Parser:
     root.add_argument(
         "--limits",
         metavar="NAME=NUMBER,...",
-        help="what a file may cost, where a sentence says that it costs more: pixels=400e6",
+        help="what a file may cost, where a sentence says that it costs more: pixels=400e6;"
+        f" there are {', '.join(field.name for field in fields(Limits))}",
     )
     added = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, command in (commands or _commands()).items():

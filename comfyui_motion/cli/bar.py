@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import Any
 
 
@@ -15,6 +16,9 @@ class Bar:
     def __enter__(self) -> Bar:
         from tqdm import tqdm
 
+        tqdm.set_lock(
+            RLock()
+        )  # not one of the system's, which a process that is ended leaves there
         self.bar = tqdm(desc=self.title, unit=self.unit, disable=None, leave=False)
         return self
 

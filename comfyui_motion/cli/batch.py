@@ -29,9 +29,11 @@ from . import animate
 from .bar import Bar
 from .loading import load_model
 from .out import say
+from .stopping import WITH_WORKERS, stoppable
 
 HELP = "many pictures by many clips, as a table says: resumable, over processes, devices, machines"
-GRACE = 5.0  # seconds: its workers clear up behind themselves
+GRACE = WITH_WORKERS
+OF_A_WORKER = 0.3  # seconds that a job has to clear up behind itself
 READ = ("source", "driving")
 FURTHER = ("reference", "driver")  # which may be files as well
 WRITTEN = ("output", "occlusion", "preview")
@@ -197,6 +199,6 @@ def perform_job(job: Job, device: str, threads: int) -> str:
     options.device = options.device or device
     options.overwrite = True  # what an earlier try left is its own
     said = io.StringIO()
-    with redirect_stdout(said):
+    with redirect_stdout(said), stoppable(OF_A_WORKER, aloud=False):
         animate.run(options, load=_kept)
     return said.getvalue().partition("\n")[0]

@@ -8,7 +8,6 @@ import argparse
 import functools
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ from ..jobs.job import Job
 from ..jobs.workers import in_processes
 from ..media.clip import Clip
 from ..media.encode import film_format
+from ..media.files import temporary
 from ..media.naming import sequence_pattern
 from ..media.picture import read_picture
 from ..media.video import VideoWriter, read_video
@@ -75,10 +75,8 @@ def scratch_beside(target: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=".parts-", dir=target.absolute().parent))
     except OSError as error:
         raise InputError(f"Nothing can be written beside {target}: {error.strerror}.") from error
-    try:
+    with temporary(folder):
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def part_job(options: argparse.Namespace, folder: Path, number: int, part: tuple[int, int]) -> Job:

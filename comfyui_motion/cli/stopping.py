@@ -21,6 +21,7 @@ from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, a terminal that closes
 GRACE = 0.6  # seconds that work has to come to an end by itself
+WITH_WORKERS = 3.0  # the same where it has workers, which have theirs first
 SAID = "stopped; nothing half-written is left."
 
 
@@ -42,16 +43,17 @@ def beginning() -> Iterator[None]:
 @dataclass
 class Stopping:
     """`grace`: seconds that work has to end by itself once a signal came. None: it ends itself, as
-    training does, which first writes down how far it is.
+    training does, which first writes down how far it is. `aloud`: whether it says so.
     """
 
     grace: float | None
+    aloud: bool = True
 
 
 @contextmanager
-def stoppable(grace: float | None) -> Iterator[Stopping]:
+def stoppable(grace: float | None, aloud: bool = True) -> Iterator[Stopping]:
     """In the block a signal raises Stopped, and ends the process when the grace is over."""
-    stopping = Stopping(grace)
+    stopping = Stopping(grace, aloud)
     with _handled(_interrupt), _watched(stopping):
         yield stopping
 
@@ -108,15 +110,16 @@ def _watch(told: socket.socket, over: threading.Event, stopping: Stopping) -> No
             continue
         again, _, _ = select.select([told], [], [], stopping.grace)
         if not over.is_set() and (not again or told.recv(1)):
-            _end(128 + number[0])
+            _end(128 + number[0], stopping.aloud)
 
 
-def _end(code: int) -> None:
+def _end(code: int, aloud: bool) -> None:
     from ..media.files import discard_unfinished
     from .out import complain
 
     for _ in range(2):  # an encoder may yet be writing
         discard_unfinished()
-    with suppress(Exception):
-        complain(SAID)
+    if aloud:
+        with suppress(Exception):
+            complain(SAID)
     os._exit(code)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -16,6 +17,7 @@ from ..errors import MotionError
 from .job import Job, Outcome
 
 Work = Callable[[Job, str], str]  # a job and the device of its worker → what was made
+END = 0.8  # seconds that workers have to clear up behind themselves when they are stopped
 TRIES = 2  # of a job whose worker died under it; one that raised an error is not tried again
 
 
@@ -49,7 +51,10 @@ def in_processes(
                         yield worker.lost
     finally:
         for worker in workers:
-            worker.stop()
+            worker.tell_to_stop()
+        end = time.monotonic() + END
+        for worker in workers:
+            worker.stop(end)
 
 
 def attempt(work: Work, job: Job, device: str, tries: int) -> Outcome:
@@ -89,7 +94,8 @@ class _Worker:
             self.process = context.Process(
                 target=_serve, args=(far, self.work, self.device), daemon=True
             )
-            self.process.start()
+            with _unheard():
+                self.process.start()
             far.close()
         assert self.pipe is not None  # it comes with the process
         self.job, self.tries = job, tries
@@ -110,18 +116,21 @@ class _Worker:
             why = f"its process ended with {self.process.exitcode}"
             message = f"The worker died {self.tries} times ({why}), out of memory perhaps."
             self.lost = Outcome(self.job.name, False, message, 0.0, self.device, self.tries)
-            self.stop()
+            self.tell_to_stop()
+            self.stop(time.monotonic() + END)
         self.job = None
         return said
 
-    def stop(self) -> None:
+    def tell_to_stop(self) -> None:
         if self.process is not None:
             assert self.pipe is not None  # it comes with the process
             self.pipe.close()
-            self.process.join(0.5)
-            if self.process.is_alive():
-                self.process.terminate()  # it cleans up after itself
-                self.process.join(5)
+            self.process.terminate()  # it cleans up after itself
+
+    def stop(self, end: float) -> None:
+        """Wait for its end until that moment, then kill it."""
+        if self.process is not None:
+            self.process.join(max(0.0, end - time.monotonic()))
             if self.process.is_alive():
                 self.process.kill()
                 self.process.join()
@@ -129,10 +138,23 @@ class _Worker:
             self.process = None
 
 
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """A process that is started in the block hears no Ctrl-C, not even while it begins: that is its
+    parent's to answer.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, work: Work, device: str) -> None:
     """A worker's life: job after job until the other end closes."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143) if not busy else _interrupt())
     busy = False
@@ -143,6 +165,7 @@ def _serve(pipe: Connection, work: Work, device: str) -> None:
             outcome = attempt(work, job, device, tries)
             busy = False
             pipe.send(outcome)
+    os._exit(0)  # taking PyTorch down in order takes seconds
 
 
 def _interrupt() -> None:

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MediaError, MotionError
+from ..doors.limits import how_to_raise
+from ..errors import MediaError, MotionError, boundary
 from .files import cannot_write, existing_file, written_whole
+from .opening import check_size, most_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 DATA = "data"  # of colorInteropID: numbers that are no colours (ASWF Color Interop Forum)
 MAGIC, MULTI_PART, HALF = 20000630, 0x1000, 1
+PLANES = 4  # of the largest size that a small file may hold
+DAMAGED = "{path} is damaged ({{reason}}); write it again."
 LAYOUTS = {("Y",): "grayf32le", ("R", "G", "B"): "gbrpf32le", ("R", "G", "B", "A"): "gbrapf32le"}
 
 
@@ -115,6 +119,7 @@ def read_exr(path: str | os.PathLike[str]) -> dict[str, Plane]:
     """
     path = existing_file(path, "an EXR picture")
     stored = read_header(path)
+    _check_cost(path, stored)
     if has_openexr():
         return _read_parts(path, stored)
     names = tuple(n for n in "YRGBA" if n in stored[0].channels)
@@ -127,13 +132,24 @@ def read_exr(path: str | os.PathLike[str]) -> dict[str, Plane]:
     return _read_plain(path, names, stored[0])
 
 
+def _check_cost(path: Path, stored: list[Stored]) -> None:
+    """Refuse planes that unpack to far more than the file holds. Raises MediaError."""
+    for part in stored:
+        check_size(path, part.columns, part.rows)
+    numbers = sum(len(part.channels) * part.columns * part.rows for part in stored)
+    if numbers > PLANES * most_pixels(path):
+        raise MediaError(
+            f"{path} unpacks to {numbers / 1e6:.0f} million numbers in"
+            f" {sum(len(part.channels) for part in stored)} channels:"
+            f" {how_to_raise('pixels', numbers / PLANES)}."
+        )
+
+
 def _read_parts(path: Path, stored: list[Stored]) -> dict[str, Plane]:
     import OpenEXR
 
-    try:
+    with boundary(MediaError, DAMAGED.format(path=path)):
         parts = OpenEXR.File(str(path), separate_channels=True).parts
-    except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(f"{path} is damaged: {_said(error)}; write it again.") from error
     if len(parts) < len(stored) or any(not part.channels for part in parts):
         raise MediaError(
             f"{path} is cut off or damaged: not all of its parts are there; write it again."
@@ -152,17 +168,14 @@ def _full_name(channel: str, part: str, taken: Mapping[str, Any]) -> str:
 
 def _read_plain(path: Path, names: tuple[str, ...], stored: Stored) -> dict[str, Plane]:
     import av
-    from av.error import FFmpegError
 
     data = path.read_bytes()
     if not stored.is_whole(data):
         raise MediaError(f"{path} is cut off: its last rows are missing; write it again.")
-    try:
+    with boundary(MediaError, DAMAGED.format(path=path)):
         decoder: Any = av.CodecContext.create("exr", "r")
         (frame,) = decoder.decode(av.Packet(data))
         pixels = frame.reformat(format=LAYOUTS[names]).to_ndarray()
-    except (FFmpegError, ValueError) as error:
-        raise MediaError(f"{path} is damaged: {_said(error)}; write it again.") from error
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     kept = {name: np.float16 if stored.channels[name] == HALF else np.float32 for name in names}
     return {name: pixels[..., i].astype(kept[name]) for i, name in enumerate(names)}
@@ -177,6 +190,7 @@ class Stored:
 
     name: str
     channels: dict[str, int]  # by name, the type: 0 whole numbers, 1 half, 2 float
+    columns: int
     rows: int
     offsets: int  # where in the file its table of offsets begins
     rows_a_block: int
@@ -216,14 +230,17 @@ def _headers(data: bytes, several: bool) -> Iterable[Stored]:
         while data[at]:
             name, at = _text(data, at)
             _, at = _text(data, at)  # its type
-            (size,) = struct.unpack("<i", data[at : at + 4])
+            (size,) = struct.unpack("<I", data[at : at + 4])
             found[name], at = data[at + 4 : at + 4 + size], at + 4 + size
         at += 1
-        top, bottom = struct.unpack("<4i", found["dataWindow"])[1::2]
+        left, top, right, bottom = struct.unpack("<4i", found["dataWindow"])
+        if right < left or bottom < top:
+            raise ValueError("a window of no pixels")
         lines = {0: 1, 1: 1, 2: 1, 3: 16, 5: 16, 4: 32, 6: 32, 7: 32, 8: 32, 9: 256}
         name = found.get("name", b"").decode("utf-8", "replace")
         channels = dict(_channels(found["channels"]))
-        yield Stored(name, channels, bottom - top + 1, at, lines[found["compression"][0]])
+        size = right - left + 1, bottom - top + 1
+        yield Stored(name, channels, *size, at, lines[found["compression"][0]])
         if not several or not data[at]:
             return
 
@@ -239,7 +256,3 @@ def _channels(data: bytes) -> Iterable[tuple[str, int]]:
 def _text(data: bytes, at: int) -> tuple[str, int]:
     end = data.index(0, at)
     return data[at:end].decode("utf-8", "replace"), end + 1
-
-
-def _said(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..doors.documents import is_table
+from ..doors.limits import limits
 from ..errors import InputError, MediaError
 from ..field import MotionField
 from ..fields.stmap import from_stmap
@@ -140,6 +141,8 @@ def _of_sidecar(path: Path) -> tuple[list[Path], Mapping[str, Any]]:
 def _about(path: Path) -> Mapping[str, Any]:
     """A sidecar's content; nothing where there is none."""
     try:
+        if not path.is_file() or path.stat().st_size > limits().text:
+            return {}
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import random
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from safetensors.torch import save_file
 
 import comfyui_motion as motion
 from comfyui_motion.checkpoint import read
+from comfyui_motion.cli import main
+from comfyui_motion.doors.limits import Limits
 from comfyui_motion.registry import FAMILIES
 
 HOURGLASS = {"width": 4, "limit": 16, "depth": 2}
@@ -76,6 +80,16 @@ def test_what_costs_too_much_can_be_allowed(tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_MOTION_LIMITS", "tensors=many")
     with pytest.raises(motion.InputError, match="NAME=NUMBER"):
         read(tmp_path / "a.pth")
+
+
+def test_every_limit_is_told_as_it_is(capsys):
+    told = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    for name, value in dataclasses.asdict(Limits()).items():
+        (row,) = re.findall(rf"\| `{name}` \|.*\| (\S+) \|", told)
+        assert float(row) == value and name in said
 
 
 @pytest.mark.parametrize("file", ["a.pth", "old.pth", "a.safetensors"])

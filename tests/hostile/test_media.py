@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import random
 import stat
+import struct
+import sys
 
 import pytest
 import torch
@@ -137,3 +139,36 @@ def test_a_mistake_of_ours_is_no_damaged_picture(tmp_path, monkeypatch):
     monkeypatch.setattr("comfyui_motion.media.picture.to_rgb", broken)
     with pytest.raises(ZeroDivisionError, match="ours"):
         motion.read_picture(tmp_path / "a.png")
+
+
+def exr(width: int, height: int, channels: int = 3, tail: bytes = b"") -> bytes:
+    """The header of an EXR picture that says it is so large, and zeros."""
+
+    def told(name: str, kind: str, data: bytes) -> bytes:
+        return f"{name}\0{kind}\0".encode() + struct.pack("<i", len(data)) + data
+
+    planes = b"".join(b"c%d\0" % i + struct.pack("<iIii", 2, 0, 1, 1) for i in range(channels))
+    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    head = told("channels", "chlist", planes + b"\0") + told("compression", "compression", b"\3")
+    head += told("dataWindow", "box2i", window) + told("displayWindow", "box2i", window)
+    head += told("lineOrder", "lineOrder", b"\0") + told("pixelAspectRatio", "float", b"\0\0\x80?")
+    head += told("screenWindowCenter", "v2f", bytes(8))
+    head += told("screenWindowWidth", "float", b"\0\0\x80?")
+    return struct.pack("<ii", 20000630, 2) + head + tail + b"\0" + bytes(400)
+
+
+@pytest.mark.parametrize("with_package", [True, False])
+def test_exr_pictures_cost_what_their_file_accounts_for(
+    tmp_path, refused, monkeypatch, with_package
+):
+    if with_package:
+        monkeypatch.setitem(sys.modules, "OpenEXR", None)  # whoever asks for it fails the test
+    monkeypatch.setattr("comfyui_motion.media.exr.has_openexr", lambda: with_package)
+    path = tmp_path / "a.exr"
+    for size in ((60_000, 60_000), (2**31 - 1, 1), (1, 2**31 - 1), (4000, 4000, 200)):
+        path.write_bytes(exr(*size))
+        assert "COMFYUI_MOTION_LIMITS=pixels=" in refused(lambda: motion.read_stmap(path))
+    backwards = b"a\0b\0" + struct.pack("<i", -8)
+    for damaged in (exr(-5, 8), exr(2**31 - 4, -9), exr(8, 8, tail=backwards)):
+        path.write_bytes(damaged)
+        assert "damaged within its header" in refused(lambda: motion.read_stmap(path))
