@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
@@ -24,9 +25,10 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..comfyui_motion import InputError, MotionError, MotionModel, fileset, registry
+from ..comfyui_motion import InputError, MediaError, MotionError, MotionModel, fileset, registry
 from ..comfyui_motion.doors.words import A_REPORT, logger, shown
 from ..comfyui_motion.errors import boundary
+from ..comfyui_motion.media.decode import open_container
 from ..comfyui_motion.memory import bytes_needed, frames_at_once, in_parts
 from .remember import Memory, Remembering
 
@@ -344,7 +346,10 @@ def sound_of(path: str, begin: Fraction, end: Fraction | None) -> dict[str, Any]
     """
     import av
 
-    with av.open(path) as container:
+    with (
+        open_container(Path(path), "no clip whose sound could be used") as container,
+        boundary(MediaError, f"The sound of {path} is damaged ({{reason}})."),
+    ):
         stream = next(iter(container.streams.audio), None)
         if stream is None:
             return None

@@ -28,6 +28,7 @@ from .. import (
     read_video,
 )
 from ..media.naming import FILMS, PICTURES, natural
+from ..media.opening import decoding, opened
 from .pairs import Pairs
 
 CLIPS = {*FILMS, ".gif"}
@@ -243,13 +244,8 @@ def count_frames(path: Path) -> int:
 
 
 def strip_size(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception as error:  # what a damaged file makes a decoder raise cannot be foreseen
-        raise MediaError(f"it is no picture, or a damaged one ({error})") from error
+    with opened(path) as image:
+        return image.size
 
 
 def read_frames(path: Path, numbers: Sequence[int]) -> Tensor:
@@ -278,18 +274,13 @@ def read_film(path: Path, numbers: Sequence[int]) -> Tensor:
 
 def read_strip(path: Path, numbers: Sequence[int]) -> Tensor:
     import numpy as np
-    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            side = image.height
-            frames = [
-                opaque(image.crop((number * side, 0, (number + 1) * side, side)))
-                for number in numbers
-            ]
-            pixels = np.stack([np.asarray(frame) for frame in frames])
-    except Exception as error:  # as above
-        raise MediaError(f"it is damaged ({error})") from error
+    with opened(path) as image, decoding(path):
+        side = image.height
+        frames = [
+            opaque(image.crop((number * side, 0, (number + 1) * side, side))) for number in numbers
+        ]
+        pixels = np.stack([np.asarray(frame) for frame in frames])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 

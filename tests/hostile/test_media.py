@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageFile
 
 import comfyui_motion as motion
+from comfyui_motion.data.clips import read_strip, strip_size
 
 
 def read_whole(path):
@@ -35,7 +36,7 @@ def test_a_script_under_another_name_starts_nothing_and_opens_nothing(
     motion.write_video(tmp_path / "secret.mp4", torch.rand(2, 3, 32, 32), 25)
     for script in mutants.SCRIPTS.values():
         (tmp_path / name).write_bytes(script)
-        for read in READERS:
+        for read in (*READERS, strip_size, lambda path: read_strip(path, [0])):
             refused(lambda read=read: read(tmp_path / name), motion.MediaError)
     assert not ran.exists()
 
