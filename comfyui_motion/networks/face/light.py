@@ -24,6 +24,7 @@ NOTHING = 0.06  # of a logarithm: half believed, less is noise
 FOLDS = 4.0  # cells: what changes over more is no fold
 SLOW = 0.85  # of that is left out
 BLUR = 0.75  # cells
+WARMER = 0.6  # power of a channel's share: skin in shade is redder, not greyer
 
 
 @lru_cache
@@ -114,3 +115,12 @@ def change(now: Array, rest: Array) -> Array:
     believed = cv2.GaussianBlur(ratio**2, (0, 0), 1.5)
     believed = believed / (believed + NOTHING**2)
     return (np.round(100 * STRENGTH * ratio * believed * mask) / 100).astype(np.float32)
+
+
+def tint(skin: Array) -> Array:
+    """How much of a shade each channel takes: skin scatters red light farthest, so its shadows are
+    deepest in blue. All 1 for a grey face; a tone in 0..1. 3 -> 3
+    """
+    lifted, grey = skin + DARK, np.array(GREY, np.float32)
+    share = (lifted @ grey / lifted) ** WARMER
+    return (share * (lifted @ grey) / (lifted * share @ grey)).astype(np.float32)

@@ -187,4 +187,5 @@ def shine(face: SourceFace, light: Array, colour: Array, here: Array) -> None:
     x, y, across, down = cv2.boundingRect((shade != 0).view(np.uint8))
     if across:
         box = slice(y, y + down), slice(x, x + across)
-        colour[box] = cv2.multiply(colour[box], cv2.merge([cv2.exp(shade[box])] * 3))
+        shades = [cv2.exp(cv2.multiply(shade[box], share)) for share in face.tint.tolist()]
+        colour[box] = cv2.multiply(colour[box], cv2.merge(shades))

@@ -33,6 +33,7 @@ class SourceFace:
     lashes: Array  # 3: the colour of the line between shut lids
     lit: tuple[slice, slice]  # the box of the motion field that light falls on
     cells: Array  # h w 2: of the canonical face's map, that each of its pixels shows
+    tint: Array  # 3: how much of a shade red, green and blue take on this skin
     layers: Layers | None
     person: Array  # h w in 0..1: who is in it, over half the motion field
     colours: Array  # H W 3: the picture
@@ -51,16 +52,18 @@ class SourceFace:
         person = np.ones_like(plain[..., :1]) if layers is None else layers.person[..., None]
         wider = widened(plain, points.double().numpy()) + parted(plain, points.double().numpy())
         scale = (np.array(size[::-1]) - 1) / (np.array([width, height]) - 1)
+        tones = Tones.of(plain, points[:, :2].numpy())
         lit, cells = lit_cells(places.numpy(), size)
         return SourceFace(
             points=places.numpy().astype(np.float64),
             lids=wider * scale,
             size=size,
             surroundings=Surroundings.of(places, *size),
-            tones=Tones.of(plain, points[:, :2].numpy()),
+            tones=tones,
             lashes=lash_tone(plain, points.double().numpy()),
             lit=lit,
             cells=cells,
+            tint=light.tint(tones.skin),
             layers=layers,
             person=np.ascontiguousarray(halved(person, size)),
             colours=plain,
