@@ -44,7 +44,7 @@ class Step:
     field: MotionField  # over the whole source, at the model's size, read corner-aligned
     points: Any  # the driver's keypoints, on the canvas
     pose: Any  # the source's, posed, over the whole source
-    driving: Tensor  # B 3 h w: the driving frames as the model was given them
+    driving: Tensor  # B 3 h w: the driving frames as the model was given them (see `driver_shown`)
     # B 1 H W in 0..1, 1 = opaque, of frames whose colours are straight; None: the source has none
     alpha: Tensor | None = None
 
@@ -73,7 +73,8 @@ def animate(
 
     `options` are those of `Options`; the rest is as in `perform`.
     """
-    chosen = Options(mode=mode, size=size, batch_size=batch_size, **options)
+    told: dict[str, Any] = {"driver_shown": False, **options}  # for the frames alone are given
+    chosen = Options(mode=mode, size=size, batch_size=batch_size, **told)
     return (step.frames for step in perform(model, source, driving, chosen, progress))
 
 
@@ -217,7 +218,7 @@ def _perform(
         return held, times, _step(portrait, points[part], still, held.frames[part], options)
 
     done = 0
-    for held in clip.held(once=script is None):  # a script may move what stands still: it is smooth
+    for held in looked_through(clip, script, options):
         if options.only is not None and done >= options.only[1]:
             break
         for looked, times, made in in_parts(step, held, portrait.model.device):
@@ -230,6 +231,24 @@ def _perform(
                 progress(done, clip.total)
     if not done:
         raise InputError("The driving clip has no frames; give at least one.")
+
+
+def looked_through(clip: Batches, script: Any, options: Options) -> Iterator[Held]:
+    """The clip's frames; of one that was looked at already, their number alone where nobody asks
+    for more.
+    """
+    if script is None or options.driver_shown:
+        return clip.held(once=script is None)  # a script may move what stands still: it is smooth
+    return unseen(clip, len(script))
+
+
+def unseen(clip: Batches, count: int) -> Iterator[Held]:
+    """So many frames that nobody reads, in batches of the clip's size."""
+    done = 0
+    while done < count:
+        size = min(clip.batch_size, count - done)
+        yield Held(torch.empty(size, 3, 0, 0), (1,) * size)
+        done += size
 
 
 def with_face(model: MotionModel, source: Tensor, options: Options) -> Options:

@@ -64,6 +64,8 @@ class Options:
                 (LivePortrait)
     only        (first, stop): the driving frames that are made, while all are looked at; so parts
                 of a clip, made apart, are those of the whole. None: all
+    driver_shown  whether steps hold the driving frames too. Without them (B 3 0 0 in their place) a
+                clip that the model looks at whole beforehand, as face does, is read once, not twice
     """
 
     mode: str = "relative"
@@ -89,6 +91,7 @@ class Options:
     retarget_eyes: bool = False
     retarget_lips: bool = False
     only: tuple[int, int] | None = None
+    driver_shown: bool = True
 
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, MODES)

@@ -166,7 +166,9 @@ def run(
     model = load(options)
     at_once = options.batch or frames_at_once(model, pixels_made(model, source, chosen))
     drivers = {number: Ahead(other, at_once) for number, other in other_clips(options, clip)}
-    chosen = replace(chosen, batch_size=at_once, drivers=drivers)
+    chosen = replace(
+        chosen, batch_size=at_once, drivers=drivers, driver_shown=bool(options.preview)
+    )
     if options.workers is not None:
         devices = shared_out([options.device] if options.device else [], options.workers)
         options.batch = chosen.batch_size

@@ -90,7 +90,7 @@ def make_part(job: Job, device: str, options: argparse.Namespace, threads: int) 
     from .animate import chosen_options  # which calls on this file
 
     torch.set_num_threads(threads)
-    chosen = replace(chosen_options(options), only=job.values["only"])
+    chosen = replace(chosen_options(options), only=job.values["only"], driver_shown=False)
     model = load_model(argparse.Namespace(**{**vars(options), "device": device}))
     clip = driving_clip(options)
     with ExitStack() as stack:

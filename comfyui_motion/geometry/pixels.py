@@ -18,13 +18,19 @@ from torch import Tensor
 
 @lru_cache(maxsize=64)
 def _identity(height: int, width: int, device: torch.device, align_corners: bool) -> Tensor:
-    try:
-        from kornia.geometry import create_meshgrid
-    except ImportError:  # kornia before 0.8
-        from kornia.utils import create_meshgrid
     with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
-        grid = create_meshgrid(height, width, device=device, align_corners=align_corners)[0]
-        return grid.contiguous()  # kornia lays it out column by column
+        x, y = (_along(count, device, align_corners) for count in (width, height))
+        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+
+
+def _along(count: int, device: torch.device, align_corners: bool) -> Tensor:
+    """A row's pixels, as kornia's create_meshgrid has them to the bit: a still picture needs no
+    more of kornia than that, and starts sooner by its import.
+    """
+    place = torch.arange(count, device=device, dtype=torch.float32)
+    if not align_corners:
+        return (2 * place + 1) / count - 1
+    return (place / (count - 1) - 0.5) * 2 if count > 1 else 0 * place
 
 
 def identity_grid(

@@ -145,10 +145,11 @@ def check_extension(path: str | os.PathLike[str]) -> None:
 def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:
     """B C H W in 0..1 → B H W C, uint8 or uint16, rounded. What lies outside 0..1 is cut off."""
     top, dtype = (255, torch.uint8) if bits == 8 else (65535, torch.uint16)
-    scaled = (
-        pictures.detach().float().clamp(0, 1).mul(top).round_()
-    )  # a new tensor: the caller's is not touched
-    return scaled.to(dtype).permute(0, 2, 3, 1).contiguous()
+    rows = pictures.detach().permute(0, 2, 3, 1)
+    made = torch.empty(rows.shape, dtype=dtype, device=rows.device)
+    for picture, into in zip(rows, made, strict=True):  # one at a time: it stays in the cache
+        into.copy_(picture.float().clamp(0, 1).mul_(top).round_())
+    return made
 
 
 def save_pixels(pixels: np.ndarray, path: Path) -> None:

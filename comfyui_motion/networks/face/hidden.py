@@ -27,10 +27,15 @@ MOST_REGIONS = 3  # the mouth, and of skin drawn out the largest
 
 
 def hiding(
-    face: SourceFace, motion: Array, raster: Raster, rest: Array, posed: Array, share: float
+    face: SourceFace,
+    motion: Array,
+    raster: Raster,
+    posed: Array,
+    opening: Opening,
+    share: float,
 ) -> Array:
     """h w in 0..1 over half the motion field, 1 = hidden. `share`: how much of the mouth's inside
-    shows
+    shows, where it opens so
     """
     import cv2
 
@@ -38,9 +43,9 @@ def hiding(
     if face.layers is not None:
         half = np.ascontiguousarray(motion[::2, ::2]) / 2
         found = whole_regions(left_behind(face.person, half))
-    inside = mouth_inside(Opening.of(posed[:, :2]), share, face.person.shape)
+    inside = mouth_inside(opening, share, face.person.shape)
     if raster.label.size:
-        wide = drawn_out(raster, rest, posed)
+        wide = drawn_out(raster, face.rest, posed)
         if wide is not None:
             over = np.zeros(face.size, np.float32)
             over[raster.box] = wide

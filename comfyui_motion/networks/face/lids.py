@@ -48,14 +48,16 @@ class Outline:
 
     def applied(self, upper: Array, lower: Array) -> tuple[Array, Array]:
         """Lids with their corners at both ends, from left to right. N 2"""
-        made = []
-        for row, sign, out in ((upper, -1, self.upper), (lower, 1, self.lower)):
-            moved = row.copy()
-            along = row[:, 0]
-            moved[:, 0] += np.where(along < 0, self.left, self.right) * 2 * along
-            moved[:, 1] += sign * out * np.clip(1 - (2 * along) ** 2, 0, 1)
-            made.append(moved)
-        return made[0], made[1]
+        sides = self.left, self.right
+        return moved_out(upper, -1, *sides, self.upper), moved_out(lower, 1, *sides, self.lower)
+
+
+def moved_out(row: Array, sign: int, left: Array, right: Array, out: Array) -> Array:
+    """A lid with its corners and itself so far outwards. N 2, numbers or S 1 of them -> S N 2"""
+    along, down = row[:, 0], row[:, 1]
+    x = along + np.where(along < 0, left, right) * 2 * along
+    y = down + sign * out * np.clip(1 - (2 * along) ** 2, 0, 1)
+    return np.stack(np.broadcast_arrays(x, y), axis=-1)
 
 
 def curves(eye: Eye, points: Array) -> tuple[Array, Array]:
@@ -129,53 +131,53 @@ def unlike_skin(picture: Array, axes: frame, inner: list[Array]) -> Array:
 
 
 def read(seen: Array, places: Array) -> Array:
-    """Values of the picture of an eye at places in its frame. N 2 -> N ..."""
+    """Values of the picture of an eye at places in its frame. S N 2 or N 2 -> S N ..."""
     import cv2
 
-    x = (places[:, 0] / REACH + 1) / 2 * (COLUMNS - 1)
-    y = (places[:, 1] / REACH * COLUMNS / ROWS + 1) / 2 * (ROWS - 1)
-    at = np.stack([x, y], -1).astype(np.float32)[:, None]
-    return cv2.remap(seen, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+    x = (places[..., 0] / REACH + 1) / 2 * (COLUMNS - 1)
+    y = (places[..., 1] / REACH * COLUMNS / ROWS + 1) / 2 * (ROWS - 1)
+    at = np.stack([x, y], -1).astype(np.float32)
+    rows = at.reshape(-1, 1, 2)
+    found = cv2.remap(seen, rows, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found[:, 0].reshape(*at.shape[:-1], *seen.shape[2:])
 
 
 def best_outline(unlike: Array, upper: Array, lower: Array) -> Outline:
     """The outline across which a picture goes over most clearly from skin to what is not skin."""
     gap = float(np.interp(0, lower[:, 0], lower[:, 1]) - np.interp(0, upper[:, 0], upper[:, 1]))
     outwards = [out for out in HIGHER if out <= FARTHEST * gap] or [0.0]
-    best, most = Outline(), -np.inf
-    for left, right in product(WIDER, WIDER):
-        lids_out = [
-            max(
-                outwards,
-                key=lambda out, i=i: worth(unlike, i, (left, right, out), (upper, lower)[i]),
-            )
-            for i in (0, 1)
-        ]
-        tried = Outline(left, right, *lids_out)
-        found = sum(
-            worth(unlike, i, (left, right, out), (upper, lower)[i])
-            for i, out in enumerate(lids_out)
-        ) + at_ends(unlike, tried.applied(upper, lower)[0])
-        if found > most:
-            best, most = tried, found
-    return best if most / 3 > CLEAR else Outline()
+    tried = np.array(list(product(WIDER, WIDER, outwards)))  # S*O 3: left, right, a lid
+    each = [
+        worth(unlike, sign, tried, row).reshape(-1, len(outwards))
+        for sign, row in ((-1, upper), (1, lower))
+    ]  # S O, S O
+    sides = tried[:: len(outwards), :2]  # S 2
+    found = each[0].max(1) + each[1].max(1) + at_ends(unlike, upper, sides)
+    best = int(found.argmax())
+    if found[best] / 3 <= CLEAR:
+        return Outline()
+    lids_out = [outwards[int(lid[best].argmax())] for lid in each]
+    return Outline(*map(float, sides[best]), *lids_out)
 
 
-def worth(unlike: Array, which: int, sides: tuple[float, float, float], row: Array) -> float:
-    """The contrast across one lid, less what a wider outline must bring."""
-    left, right, out = sides
-    moved = Outline(left, right, out, out).applied(row, row)[which][1:-1]
-    sign = (-1, 1)[which]
+def worth(unlike: Array, sign: int, tried: Array, row: Array) -> Array:
+    """The contrast across one lid with its outline moved out, less what a wider outline must bring.
+
+    S 3 -> S
+    """
+    left, right, out = tried.T[..., None]  # each S 1
+    moved = moved_out(row, sign, left, right, out)[:, 1:-1]
     outer, inner = moved + [0, sign * ACROSS], moved - [0, sign * ACROSS]
-    found = float((read(unlike, inner) - read(unlike, outer)).mean())
-    return found - PENALTY * ((left + right) / 2 + abs(out))
+    found = (read(unlike, inner) - read(unlike, outer)).mean(1)
+    return found - PENALTY * ((left + right) / 2 + np.abs(out))[:, 0]
 
 
-def at_ends(unlike: Array, row: Array) -> float:
-    """The contrast across the corners."""
+def at_ends(unlike: Array, row: Array, sides: Array) -> Array:
+    """The contrast across the corners. S 2 -> S"""
+    left, right = sides.T[..., None]
+    ends = moved_out(row[[0, -1]], -1, left, right, np.zeros_like(left))
     away = 2 * np.array([[-ACROSS, 0], [ACROSS, 0]])
-    ends = row[[0, -1]]
-    return float((read(unlike, ends - away) - read(unlike, ends + away)).mean())
+    return (read(unlike, ends - away) - read(unlike, ends + away)).mean(1)
 
 
 def met(rest: Array, posed: Array, share: Array, tall: float) -> Array:

@@ -71,6 +71,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.mesh = FaceMesh()
         self.person = PersonMask()
         self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
+        self._faces: tuple[int, list[Face]] | None = None  # see `faces`
 
     @property
     def dtype(self) -> torch.dtype:
@@ -91,8 +92,15 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         )
 
     def faces(self, picture: Tensor) -> list[Face]:
-        """The faces of one picture, from left to right. 1 3 H W in 0..1"""
-        return find_in(self, self.accept(picture, "picture").float().nan_to_num(0))
+        """The faces of one picture, from left to right. 1 3 H W in 0..1
+
+        Looked for once, where one picture is asked for again and again.
+        """
+        picture = self.accept(picture, "picture").float().nan_to_num(0)
+        number = hash((picture.shape, picture.cpu().numpy().tobytes()))
+        if self._faces is None or self._faces[0] != number:
+            self._faces = number, find_in(self, picture)
+        return list(self._faces[1])
 
     @torch.inference_mode()
     @THREADS.aside()

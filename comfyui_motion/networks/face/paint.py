@@ -31,7 +31,7 @@ def frames(faces: tuple[SourceFace, ...], field: FaceField) -> Tensor:
         frame(faces[i % len(faces)], field[i], made[i], share)
 
     side_by_side(paint_one, range(len(field)))
-    return made.clamp_(0, 1).permute(0, 3, 1, 2)
+    return made.permute(0, 3, 1, 2)
 
 
 def frame(
@@ -47,6 +47,7 @@ def frame(
         if painted is not None:
             part = made[painted.box]
             part += (painted.colour - part) * painted.share
+            part.clamp_(0, 1)
     draw_seams(made, face, field)
 
 
@@ -74,7 +75,8 @@ def move_strip(
     """Some rows of a frame, by where their pixels come from, less where they are. h W 2"""
     import cv2
 
-    moves = (farthest(went) > STILL).view(np.uint8)
+    far = farthest(went)
+    moves = (far > STILL).view(np.uint8)
     x, y, across, down = cv2.boundingRect(moves)
     if not across:
         return
@@ -86,7 +88,8 @@ def move_strip(
     if light is not None:
         shine(face, light, colour, here)
     if face.layers is not None:
-        lay_over(colour, warped[..., 3], farthest(went), face.layers.plate[box])
+        lay_over(colour, warped[..., 3], far[part], face.layers.plate[box])
+    np.clip(colour, 0, 1, out=colour)  # bicubic reading and light lead beyond
     cv2.copyTo(colour, np.ascontiguousarray(moves[part]), made[box])
 
 
@@ -136,9 +139,10 @@ def lay_over(colour: Array, person: Array, far: Array, plate: Array) -> None:
     import cv2
 
     person = np.clip(person, 0, 1)
-    moving = np.clip((far - LAYERED[0]) / (LAYERED[1] - LAYERED[0]), 0, 1)
-    nobody = np.clip((NOBODY - person) / NOBODY, 0, 1)
-    share = (1 - person) * cv2.max(moving, nobody)
+    share = (far - LAYERED[0]) / (LAYERED[1] - LAYERED[0])
+    nobody = (NOBODY - person) / NOBODY
+    np.clip(cv2.max(share, nobody, dst=share), 0, 1, out=share)
+    share *= np.subtract(1, person, out=person)
     cv2.copyTo(np.ascontiguousarray(plate), (share >= 1).view(np.uint8), colour)
     partly = np.nonzero((share > 0) & (share < 1))
     colour[partly] += (plate[partly] - colour[partly]) * share[partly][:, None]

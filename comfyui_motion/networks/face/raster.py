@@ -47,7 +47,9 @@ def farthest(motion: Array) -> Array:
     """How far each pixel moves along x or y, whichever is more. h w 2 -> h w"""
     import cv2
 
-    return cv2.max(*cv2.split(cv2.absdiff(motion, cast(Any, 0))))  # a number will do
+    height, width = motion.shape[:2]
+    away = cv2.absdiff(motion.reshape(height, 2 * width), cast(Any, 0))  # a number will do
+    return np.maximum(away[:, ::2], away[:, 1::2])
 
 
 @lru_cache

@@ -94,7 +94,7 @@ def cut(pictures: Tensor, region: Region, size: int) -> Tensor:
         )
         whole = (bottom - top, right - left) == (rows * halved, columns * halved)
         seen = (
-            F.avg_pool2d(seen, halved)  # several times as fast
+            means(seen, halved)  # several times as fast
             if whole
             else F.interpolate(seen, size=(rows, columns), mode="area")
         )
@@ -103,6 +103,22 @@ def cut(pictures: Tensor, region: Region, size: int) -> Tensor:
     places = (region.outside(square) - span.new_tensor([left, top])) / span * 2 - 1
     grid = places.expand(len(seen), -1, -1, -1)
     return F.grid_sample(seen, grid, padding_mode="zeros", align_corners=False)
+
+
+def means(pictures: Tensor, side: int) -> Tensor:
+    """Of squares of that side, which fill the pictures. On a CPU by OpenCV, which is ten times as
+    fast. B C H W -> B C H/side W/side
+    """
+    if pictures.device.type != "cpu" or pictures.requires_grad or pictures.dtype != torch.float32:
+        return F.avg_pool2d(pictures, side)
+    import cv2
+
+    rows, columns = (length // side for length in pictures.shape[-2:])
+    made = torch.empty(*pictures.shape[:2], rows, columns)
+    for picture, small in zip(pictures.numpy(), made.numpy(), strict=True):
+        for plane, into in zip(picture, small, strict=True):
+            cv2.resize(plane, (columns, rows), dst=into, interpolation=cv2.INTER_AREA)
+    return made
 
 
 def _span(start: float, stop: float, length: int, step: int) -> tuple[int, int]:

@@ -45,9 +45,8 @@ def answers(model: Poses, picture: Tensor, points: Tensor, face: SourceFace) -> 
     """
     near, places = close_up(picture, points)
     fine = (np.array(face.size[::-1]) - 1) / (np.array(picture.shape[:-3:-1]) - 1)
-    small = SourceFace.of(near[0], places, None)
     scale = float((places[263] - places[33]).norm() / (points[263] - points[33]).norm())
-    small = replace(small, lids=face.lids / fine * scale)
+    small = SourceFace.of(near[0], places, None, face.lids / fine * scale)
     shown = drawn(model, small, places)
     read = look(model, shown.to(picture), Region.of_points(places + 0.5))[0]
     seen = Readings.of(read, torch.ones(len(read))).lids.double().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -11,7 +12,7 @@ from . import light
 from .layers import Layers
 from .lids import lash_tone, widened
 from .lips import parted
-from .mouth import Tones
+from .mouth import Opening, Tones
 from .raster import Array, draw
 from .surroundings import Surroundings
 
@@ -40,9 +41,25 @@ class SourceFace:
     table: Array  # H W 4, or finer: the picture and who is in it, to be read bilinearly
     seen: Array | None = None  # N 2: how far open lids look, drawn as `lids.DRAWN`
 
+    @cached_property
+    def rest(self) -> Array:
+        """The mesh at rest with the picture's own lids and lips. 478 3"""
+        points = self.points.copy()
+        points[: len(self.lids), :2] += self.lids
+        return points
+
+    @cached_property
+    def mouth(self) -> Opening:
+        """Where it opens at rest."""
+        return Opening.of(self.rest[:, :2])
+
     @staticmethod
-    def of(picture: Tensor, points: Tensor, mask: Array | None) -> SourceFace:
-        """3 H W in 0..1, 478 3 in pixels of it, the person mask's answer (h w) or None."""
+    def of(
+        picture: Tensor, points: Tensor, mask: Array | None, lids: Array | None = None
+    ) -> SourceFace:
+        """3 H W in 0..1, 478 3 in pixels of it, the person mask's answer (h w) or None; `lids` in
+        pixels of it, where they are known.
+        """
         height, width = picture.shape[1:]
         plain = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
         apart = float((points[33] - points[263]).norm())
@@ -50,7 +67,8 @@ class SourceFace:
         places = to_field(points, (height, width), size)
         layers = None if mask is None else Layers.of(plain, mask, apart)
         person = np.ones_like(plain[..., :1]) if layers is None else layers.person[..., None]
-        wider = widened(plain, points.double().numpy()) + parted(plain, points.double().numpy())
+        at = points.double().numpy()
+        wider = widened(plain, at) + parted(plain, at) if lids is None else lids
         scale = (np.array(size[::-1]) - 1) / (np.array([width, height]) - 1)
         tones = Tones.of(plain, points[:, :2].numpy())
         lit, cells = lit_cells(places.numpy(), size)

@@ -142,6 +142,22 @@ def neighbours() -> Tensor:
     return matrix / matrix.sum(1, keepdim=True)
 
 
+@lru_cache
+def beside(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Those points, as many for each as the most has, and how much each weighs. 468 N, 468 N 1"""
+    matrix = neighbours()
+    most = int((matrix > 0).sum(1).max())
+    with torch.inference_mode(False):  # what is kept outlives the mode it was asked for in
+        weight, index = matrix.topk(most, dim=1)
+        return index.to(device), weight[..., None].to(device)
+
+
+def mean_beside(surface: Tensor) -> Tensor:
+    """Each point's mean of those it shares an edge with. B 468 C"""
+    index, weight = beside(surface.device)
+    return (surface[:, index] * weight).sum(2)
+
+
 # the rows of the lips between the inner and the outer outline, and just outside
 LIP_ROWS = (
     *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408),
@@ -162,10 +178,10 @@ def softness() -> Tensor:
 
 def softened(expression: Tensor) -> Tensor:
     """Smoothed over the skin: what single points say there is the detector's. B 478 3"""
-    mean, free = neighbours().to(expression), softness().to(expression)
+    free = softness().to(expression)
     surface, irises = expression[:, :SURFACE], expression[:, SURFACE:]
     for _ in range(SMOOTHING):
-        surface = surface + SHARE * free * (mean @ surface - surface)
+        surface = surface + SHARE * free * (mean_beside(surface) - surface)
     return torch.cat([surface, irises], dim=1)
 
 
@@ -298,7 +314,6 @@ def unfolded(rest: Tensor, posed: Tensor, rounds: int = 12) -> Tensor:
     """Triangles that an expression turns over, or nearly, follow their surroundings. B 478 3"""
     before = areas(rest)
     front = (before.sign() == before.median(1, keepdim=True).values.sign()) & skin().to(rest.device)
-    mean = neighbours().to(rest)
     change = (posed - rest)[:, :SURFACE]
     for _ in range(rounds):
         now = areas(rest[:, :SURFACE] + change)
@@ -310,5 +325,5 @@ def unfolded(rest: Tensor, posed: Tensor, rounds: int = 12) -> Tensor:
         touched.scatter_reduce_(
             1, corners, bad.repeat_interleave(3, dim=1).float(), "amax", include_self=True
         )
-        change = change + touched[..., None] * 0.5 * (mean @ change - change)
+        change = change + touched[..., None] * 0.5 * (mean_beside(change) - change)
     return torch.cat([rest[:, :SURFACE] + change, posed[:, SURFACE:]], dim=1)

@@ -73,30 +73,26 @@ def moved_by(
 ) -> Moved:
     """The mesh over its surroundings."""
     motion = upsampled(around, grid)
-    rest, here, share = with_lids(face, posed, head, i)
+    rest, (here, share) = face.rest, with_lids(face, posed, head, i)
     raster = draw(rest, here, *face.size)
     eyes.look(raster, rest, here)
     lay(motion, raster, face.person)
-    shown = opened(rest, here)
-    hidden = hiding(face, motion, raster, rest, here, shown)
+    opening = mouth.Opening.of(here[:, :2])
+    shown = opened(face, here, opening)
+    hidden = hiding(face, motion, raster, here, opening, shown)
     shut = 1 - ramp(*lids.SHUT, share)
     to_unit(motion)
     return Moved(hidden, lids.seams(here), shut, here[list(LIPS.inner), :2], shown)
 
 
-def with_lids(
-    face: SourceFace, posed: Array, head: Similarity, i: int
-) -> tuple[Array, Array, Array]:
-    """The mesh at rest and posed, with the picture's own lids, 478 3 twice, and how far each eye is
-    open. 2
-    """
+def with_lids(face: SourceFace, posed: Array, head: Similarity, i: int) -> tuple[Array, Array]:
+    """The mesh posed, with the picture's own lids, 478 3, and how far each eye is open. 2"""
     linear = (head.scale[i] * head.rotation[i, :2, :2]).double().numpy()
     tall = float(np.hypot(*linear[:, 1]))
     share = lids.to_draw(lids.shares(face.points, posed, tall), face.seen)
-    rest, here = face.points.copy(), posed.copy()
-    rest[: len(face.lids), :2] += face.lids
+    here = posed.copy()
     here[: len(face.lids), :2] += face.lids @ linear.T
-    return rest, lids.met(rest, here, share, tall), share
+    return lids.met(face.rest, here, share, tall), share
 
 
 def upsampled(lattice: Tensor, made: Array) -> Array:
@@ -150,8 +146,7 @@ def to_unit(motion: Array) -> None:
     )
 
 
-def opened(rest: Array, posed: Array) -> float:
-    """How much of the mouth's inside shows, with the picture's own lips. 478 3 twice"""
-    now, then = (mouth.Opening.of(points[:, :2]) for points in (posed, rest))
-    wide, was = (float(np.hypot(*(points[61] - points[291])[:2])) for points in (posed, rest))
-    return mouth.shown(now, then, wide, was)
+def opened(face: SourceFace, posed: Array, now: mouth.Opening) -> float:
+    """How much of the mouth's inside shows, by the picture's own lips, now and at rest. 478 3"""
+    wide, was = (float(np.hypot(*(p[61] - p[291])[:2])) for p in (posed, face.rest))
+    return mouth.shown(now, face.mouth, wide, was)

@@ -63,14 +63,18 @@ def look(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
 
 def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
     """The box round a face, and its points there. 3 H W, 478 2 -> h w 3, 478 2"""
+    import cv2
+
     height, width = frame.shape[1:]
     low, high = points.amin(0), points.amax(0)
     room = MARGIN * (high - low).max()
     left, top = (int(v) for v in (low - room).floor().clamp(min=0))
     right, bottom = (int(v) + 1 for v in (high + room).ceil())
-    cut = frame[:, top : min(bottom, height), left : min(right, width)]
-    plain = np.ascontiguousarray(cut.permute(1, 2, 0).float().cpu().numpy())
-    return np.nan_to_num(plain), points.double().numpy() - [left, top]
+    cut = frame[:, top : min(bottom, height), left : min(right, width)].float().cpu()
+    if not bool(cut.sum().isfinite()):
+        cut = cut.nan_to_num(0)
+    plain = cv2.merge(list(cut.numpy())) if cut.numel() else cut.permute(1, 2, 0).numpy()
+    return plain, points.double().numpy() - [left, top]
 
 
 @dataclass(frozen=True, eq=False)
