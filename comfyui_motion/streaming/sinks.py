@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,14 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from ..doors.words import logger
 from ..errors import InputError
 from ..media.picture import to_pixels
 from ..media.video import VideoWriter
+from .sources import Arrival, Newest
 
+PATIENCE = 0.5  # seconds between two looks at whether there is an end
+log = logger()
 QUIT, RESET = "quit", "reset"
 KEYS = {"q": QUIT, "Escape": QUIT, "r": RESET, "space": RESET}
 
@@ -48,8 +53,8 @@ def open_sink(where: str, rate: float, reads: Sequence[Path] = ()) -> Iterator[S
         for path in reads:
             if path.exists() and os.path.realpath(path) == os.path.realpath(where):
                 raise InputError(f"{where} is also what is read; name another film to write.")
-        with VideoWriter(where, rate) as writer:
-            yield Film(writer.write, rate)
+        with VideoWriter(where, rate) as writer, Film(writer.write, rate) as film:
+            yield film
 
 
 class Window:
@@ -127,20 +132,64 @@ class VirtualCamera:
 
 
 class Film:
-    """A film of what was shown, at a constant rate: a frame is held as long as it was on show."""
+    """A film of what was shown, at a constant rate: a frame is held as long as it was on show.
+
+    Written on a thread of its own: nobody waits for an encoder. Where that is behind, it goes on
+    with the newest of what was shown, and what came before is held so much longer.
+    """
 
     def __init__(self, write: Callable[[Tensor], None], rate: float) -> None:
         self._write, self._rate = write, rate
-        self._begun: float | None = None
-        self._count = 0
+        self._newest, self._shown = Newest(), 0
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="film", daemon=True)
 
     def show(self, frame: Tensor, words: str) -> None:
-        now = time.perf_counter()
-        self._begun = now if self._begun is None else self._begun
-        wanted = round((now - self._begun) * self._rate) + 1
-        for _ in range(self._count, max(wanted, self._count + 1)):
-            self._write(frame)
-            self._count += 1
+        """Raises what the encoder met with an earlier frame."""
+        if self._error is not None:
+            raise self._error
+        self._newest.put(Arrival(frame, time.perf_counter(), self._shown))
+        self._shown += 1
 
     def asked(self) -> str | None:
         return None
+
+    def __enter__(self) -> Film:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._newest.end()
+        self._thread.join()
+        if self._error is not None and kind is None:
+            raise self._error
+        if self._newest.dropped:
+            log.info("%d of %d frames shown are not in the film.", self.passed_over, self._shown)
+
+    @property
+    def passed_over(self) -> int:
+        """Frames that were shown and are not in the film."""
+        return self._newest.dropped
+
+    def _run(self) -> None:
+        try:
+            for frame in self._in_time():
+                self._write(frame)
+        except BaseException as error:
+            self._error = error
+
+    def _in_time(self) -> Iterator[Tensor]:
+        """What each tick of the film shows."""
+        begun, count = 0.0, 0
+        held: Tensor | None = None
+        while not self._newest.over:
+            arrival = self._newest.take(PATIENCE)
+            if arrival is None:
+                continue
+            begun = arrival.at if held is None else begun
+            while held is not None and count < round((arrival.at - begun) * self._rate):
+                yield held
+                count += 1
+            held = arrival.frame
+            yield held
+            count += 1

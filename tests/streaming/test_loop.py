@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from comfyui_motion.cli import main
 from comfyui_motion.media.picture import write_picture
 from comfyui_motion.media.video import read_video, write_video
 from comfyui_motion.streaming.loop import Loop
-from comfyui_motion.streaming.sinks import QUIT, RESET, open_sink
+from comfyui_motion.streaming.sinks import QUIT, RESET, Film, open_sink
 from comfyui_motion.streaming.sources import Arrival, Newest, Source, open_source
 
 
@@ -105,6 +106,33 @@ def test_a_film_never_takes_the_place_of_what_is_read(tmp_path):
         open_sink(str(tmp_path / "me.mp4"), 25, [tmp_path / "me.mp4"]),
     ):
         pass
+
+
+def test_nobody_waits_for_the_encoder_of_a_film():
+    written, free = [], threading.Event()
+
+    def write(frame):
+        written.append(int(frame[0, 0, 0, 0]))
+        free.wait(5)
+
+    with Film(write, 1000) as film:
+        for number in range(5):
+            film.show(torch.full((1, 3, 2, 2), float(number)), "")
+            if not number:
+                while not written:
+                    time.sleep(0.001)
+        assert written == [0]  # the encoder is busy, and all five were taken
+        free.set()
+    assert film.passed_over == 3
+    assert set(written) == {0, 4} and sorted(written) == written
+
+
+def test_what_an_encoder_meets_is_told_to_who_shows():
+    def write(frame):
+        raise MediaError("The disk is full.")
+
+    with pytest.raises(MediaError, match="disk is full"), Film(write, 25) as film:
+        film.show(torch.zeros(1, 3, 2, 2), "")
 
 
 def test_the_command_writes_what_it_showed_and_tells_the_latency(tmp_path, capsys):
