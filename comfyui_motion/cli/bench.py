@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..bench import faces
 from ..bench import measure as bench
 from ..bench.gpu import Plan, page, report
 from ..devices import device_of
@@ -57,6 +58,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
         " size, the defaults end to end, compiled graphs, training, waits",
     )
     command.add_argument(
+        "--faces",
+        nargs=2,
+        type=Path,
+        metavar=("PICTURE", "CLIP"),
+        help="the default model end to end instead: frames a second by size, the share of each"
+        " step, written as faces.md",
+    )
+    command.add_argument(
         "--minutes", type=float, default=12, metavar="N", help="the report's, at most (12)"
     )
 
@@ -64,6 +73,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measures, and writes NAME.md, NAME.json and NAME.png, NAME being the device's."""
     device = device_of(options.device)
+    if options.faces:
+        write_faces(Path(options.output), *options.faces)
+        return
     if options.gpu:
         write_report(Path(options.output), device, Plan(minutes=options.minutes))
         return
@@ -83,6 +95,17 @@ def run(options: argparse.Namespace) -> None:
     picture = folder / f"{device.type}.png"
     write_whole(picture, lambda partial: bench.plot(found, title, str(partial)))
     say(f"{bench.table(found, title)}\nwritten to {folder}")
+
+
+def write_faces(folder: Path, picture: Path, clip: Path) -> None:
+    """faces.md."""
+    found = []
+    for one in faces.runs(picture, clip):
+        say(f"{one.model} {one.width}x{one.height}: {one.rate:.1f} frames a second", flush=True)
+        found.append(one)
+    target = made_folder(folder) / "faces.md"
+    write_text(target, faces.page(found, faces.steps(picture, clip)))
+    say(f"{target.read_text()}\nwritten to {target}")
 
 
 def write_report(folder: Path, device: torch.device, plan: Plan) -> None:

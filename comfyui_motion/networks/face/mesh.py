@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import BlazeBlock, Pointwise, SameConv
+from .together import one_by_one, side_by_side
 from .topology import EYES, IRISES, LIPS, REFINED
 
 SIDE = 192
@@ -132,11 +133,16 @@ class FaceMesh(nn.Module):
         """With lips and eyes placed anew, and irises. B 468 3 -> B 478 3"""
         cell = SIDE / early.shape[-1]
         found = F.pad(points, (0, 0, 0, len(IRISES["right_eye"]) * 2))
-        for name, network, ends in self.regions():
+
+        def place(region: tuple[str, nn.Module, tuple[int, int]]) -> None:
+            name, network, ends = region
             cut = cut_of(points[..., :2] / cell, REFINED[name], ends)
             places = network(cut_out(early, cut)) / cell  # in cells of the cut
             moved = places @ cut[:, :, :2].transpose(1, 2) + cut[:, None, :, 2]
             found[:, list(REFINED[name] + IRISES.get(name, ())), :2] = moved * cell
+
+        live = len(points) == 1 and points.is_cpu and not torch.is_grad_enabled()
+        (side_by_side if live else one_by_one)(place, self.regions())
         for eye in EYES.values():
             depth = points[:, list(eye.outline), 2].mean(1, keepdim=True)
             found[:, list(eye.iris), 2] = depth

@@ -20,6 +20,7 @@ from ...errors import InputError, NoSubject
 from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Detect, Family, MotionModel, Placement, Portrait
+from ...shapes import are_numbers
 from . import light, paint, warp
 from .detector import FaceDetector
 from .find import Face, find_in
@@ -128,7 +129,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             frames = self.accept(frames).float()
             points, flag = follow(frames)
             rest = frames if reference is None else reference
-            return self.keypoints(frames.nan_to_num(0), points, flag, rest)
+            return self.keypoints(finite(frames), points, flag, rest)
 
         return track
 
@@ -266,6 +267,11 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
         return paint.frames(portrait.faces, told)
+
+
+def finite(frames: Tensor) -> Tensor:
+    """The same, but 0 where they are no numbers."""
+    return frames if bool(are_numbers(frames).all()) else frames.nan_to_num(0)
 
 
 def face_of(portrait: FacePortrait, i: int) -> SourceFace:
