@@ -45,6 +45,13 @@ export class Player {
     this.video.play().catch(() => {}); // a page that was never touched may not play; a click does it
   }
 
+  // A node that is gone leaves its connection to the host to others.
+  close() {
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+
   button(view) {
     const button = document.createElement("button");
     button.style.cssText = BUTTON + (view === this.view ? ";outline:1px solid var(--p-primary-color,#6af)" : "");
@@ -110,6 +117,15 @@ function attach(node, output) {
       getMinHeight: () => player.height(node.size[0] - 30),
     });
     widget.serialize = false;
+    const { onRemoved, onAdded } = node;
+    node.onRemoved = function () {
+      player.close();
+      onRemoved?.apply(this, arguments);
+    };
+    node.onAdded = function () {
+      player.show(player.said, player.film); // as when a subgraph takes it in
+      onAdded?.apply(this, arguments);
+    };
     player.resized = () => {
       const least = node.computeSize();
       node.setSize([Math.max(node.size[0], least[0], 260), Math.max(least[1], 60)]);

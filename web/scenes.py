@@ -34,6 +34,7 @@ STOCK = {
     "parts": Node(
         "parts", "CM_SegmentParts", {"model": "@model.model", "images": "@sample.picture"}
     ),
+    "face": Node("face", "CM_PartMask", {"parts": "@parts.parts", "indices": "2-3"}),
     "encoded": Node(
         "encoded", "CM_EncodeSource", {"model": "@model.model", "source_image": "@sample.picture"}
     ),
@@ -145,11 +146,11 @@ SCENES = [
     Scene("CM_Generate", SOURCE | {"field": FIELD}, None, 260),
     Scene("CM_OcclusionMask", {"field": FIELD, "grow": 4, "feather": 4}, MASK),
     Scene("CM_WarpImage", {"field": FIELD, "image": "@sample.picture"}, PICTURE),
-    Scene("CM_WarpMask", {"field": FIELD, "mask": "@crop.mask"}, MASK),
+    Scene("CM_WarpMask", {"field": FIELD, "mask": "@face.mask"}, None, 280),
     Scene("CM_FieldFromVideo", {"images": "@animate.images"}, field()),
     Scene("CM_ComposeFields", {"first": FIELD, "then": FIELD}, field()),
     Scene("CM_InvertField", {"field": FIELD}, field("@sample.picture")),
-    Scene("CM_MaskField", {"field": FIELD, "mask": "@crop.mask"}, field()),
+    Scene("CM_MaskField", {"field": FIELD, "mask": "@face.mask"}, field()),
     Scene("CM_FieldStrength", {"field": FIELD, "strength": 2.0}, field()),
     Scene("CM_SmoothField", {"field": FIELD}, field()),
     Scene("CM_SaveField", {"field": FIELD}, TEXT, alone=True),
@@ -179,7 +180,7 @@ SCENES = [
         {"images": "@sample.picture", "crops": "@crop.images", "place": "@crop.place"},
         PICTURE,
     ),
-    Scene("CM_CleanPlate", {"images": "@sample.picture", "mask": "@crop.mask"}, PICTURE),
+    Scene("CM_CleanPlate", {"images": "@sample.picture", "mask": "@face.mask"}, PICTURE),
     Scene(
         "CM_WanAnimateInputs",
         {"driving_images": "@sample.clip", "length": 5, "frame_count": 5},
