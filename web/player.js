@@ -41,8 +41,9 @@ export class Player {
     if (!this.choices.includes(this.view)) this.view = this.choices[0];
     this.bar.replaceChildren(...(this.choices.length > 1 ? this.choices.map((view) => this.button(view)) : []));
     const query = new URLSearchParams({ filename: film.filename, subfolder: film.subfolder, type: film.type });
+    this.video.loop = this.video.autoplay = film.frames > 1; // a single frame begun again all the time is never seen
     this.video.src = api.apiURL(`/view?${query}`);
-    this.video.play().catch(() => {}); // a page that was never touched may not play; a click does it
+    if (this.video.loop) this.video.play().catch(() => {}); // a page that was never touched may not play; a click does it
   }
 
   // A node that is gone leaves its connection to the host to others.
