@@ -111,13 +111,12 @@ class EncodeSource(io.ComfyNode):
             face=face,
             published=published,
         )
-        with host.told(cls.hidden.unique_id):
-            network = model.ready(1 if driving is None else frames_at_once(model.model))
-            clip = None
-            if driving is not None:
-                clip = Batches(host.Watched(driving), frames_at_once(network))
-            portrait = frame_source(network, source, options, clip).to(host.result_device())
-            faces = numbered_faces(network, source, options)
+        network = model.ready(1 if driving is None else frames_at_once(model.model))
+        clip = None
+        if driving is not None:
+            clip = Batches(host.Watched(driving), frames_at_once(network))
+        portrait = frame_source(network, source, options, clip).to(host.result_device())
+        faces = numbered_faces(network, source, options)
         shown = None if faces is None else host.still_of(faces)
         return io.NodeOutput(portrait, portrait.portrait.keypoints, portrait.reference, ui=shown)
 

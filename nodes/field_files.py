@@ -57,8 +57,7 @@ class SaveField(io.ComfyNode):
     def execute(cls, field: MotionField, filename_prefix: str, half: bool = False) -> io.NodeOutput:
         path, name = host.output_file(filename_prefix, ".safetensors")
         save_field(path, field, half)
-        host.tell(cls.hidden.unique_id, f"Saved {name}")
-        return io.NodeOutput(f"{name} [output]")
+        return io.NodeOutput(f"{name} [output]", ui={"motion_words": [f"Saved as {name}."]})
 
 
 class LoadField(io.ComfyNode):

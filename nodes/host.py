@@ -86,7 +86,11 @@ def images_or_video(name: str, tooltip: str, optional: bool = False) -> Any:
 
 
 def tell(node_id: str | None, text: str) -> None:
-    """Words shown on the node itself, where the page can. Older pages take them for markup."""
+    """Words shown on the node itself, where the page can. Older pages take them for markup. None:
+    a node that did not ask for its number.
+    """
+    if node_id is None:
+        return
     text = shown(text, A_REPORT, lines=True)
     with suppress(ImportError, AttributeError):
         from server import PromptServer

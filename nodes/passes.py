@@ -150,25 +150,23 @@ class SaveMotionPasses(io.ComfyNode):
     ) -> io.NodeOutput:
         folder, place = host.output_file(filename_prefix, "")
         progress = host.Progress(len(field))
-        with host.told(cls.hidden.unique_id):
-            written = write_passes(
-                folder,
-                field.to("cpu"),
-                None if images is None else to_pictures(images),
-                plate=None if plate is None else to_pictures(plate, "plate"),
-                mattes=mattes(parts, matte),
-                name=filename_prefix.replace("\\", "/").rpartition("/")[2] or "passes",
-                start=first_frame,
-                fps=fps,
-                v=v,
-                colour=colour,
-                reach=reach or None,
-                format=format,
-                one_file_a_pass=one_file_a_pass,
-                progress=lambda done, _: progress(done),
-            )
-        host.tell(cls.hidden.unique_id, f"{len(written)} files in {place}")
-        return io.NodeOutput(folder)
+        written = write_passes(
+            folder,
+            field.to("cpu"),
+            None if images is None else to_pictures(images),
+            plate=None if plate is None else to_pictures(plate, "plate"),
+            mattes=mattes(parts, matte),
+            name=filename_prefix.replace("\\", "/").rpartition("/")[2] or "passes",
+            start=first_frame,
+            fps=fps,
+            v=v,
+            colour=colour,
+            reach=reach or None,
+            format=format,
+            one_file_a_pass=one_file_a_pass,
+            progress=lambda done, _: progress(done),
+        )
+        return io.NodeOutput(folder, ui={"motion_words": [f"{len(written)} files in {place}"]})
 
 
 def mattes(parts: Tensor | None, matte: Tensor | None) -> dict[str, Any]:

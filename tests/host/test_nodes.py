@@ -431,3 +431,26 @@ def test_of_a_face_too_steps_over_one_portrait_give_the_one_node_s_frames_to_the
     wanted, found = done.values["whole"], done.values["frames"]
     assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
     assert (wanted[0] - wanted[0][:1]).abs().max() > 0.05
+
+
+def test_what_a_node_was_warned_of_stays_on_it(host):
+    plain = {"width": 64, "height": 64, "batch_size": 2, "color": 0x335577}
+    done = host.run(
+        {
+            "model": {"class_type": "CM_LoadModel", "inputs": VOX["CM_LoadModel"]},
+            "plain": {"class_type": "EmptyImage", "inputs": plain},
+            "source": {
+                "class_type": "CM_EncodeSource",
+                "inputs": {
+                    "model": ["model", 0],
+                    "source_image": ["plain", 0],
+                    "driving_images": ["plain", 0],
+                    "find_face": "on",
+                },
+            },
+            "shown": {"class_type": "PreviewAny", "inputs": {"source": ["source", 2]}},
+        }
+    )
+    assert done.success, done.error
+    (word,) = done.shown["source"]["motion_words"]
+    assert "Neither the picture nor the clip shows a face" in word

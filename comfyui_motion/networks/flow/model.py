@@ -10,13 +10,12 @@ verbs.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import InputError
 from ...field import MotionField, remapped, resize_grid
@@ -30,6 +29,7 @@ from ...model import (
     Placement,
     Portrait,
 )
+from . import stopping
 from . import tracking as flow_tracking
 from .light import (
     FlowField,
@@ -37,6 +37,7 @@ from .light import (
     came_to_light,
     relit,
 )
+from .stopping import side_by_side
 from .tracking import Level, resize_lattice, working_size
 
 NEW = 0.5  # logarithm of a change of light that the source surely does not show
@@ -101,7 +102,6 @@ class Flow(MotionModel):
         self.register_buffer(
             "anchor", torch.zeros(()), persistent=False
         )  # follows .to(device); there is nothing else to move
-        self.layer = nn.Identity()  # hosts that watch layers, for users who cancel, see it
 
     @property
     def device(self) -> torch.device:
@@ -127,12 +127,8 @@ class Flow(MotionModel):
         if frames.device.type != "cpu":
             return Keypoints.join(self.follow(reference, part) for part in frames.split(8))
         # many small steps: whole frames share cores better than each step does
-        threads = ThreadPoolExecutor(torch.get_num_threads())
-        try:
-            followed = threads.map(lambda part: self.follow(reference, part), frames.split(1))
-            return Keypoints.join(self.layer(points) for points in followed)
-        finally:  # one that is stopped begins no other frame
-            threads.shutdown(cancel_futures=True)
+        followed = side_by_side(lambda part: self.follow(reference, part), frames.split(1))
+        return Keypoints.join(followed)
 
     @torch.inference_mode()
     def follow(self, reference: Tensor, frames: Tensor) -> Keypoints:
@@ -309,6 +305,7 @@ def invert(moved: Tensor, rounds: int = 3) -> tuple[Tensor, Tensor]:
     maps = torch.cat([moved, slopes(moved).permute(0, 3, 4, 1, 2).flatten(1, 2)], dim=1)  # B 6 H W
     grid, best, astray = start, start, torch.full_like(start[..., 0], torch.inf)
     for _ in range(rounds + 1):
+        stopping.step()
         here = F.grid_sample(maps, grid, padding_mode="border", align_corners=True).permute(
             0, 2, 3, 1
         )

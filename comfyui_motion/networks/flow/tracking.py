@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry.pixels import identity_grid, pixels_per_unit
+from . import stopping
 
 Linear = Callable[[Tensor], Tensor]  # of lattices, B 2 n n
 
@@ -181,6 +182,7 @@ def settle_down(
     slopes = torch.cat([reference, *differences(reference)], dim=1)  # 1 3C h w
     frames = frames - slow(frames)
     for _ in range(level.steps):
+        stopping.step()
         warped = warp(slopes, moved)
         error = difference(warped[:, :channels], frames)
         across, down = warped[:, channels : 2 * channels], warped[:, 2 * channels :]
