@@ -46,7 +46,9 @@ def node_classes() -> list[Any]:
 def _nodes_of(step: str) -> list[Any]:
     try:
         found = importlib.import_module(f".{step}", __package__).NODES
-        return [importlib.import_module(".checks", __package__).checked(node) for node in found]
+        checked = importlib.import_module(".checks", __package__).checked
+        speaking = importlib.import_module(".words", __package__).speaking
+        return [speaking(checked(node)) for node in found]
     except Exception:
         log.exception("The nodes of %s are left out: nodes/%s.py could not be loaded.", step, step)
         return []

@@ -1,5 +1,4 @@
-"""What a node is given, checked against what its inputs say, before it works; and what it was
-warned of meanwhile, on the node to stay.
+"""What a node is given, checked against what its inputs say, before it works.
 
 The host checks widgets that are set by hand; a value that comes by a wire, or in a prompt sent to
 its API, it hands on as it is.
@@ -19,15 +18,12 @@ from ..comfyui_motion import InputError, Keypoints, MotionModel
 from ..comfyui_motion.doors.limits import how_to_raise, limits
 from ..comfyui_motion.doors.words import listed, shown
 from ..comfyui_motion.errors import reason_of
-from . import host
 
 NUMBERS = {"INT": int, "FLOAT": (int, float)}
 
 
 def checked(node: Any) -> Any:
-    """The node, its execute checking what it is given, and showing what the library warns of.
-    Raises InputError.
-    """
+    """The node, its execute checking what it is given. Raises InputError."""
     execute = node.execute
     if hasattr(execute, "__wrapped__"):
         return node
@@ -37,21 +33,10 @@ def checked(node: Any) -> Any:
         for declared in cls.define_schema().inputs:
             if declared.id in given:
                 check(declared, given[declared.id])
-        with host.told(getattr(cls.hidden, "unique_id", None)) as words:
-            made = execute.__func__(cls, **given)
-        return saying(made, words)
+        return execute.__func__(cls, **given)
 
     node.execute = classmethod(careful)
     return node
-
-
-def saying(made: Any, words: list[str]) -> Any:
-    """A node's output with these words on the node, beside those that it has."""
-    if words:
-        shown = made.ui or {}
-        said = shown.get("motion_words", [])
-        made.ui = shown | {"motion_words": [*said, *(word for word in words if word not in said)]}
-    return made
 
 
 def check(declared: Any, value: Any) -> None:

@@ -18,7 +18,7 @@ def model(name: str = FACES, at: str = "model") -> Node:
     return Node(at, "CM_LoadModel", {"model_name": name}, room=50)
 
 
-def animate(name: str = "animate", room: int = 230, **inputs: object) -> Node:
+def animate(name: str = "animate", room: int = 280, **inputs: object) -> Node:
     given = {
         "model": "@model.model",
         "source_image": "@sample.picture",
