@@ -7,9 +7,9 @@ read is left out, and both are remarked on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..errors import MediaError, MotionError, boundary, reason_of
 from .kinds import mistaken
+from .losses import Facts, Losses
 from .opening import check_size, most_pixels
 from .picture import to_rgb, turned
 from .promised import cut_off
@@ -45,24 +46,17 @@ LOOKED_AT = 300  # packets, to find the rate
 LONGEST = 3600.0  # seconds between two frames: a clock that jumps further has been set anew
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a film says before anything is decoded."""
-
-    rate: Fraction  # its own: declared, or the median's
-    begin: Fraction  # the first frame's moment by the file's clock, in seconds
-    count: int | None  # frames at that rate
-    has_audio: bool
-    length: float | None = None  # seconds
-    cut: bool = False  # more was in it once, and that was said
-
-
 @contextmanager
 def open_film(path: Path) -> Generator[tuple[Any, Any]]:
     """The opened container and its moving picture. What fails on opening is one MediaError."""
     with open_container(path, "no clip") as container:
         stream = moving_picture(container)
         if stream is None:
+            if not {"video", "audio"} & {part.type for part in container.streams}:
+                raise MediaError(
+                    f"{path} is damaged or unfinished: its index, which tells what is in it, is not"
+                    " whole; a download that was cut off lacks it: get it again."
+                )
             found = "only sound" if container.streams.audio else "nothing that moves"
             raise MediaError(f"{path} holds {found}: a clip with pictures was expected.")
         if stream.codec_context is None:
@@ -127,13 +121,13 @@ def film_facts(path: Path, remarks: Remarks, fallback: Fraction) -> Facts:
         declared = stream.average_rate or stream.guessed_rate
         rough = max(0.0015, 1.01 * float(stream.time_base))
         rate = even_rate([float(moment) for moment in moments], declared, rough) or fallback
-        length = stream.duration * stream.time_base if stream.duration else None
-        if length is None and container.duration:
-            length = Fraction(container.duration, 1_000_000)
+        begin = Fraction(moments[0]) if moments else Fraction(0)
+        length, firm = _length(container, stream, begin)
+        if moments and len(moments) < LOOKED_AT:  # all of them
+            length = max(length or Fraction(0), moments[-1] - begin + 1 / rate)
         count = round(length * rate) if length else stream.frames
         if there < whole:
             count = min(count or there, there)
-        begin = Fraction(moments[0]) if moments else Fraction(0)
         return Facts(
             rate,
             begin,
@@ -141,7 +135,32 @@ def film_facts(path: Path, remarks: Remarks, fallback: Fraction) -> Facts:
             bool(container.streams.audio),
             float(length) if length else None,
             there < whole or lacking is not None,
+            firm,
         )
+
+
+def _length(container: Any, stream: Any, begin: Fraction) -> tuple[Fraction | None, bool]:
+    """Seconds of picture, as far as the file says; and whether its writer knew them, for others
+    are FFmpeg's estimate, or may be those of the sound.
+    """
+    kind = container.format.name
+    if stream.duration:
+        return stream.duration * stream.time_base, kind in ("avi", "ivf", "mxf")
+    if not container.duration:
+        return None, False
+    length = Fraction(container.duration, 1_000_000)
+    if "matroska" not in kind:
+        return length, False
+    # counts from 0, wherever the first frame lies
+    own = _clock(stream.metadata.get("DURATION", ""))
+    firm = own is not None or not container.streams.audio
+    return max((length if own is None else own) - begin, Fraction(0)), firm
+
+
+def _clock(text: str) -> Fraction | None:
+    """Seconds of `00:01:02.345000000`."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d{1,9})?)", text.strip("\0 "))
+    return None if found is None else Fraction(found[3]) + 60 * int(found[2]) + 3600 * int(found[1])
 
 
 def _indexed(path: Path, container: Any, stream: Any) -> tuple[int, int]:
@@ -171,9 +190,11 @@ def decode_film(
             if not moment - 0.5 * step < found < moment + LONGEST:  # the clock was set anew
                 offset += moment + step - found
                 found = moment + step
-            losses.shown(found, frame.is_corrupt)
+            losses.shown(found, frame)
             moment = max(found, moment)
-            yield Shown(moment, _lasting(frame, base, moment, facts), partial(read, frame))
+            lasts = _lasting(frame, base, moment, facts)
+            losses.end = moment + lasts
+            yield Shown(moment, lasts, partial(read, frame))
         losses.ended(path, moment)
 
 
@@ -183,44 +204,6 @@ def _lasting(frame: Any, base: Fraction, moment: float, facts: Facts) -> float:
     said = float(getattr(frame, "duration", None) or 0) * float(base)  # PyAV tells since version 13
     lasts = max(said, step) if said < LONGEST else step
     return lasts if facts.length is None else min(lasts, max(facts.length - moment, step))
-
-
-class Losses:
-    """Which packets became no picture."""
-
-    def __init__(self, remarks: Remarks, facts: Facts) -> None:
-        self.remarks, self.facts = remarks, facts
-        self.waiting: set[float] = set()  # moments of packets that no frame has passed yet
-        self.reason = ""
-        self.last = -float("inf")
-
-    def sent(self, packet: Any, base: Fraction) -> None:
-        if packet.pts is not None and packet.size and not packet.is_discard:
-            self.waiting.add(float(packet.pts * base - self.facts.begin))
-
-    def shown(self, moment: float, patched: bool) -> None:
-        step = float(1 / self.facts.rate)
-        passed = {other for other in self.waiting if other <= moment + 1e-6}
-        self.waiting -= passed
-        if moment - self.last > 1.5 * step:  # else they were halves of what is shown
-            self.remarks.held |= {
-                round(other / step) for other in passed if other < moment - 0.5 * step
-            }
-        if patched:
-            self.remarks.repaired.add(round(moment / step))
-        self.last = moment
-
-    def ended(self, path: Path, moment: float) -> None:
-        if self.last == -float("inf"):
-            reason = f" ({self.reason})" if self.reason else ""
-            raise MediaError(f"{path} is damaged: none of its pictures can be read{reason}.")
-        step = float(1 / self.facts.rate)
-        lost = [other for other in self.waiting if other > moment + 0.5 * step]
-        if lost and not self.facts.cut:
-            self.remarks.later(
-                f"{path.name}: nothing after frame {round(moment / step)} can be read, of"
-                f" {len(lost)} more; the clip ends with it."
-            )
 
 
 def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:

@@ -64,7 +64,8 @@ class Deep:
                 " than white is cut off."
             )
             return 1.0
-        top = next((top for top in (255.0, 65535.0) if largest <= TOLERANCE * top), largest)
+        most = 32767.0 if pixels.dtype == np.int16 else 65535.0
+        top = next((top for top in (255.0, most) if largest <= TOLERANCE * top), largest)
         self.say(
             f"{path.name} holds values up to {largest:.6g} in {pixels.dtype.itemsize * 8} bits;"
             f" {top:g} was taken for white."
@@ -88,7 +89,7 @@ def gray_of(image: Any) -> np.ndarray:
         return numbers
     if image.mode == "I" and bits == 32:
         return numbers if kind == 2 else numbers.astype(np.int32).view(np.uint32)
-    return numbers.astype(np.uint16)
+    return numbers.astype(np.int16 if kind == 2 else np.uint16)
 
 
 def _stored_as(image: Any) -> tuple[int, int]:
@@ -111,4 +112,5 @@ def coded_pixels(path: Path) -> np.ndarray:
         raise MediaError(f"{path} is a damaged or unfinished picture, or of a kind not known here.")
     if pixels.ndim == 2 or pixels.shape[-1] < 3:
         return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[-1] == 3 else cv2.COLOR_BGRA2RGBA)
+    # not by cv2.cvtColor, which knows fewer kinds of numbers
+    return pixels[..., [2, 1, 0, *range(3, pixels.shape[-1])]]

@@ -14,6 +14,8 @@ PICTURE_STARTS = (
     b"BM",
     b"II*\0",
     b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
     b"\0\0\0\x0cjP  \r\n\x87\n",
     b"\xff\x4f\xff\x51",
     b"P1",
@@ -54,6 +56,7 @@ def is_picture(path: Path) -> bool:
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and bool(_brands(head) & {*AVIF, *HEIC}))
         or path.suffix.lower() == ".tga"
+        and not is_film(path)
     )
 
 
@@ -66,7 +69,7 @@ def is_film(path: Path) -> bool:
 
 
 def is_tiff(path: Path) -> bool:
-    return head_of(path).startswith((b"II*\0", b"MM\0*"))
+    return head_of(path).startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 
 
 def is_heic(path: Path) -> bool:

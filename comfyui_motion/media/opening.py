@@ -7,8 +7,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from ..doors.limits import how_to_raise, limits
@@ -31,43 +30,20 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
     path = existing_file(path, "a picture")
     Image.init()  # all formats, of which those that this Pillow was built with are asked
     most = limits().pixels
-    with _pillow_allows(most), decoding(path):
-        try:
-            kinds = [kind for kind in kinds_of(path) if kind in Image.OPEN]
-            image = Image.open(whole_frames(path) or path, formats=kinds)
-        except UnidentifiedImageError:
-            raise MediaError(no_picture(path)) from None
-        except Image.DecompressionBombError as error:
-            raise _too_large(path, 2 * float(Image.MAX_IMAGE_PIXELS or most)) from error
-    with image:
+    with ExitStack() as stack:
+        # by a handle, since Pillow 13 maps a path's pixels before it turns them, to garbage
+        tiff = stack.enter_context(path.open("rb")) if is_tiff(path) else None
+        with _pillow_allows(most), decoding(path):
+            try:
+                kinds = [kind for kind in kinds_of(path) if kind in Image.OPEN]
+                image = Image.open(whole_frames(path) or tiff or path, formats=kinds)
+            except UnidentifiedImageError:
+                raise MediaError(no_picture(path)) from None
+            except Image.DecompressionBombError as error:
+                raise _too_large(path, 2 * float(Image.MAX_IMAGE_PIXELS or most)) from error
+        stack.enter_context(image)
         check_size(path, *image.size)
         yield image
-
-
-def is_colour_tiff(path: Path) -> bool:
-    """Whether it is a TIFF of a kind that Pillow does not know: colours as floats."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not is_tiff(existing_file(path, "a picture")):
-        return False
-    try:
-        Image.open(path, formats=["TIFF"]).close()
-        return False
-    except UnidentifiedImageError:
-        check_size(path, *_tiff_size(path))
-        return True
-    except Exception:  # opening it again tells what it is
-        return False
-
-
-def _tiff_size(path: Path) -> tuple[int, int]:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    with decoding(path), path.open("rb") as file:
-        tags = ImageFileDirectory_v2(file.read(8))
-        file.seek(tags.next)
-        tags.load(file)
-        return int(tags[256]), int(tags[257])
 
 
 def decoding(path: str | os.PathLike[str]) -> AbstractContextManager[None]:

@@ -21,8 +21,9 @@ from ..shapes import check_numbers
 from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
 from .files import existing_file, write_whole
 from .naming import WRITTEN
-from .opening import check_size, decoding, is_colour_tiff, opened
-from .profiles import adobe_rgb, in_srgb
+from .opening import check_size, decoding, opened
+from .profiles import adobe_rgb, in_srgb, png_colours
+from .tiff import deep_layout, deep_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,7 +181,7 @@ def pixels_of(image: Any) -> Tensor:
     import numpy as np
     from PIL import ImageOps
 
-    path = getattr(image, "filename", "")
+    path = getattr(image, "filename", "") or getattr(getattr(image, "fp", None), "name", "")
     if path:
         check_size(path, *image.size)  # a frame may be larger than the first
     with decoding(path or "This"):
@@ -196,22 +197,28 @@ def read_pixels(path: str | os.PathLike[str], deep: Deep | None = None) -> Tenso
     `deep` is shared by the pictures of a sequence, so that all are read alike.
     """
     path, deep = existing_file(path, "a picture"), deep or Deep(log.warning)
-    if is_colour_tiff(path):
-        profile, exif, stored = None, cast("Any", {}), coded_pixels(path)
+    if layout := deep_layout(path):
+        stored, profile = deep_pixels(path, layout), layout.profile
+        orientation = layout.orientation if layout.ours else 1  # OpenCV turns it by itself
     else:
         with opened(path) as image:
             if not is_deep(image):
                 return pixels_of(image)
             with decoding(path):
-                profile, exif = image.info.get("icc_profile"), image.getexif()
+                image.load()  # Pillow turns some kinds by itself, and forgets their orientation
+                exif = image.getexif()
+                profile = (
+                    image.info.get("icc_profile") or adobe_rgb(exif) or png_colours(image.info)
+                )
+                orientation = exif.get(0x0112, 1)
                 stored = gray_of(image) if image.mode in GRAY else coded_pixels(path)
-    upright = turned(stored, *UPRIGHT.get(exif.get(0x0112, 1), (False, False, False)))
-    return deep(upright, path, profile or adobe_rgb(exif))
+    upright = turned(stored, *UPRIGHT.get(orientation, (False, False, False)))
+    return deep(upright, path, profile)
 
 
 def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) -> np.ndarray:
-    """H W C, transposed, then mirrored left-right, then flipped top-bottom. A view."""
-    pixels = cast("Any", pixels).transpose(1, 0, 2) if transposed else pixels
+    """H W C or H W, transposed, then mirrored left-right, then flipped top-bottom. A view."""
+    pixels = cast("Any", pixels).swapaxes(0, 1) if transposed else pixels
     return pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..doors.words import logger
-from .tone import SRGB, encoded, to_xyz
+from .tone import D65, SRGB, encoded, to_xyz
 
 log = logger()
 Curve = Callable[[np.ndarray], np.ndarray]  # coded 0..1 → linear light
@@ -24,13 +24,14 @@ Curve = Callable[[np.ndarray], np.ndarray]  # coded 0..1 → linear light
 D50 = np.array([0.9642, 1.0, 0.8249])  # the white of every profile
 # Bradford's cone responses, by which profiles are adapted to it (ICC.1, annex E)
 CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+USUAL = 0.45455  # a PNG's gamma where it means sRGB
 ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 
 
 def in_srgb(image: Any, profile: bytes | None) -> Any:
     """A Pillow image of 8 bits a channel as RGB or RGBA, in sRGB."""
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    shaper = None if profile else adobe_rgb(image.getexif())
+    shaper = None if profile else adobe_rgb(image.getexif()) or png_colours(image.info)
     colours = _by_profile(image, profile) if profile else image.convert("RGB")
     if shaper:
         colours = _shaped(colours, shaper)
@@ -81,6 +82,27 @@ def adobe_rgb(exif: Any) -> Shaper | None:
     if space == 2 or space == 0xFFFF and index == "R03":
         return Shaper(_adapted(to_xyz(ADOBE_RGB)), (_power(563 / 256),) * 3)
     return None
+
+
+def png_colours(info: dict[str, Any]) -> Shaper | None:
+    """What a PNG without a profile says of its curve and primaries (gAMA, cHRM); None where it is
+    sRGB, or says nothing.
+    """
+    gamma, ends = info.get("gamma"), info.get("chromaticity")
+    if "srgb" in info or not (gamma or ends):
+        return None
+    white, primaries = D65, SRGB
+    if ends and len(ends) == 8 and min(ends) >= 0 and min(ends[1::2]) > 0:
+        white, *primaries = zip(ends[::2], ends[1::2], strict=True)
+    plain = np.abs(np.array([white, *primaries]) - np.array([D65, *SRGB])).max() < 0.003
+    if plain and abs((gamma or USUAL) - USUAL) < 0.01:
+        return None
+    curve = _power(1 / gamma) if gamma and abs(gamma - USUAL) >= 0.01 else _srgb_curve
+    return Shaper(_adapted(to_xyz(tuple(primaries), white)), (curve,) * 3)
+
+
+def _srgb_curve(coded: np.ndarray) -> np.ndarray:
+    return np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
 
 
 @dataclass(frozen=True, eq=False)

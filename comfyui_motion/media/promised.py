@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # RFC 8794, RFC 9559
+SYNC, PACKET = 0x47, 188  # the first byte and the length of MPEG-TS packets (ISO 13818-1)
 CHUNK = 8  # bytes before a RIFF chunk's own: its name and its length
 MOVES = 2  # the flag of an animated WebP
 
@@ -26,7 +27,11 @@ def missing(path: Path) -> int:
 
 
 def cut_off(path: Path) -> str | None:
-    """The same, as a sentence."""
+    """The same, as a sentence; and that a transport stream, which promises nothing, ends within a
+    packet.
+    """
+    if _ends_within_packet(path):
+        return f"{path.name} is cut off in the middle of a packet; what can be read of it is used."
     lacking = missing(path)
     if not lacking:
         return None
@@ -35,6 +40,13 @@ def cut_off(path: Path) -> str | None:
         f"{path.name} is cut off: {there} bytes are there of {there + lacking}; what can be read"
         " of them is used."
     )
+
+
+def _ends_within_packet(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4 * PACKET)
+    packets = head[::PACKET]
+    return len(packets) > 1 and set(packets) == {SYNC} and path.stat().st_size % PACKET > 0
 
 
 def whole_frames(path: Path) -> io.BytesIO | None:

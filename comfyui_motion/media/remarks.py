@@ -46,7 +46,7 @@ class Remarks:
             (leading, "could not be read, and the first that could is shown in {its} place"),
             (self.held - leading, "could not be read, and the picture before was held"),
             (
-                self.repaired,
+                self.repaired - self.held,
                 "{were} damaged in the file and {are} shown as the decoder patched {them}",
             ),
             (

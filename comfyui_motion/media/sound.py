@@ -4,6 +4,7 @@ encoded anew where not. It never costs the picture: what cannot be used is left 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -64,7 +65,8 @@ class Sound:
             self._leave_out("there is no decoder here for it, or nothing of it can be decoded")
             return
         stream.thread_type = "AUTO"
-        if stream.codec_context.codec.canonical_name in self._copied:
+        known = stream.codec_context.codec.canonical_name in self._copied
+        if known and _taken(stream, target.format.name):
             self._packets = self._copy(stream, target.add_stream_from_template(stream))
         else:
             self._packets = self._encode(stream, self._encoding(target, stream.codec_context))
@@ -163,6 +165,20 @@ class Sound:
             if frame.pts + frame.samples / frame.sample_rate / frame.time_base > offset:
                 frame.pts -= offset
                 yield frame
+
+
+def _taken(stream: Any, format: str) -> bool:
+    """Whether such a file takes the track as it is: mp4, for one, has no MP3 below 16 000 Hz."""
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with av.open(io.BytesIO(), "w", format=format) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _is_sound(packet: Any) -> bool:

@@ -68,7 +68,7 @@ def even_rate(
     if not steps:
         return declared if declared and declared <= MOST else None
     middle = median(steps)
-    alike = [step for step in steps if abs(step - middle) <= max(0.1 * middle, rough)]
+    alike = [step for step in steps if abs(step - middle) <= max(0.25 * middle, rough)]
     return _common(1 / fmean(alike or [middle]))
 
 
@@ -101,28 +101,34 @@ def evenly(
     count = (
         None if stop is None else max(1, math.floor((stop - start) / own * fps + Fraction(1, 2)))
     )
-    held: Shown | None = None  # what would be on the screen
+    nearest: Shown | None = None  # to tick `at`
+    latest: Shown | None = None  # what is still on the screen at the ticks after it
     at, written, end = 0, 0, 0.0
     for new in shown:
         moment = new.moment - begin
         tick = tick_of(moment, fps)
-        if held is not None and tick > at:
+        if nearest and latest and tick > at:
             last = _least(tick, count)
-            yield from _repeated(held, last - written)
+            yield from _held(nearest, latest, at, last - written)
             written = max(written, last)
             if count is not None and written >= count:
                 return
-        if held is None or tick > at or _nearer(moment, held.moment - begin, tick, fps):
-            held, at = new, tick
+        if nearest is None or tick > at or _nearer(moment, nearest.moment - begin, tick, fps):
+            nearest, at = new, tick
+        latest = new
         end = max(end, moment + new.duration)
-    if held is not None:
+    if nearest and latest:
         total = max(_ticks(end, fps), 1 if at >= 0 else 0)
-        yield from _repeated(held, _least(total, count) - written)
+        yield from _held(nearest, latest, at, _least(total, count) - written)
 
 
-def _repeated(shown: Shown, times: int) -> Iterator[Any]:
+def _held(nearest: Shown, latest: Shown, at: int, times: int) -> Iterator[Any]:
+    """What shows at tick `at`, where that is one of the clip's, then what stays after it."""
+    if times > 0 and at >= 0 and nearest is not latest:
+        yield nearest.frame()
+        times -= 1
     if times > 0:
-        yield from repeat(shown.frame(), times)
+        yield from repeat(latest.frame(), times)
 
 
 def in_order(shown: Iterable[Shown], start: int, stop: int | None) -> Iterator[Any]:

@@ -50,11 +50,12 @@ def film(tmp_path) -> Callable[..., Path]:
         aspect: Fraction | None = None,
         size: tuple[int, int] = (WIDTH, HEIGHT),
         muxer: dict[str, str] | None = None,
+        codec: str | None = None,
         **options: Any,
     ) -> Path:
         path = tmp_path / name
         with av.open(str(path), "w", options=muxer or {}) as target:
-            stream = target.add_stream(CODECS.get(path.suffix, "mpeg4"), rate=rate)
+            stream = target.add_stream(codec or CODECS.get(path.suffix, "mpeg4"), rate=rate)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
             stream.options = {"crf": "4", **options}
             tick = Fraction(1, 1000) if times else Fraction(1, rate)

@@ -54,10 +54,11 @@ def test_a_cut_mp4_is_told_of_before_anything_is_done(film, caplog):
     assert "cut off" in caplog.text
 
 
-def test_a_film_with_its_index_missing_says_what_to_do(film):
+@pytest.mark.parametrize("kept", [0.5, 0.8, 0.9, 0.95])
+def test_a_film_with_its_index_missing_says_what_to_do(film, kept):
     path = film("d.mp4", 12)
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 9 // 10])
+    path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(MediaError, match="get it again"):
         read_video(path)
 
@@ -126,6 +127,39 @@ def test_a_head_that_promises_more_than_there_is_is_told_of_at_opening(film, cap
     clip = read_video(path)
     assert "is cut off" in caplog.text
     assert 0 < len(clip.frames()) < 30
+
+
+@pytest.mark.parametrize("name", ["d.ts", "d.ivf", "d.mxf"])
+def test_less_than_was_promised_is_told_of_at_the_end_at_the_latest(film, tmp_path, caplog, name):
+    codec = {"d.ts": "libx264", "d.ivf": "libvpx-vp9", "d.mxf": "mpeg2video"}[name]
+    path = film(name, 40, codec=codec)
+    read_video(path).frames()
+    assert not caplog.text
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10 + 7])
+    assert 0 < len(read_video(path).frames()) <= 40
+    assert re.search("cut off|can be read|damaged", caplog.text)
+
+
+@pytest.mark.parametrize("name", ["d.mkv", "d.webm"])
+def test_a_hole_that_ends_a_film_early_is_told_of(film, numbers, caplog, name):
+    path = film(name, 20, g="5", bf="0")
+    with av.open(str(path)) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(path.read_bytes())
+    start, size = places[12]
+    data[start : start + size] = bytes((7 * i + 13) & 255 for i in range(size))
+    path.write_bytes(data)
+    assert numbers(read_video(path).frames()) == list(range(12))
+    assert "nothing after frame 11 can be read, of 8 more" in caplog.text
+
+
+def test_pictures_without_a_moment_are_counted_when_they_are_lost(film, caplog):
+    path = film("d.h264", 30, codec="libx264", g="10", bf="0")
+    data = path.read_bytes()
+    second = data.index(b"\x00\x00\x01\x41")  # the first that builds on another
+    path.write_bytes(data[second:])
+    assert 0 < len(read_video(path).frames()) < 30
+    assert re.search("pictures? could not be read|damaged", caplog.text)
 
 
 def numbered(number):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import shutil
 import struct
+import zlib
 from fractions import Fraction
 
 import av
@@ -132,6 +133,31 @@ def test_a_camera_that_says_adobe_rgb_in_exif_alone_is_believed(tmp_path):
     assert max(abs(a - b) for a, b in zip(*found, strict=True)) <= 2 and found[0][0] < 40
 
 
+@pytest.mark.parametrize(
+    ("chunks", "stored", "meant"),
+    [
+        ({"gAMA": [100000]}, (128, 128, 128), (188, 188, 188)),
+        ({"gAMA": [45455]}, (128, 128, 128), (128, 128, 128)),
+        ({"gAMA": [100000], "sRGB": b"\0"}, (128, 128, 128), (128, 128, 128)),
+        (
+            {"cHRM": [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000]},
+            COLOUR,
+            (218, 44, 23),
+        ),
+    ],
+)
+def test_a_png_s_own_gamma_and_primaries_are_heeded(tmp_path, chunks, stored, meant):
+    Image.new("RGB", (16, 16), stored).save(tmp_path / "a.png")
+    data, more = (tmp_path / "a.png").read_bytes(), b""
+    for name, values in chunks.items():
+        body = values if isinstance(values, bytes) else struct.pack(f">{len(values)}I", *values)
+        named = name.encode() + body
+        more += struct.pack(">I", len(body)) + named + struct.pack(">I", zlib.crc32(named))
+    (tmp_path / "a.png").write_bytes(data[:33] + more + data[33:])
+    found = colour_of(read_picture(tmp_path / "a.png"))
+    assert max(abs(a - b) for a, b in zip(found, meant, strict=True)) <= 2
+
+
 def test_a_profile_that_is_none_is_told_of_and_the_picture_read(tmp_path, caplog):
     Image.new("RGB", (16, 16), COLOUR).save(tmp_path / "a.png", icc_profile=b"nothing of the kind")
     assert colour_of(read_picture(tmp_path / "a.png")) == list(COLOUR)
@@ -227,6 +253,7 @@ def test_the_roll_off_leaves_what_is_dark_and_never_turns_back():
         ("a.webp", "a.mp4"),
         ("a.png", "a.jpg"),
         ("a.gif", "a.mov"),
+        ("d.mp4", "a.tga"),
     ],
 )
 def test_content_decides_what_a_file_is(film, tmp_path, held, called):

@@ -46,6 +46,14 @@ def test_every_rate_is_brought_to_one_that_the_target_has(film, laid_under, rate
     assert abs(pitch / (2 if heard[0].layout.nb_channels > 1 else 1) - 440) < 30
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 16000])
+@pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.mkv"])
+def test_sound_that_a_target_has_not_as_it_is_is_made_anew(film, laid_under, rate, name):
+    driver = film("d.mkv", 25, sound="libmp3lame", sound_rate=rate)
+    _, heard = laid_under(driver, name)
+    assert abs(seconds(heard) - 1) < 0.15
+
+
 @pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.webm", "o.mkv"])
 def test_sound_without_a_decoder_is_left_out_with_a_word(film, laid_under, caplog, name):
     driver = film("d.mov", 25, sound="pcm_s16le")

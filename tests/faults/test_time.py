@@ -121,6 +121,28 @@ def test_every_moment_shows_a_frame_no_further_than_half_a_tick(steps, rate):
     assert abs(len(found) * tick - (times[-1] + 0.04)) <= 1.5 * tick
 
 
+def test_what_is_held_is_what_came_last():
+    burst = [number / 60 for number in range(12)]  # then nothing changes for a second
+    times = [*burst, burst[-1] + 1, burst[-1] + 1 + 1 / 60]
+    found = list(evenly(shown(times), Fraction(60), Fraction(30), 0, None))
+    assert found[7:30] == [11] * 23 and found[-1] >= 12
+
+
+@pytest.mark.parametrize("rate", [24, 30, 60])
+def test_moments_that_tremble_have_the_rate_they_tremble_about(rate):
+    tremble = (0.06, -0.07, 0.03, 0.08, -0.05, -0.08, 0.01)
+    moments = [(number + tremble[number % 7]) / rate for number in range(200)]
+    found = even_rate(moments, Fraction(1000))
+    assert found is not None and abs(found - rate) < rate / 100
+
+
+@pytest.mark.parametrize("name", ["d.mp4", "d.mkv", "d.webm"])
+def test_how_many_frames_to_expect_is_what_comes(film, name):
+    times = [700 + 33 * i if i < 20 else 1360 + 200 * (i - 20) for i in range(24)]
+    clip = read_video(film(name, 24, 30, times))
+    assert abs(clip.len_hint - len(clip.frames())) <= 2
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     count=st.integers(3, 200),
