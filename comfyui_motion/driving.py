@@ -12,11 +12,13 @@ from torch import Tensor
 
 from .doors.words import logger
 from .errors import InputError
+from .heap import drop_freed
 from .media.picture import to_rgb
 from .media.remarks import listed
 from .shapes import are_numbers
 
 Frames = Tensor | Iterable[Tensor]
+BREATH = 200  # frames, after which memory that is free goes back to the system
 HELD = 64  # frames: a batch shows no more than that, or a clip that stands still would give none
 
 
@@ -105,6 +107,8 @@ class Batches:
             for frame in torch.split(batch, 1) if len(batch) else ():
                 check_frame(frame, number)
                 number += 1
+                if number % BREATH == 0:
+                    drop_freed()
                 yield frame
 
     def frame(self, number: int) -> Tensor:

@@ -16,7 +16,6 @@ from .model import MotionModel
 T = TypeVar("T")
 BYTES_PER_PIXEL = 2500  # of one frame at the model's size, in float32: the widest family's layers
 LARGE = 1 << 20  # pixels: of larger pictures a CPU works on fewer at a time
-KEPT = 1 << 25  # bytes: what is larger goes back to the system at once, and so much more is kept
 MOST = 32  # frames: more at a time are not faster
 SAYS = (  # as the allocators of CPUs, of Apple's GPUs and of OpenCV put it
     "out of memory",
@@ -77,20 +76,6 @@ def no_room(model: MotionModel, source: Any = None) -> str:
         " smaller,"
         ' take the size "model", or close what else is running.'
     )
-
-
-def keep_freed() -> None:
-    """Of this process, freed memory is kept for what comes next, where that can be told (glibc):
-    frames are megabytes, and to fetch those anew for every step takes longer than most steps.
-    """
-    import ctypes
-
-    try:
-        told = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another system's
-        return
-    for what, size in ((-3, KEPT), (-1, 16 * KEPT)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-        told(what, size)
 
 
 def release(device: torch.device) -> None:

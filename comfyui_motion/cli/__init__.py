@@ -74,7 +74,7 @@ def program() -> NoReturn:
 
 def _commands() -> dict[str, Any]:
     """The commands, by name. They load PyTorch, which takes seconds."""
-    from ..memory import keep_freed
+    from ..heap import keep_freed
 
     keep_freed()
     from . import (
