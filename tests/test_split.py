@@ -10,7 +10,7 @@ import comfyui_motion as motion
 from comfyui_motion import InputError
 from comfyui_motion.cli import main
 from comfyui_motion.cli.split import END, parts_of
-from comfyui_motion.media.picture import write_picture
+from comfyui_motion.media.picture import read_cutout, write_picture
 from comfyui_motion.media.video import read_video, write_video
 
 
@@ -44,27 +44,30 @@ def test_no_frames_at_all_are_refused(clip, only):
 
 
 def test_two_workers_write_what_one_writes(clip, tmp_path, capsys):
-    write_picture(clip[:1], tmp_path / "me.png")
+    """Of a cut-out with its alpha, into folders that are not there yet, and as films."""
+    alpha = torch.ones(1, 1, 48, 64)
+    alpha[..., :20] = 0.3
+    alpha[:, :, 30:] = 0
+    write_picture(torch.cat([clip[:1], alpha], 1), tmp_path / "me.png")
     write_video(tmp_path / "clip.mp4", clip, 12)
     shared = ["animate", tmp_path / "me.png", tmp_path / "clip.mp4", "--model", "flow"]
     shared += ["--device", "cpu", "--batch", "2"]
 
     def made(folder, *more):
         (tmp_path / folder).mkdir()
-        outputs = [
-            "-o",
-            tmp_path / folder / "o.gif",
-            "--occlusion",
-            tmp_path / folder / "m" / "%03d.png",
-        ]
+        outputs = ["-o", tmp_path / folder / "o" / "%03d.png"]
+        outputs += ["--occlusion", tmp_path / folder / "m.gif"]
         assert main([str(word) for word in [*shared, *outputs, *more]]) == 0
-        masks = sorted((tmp_path / folder / "m").iterdir())
-        return read_video(tmp_path / folder / "o.gif").frames(), [p.read_bytes() for p in masks]
+        frames = sorted((tmp_path / folder / "o").iterdir())
+        return read_video(tmp_path / folder / "m.gif").frames(), frames
 
-    frames, masks = made("one")
-    others, other_masks = made("two", "--workers", "2")
-    assert torch.equal(frames, others) and masks == other_masks and len(masks) == 11
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["m", "o.gif"]
+    masks, frames = made("one")
+    other_masks, others = made("two", "--workers", "2")
+    assert torch.equal(masks, other_masks)
+    assert [p.read_bytes() for p in frames] == [p.read_bytes() for p in others]
+    shown = read_cutout(others[5])
+    assert len(others) == 11 and shown.shape[1] == 4 and 0.1 < shown[:, 3].mean() < 0.6
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["m.gif", "o"]
     words = [*shared, "-o", tmp_path / "x.gif", "--workers", "2", "--preview", tmp_path / "p.png"]
     assert main([str(word) for word in words]) == 2
     assert "--preview is made by one worker" in capsys.readouterr().err

@@ -165,7 +165,7 @@ def run(
     clip = driving_clip(options)
     model = load(options)
     at_once = options.batch or frames_at_once(model, pixels_made(model, source, chosen))
-    drivers = {number: Ahead(other, at_once) for number, other in other_clips(options, clip)}
+    drivers = drivers_of(options, clip, at_once)
     chosen = replace(
         chosen, batch_size=at_once, drivers=drivers, driver_shown=bool(options.preview)
     )
@@ -220,10 +220,11 @@ def chosen_options(options: argparse.Namespace) -> Options:
     return Options(batch_size=options.batch, finder=FINDERS[options.finder](), **given)
 
 
-def other_clips(options: argparse.Namespace, main: Clip) -> list[tuple[int, Clip]]:
+def drivers_of(options: argparse.Namespace, main: Clip, at_once: int) -> dict[int, Ahead]:
     """The clips of faces that have a driver of their own, at the main one's frame rate."""
     part = options.start, options.stop
-    return [(n, read_video(path, *part, fps=float(main.fps))) for n, path in options.driver]
+    clips = {n: read_video(path, *part, fps=float(main.fps)) for n, path in options.driver}
+    return {n: Ahead(clip, at_once) for n, clip in clips.items()}
 
 
 FINDERS = {"auto": lambda: AUTO, "face": face_finder, "off": lambda: None}

@@ -25,8 +25,8 @@ from ..media.clip import Clip
 from ..media.encode import film_format
 from ..media.files import temporary
 from ..media.naming import sequence_pattern
-from ..media.picture import read_picture
-from ..media.video import VideoWriter, read_video
+from ..media.picture import read_cutout, to_rgb
+from ..media.video import VideoWriter
 from .bar import Bar
 from .loading import Ahead, driving_clip, load_model
 from .out import say
@@ -71,8 +71,9 @@ def parts_of(frames: int | None, workers: int, batch: int) -> list[tuple[int, in
 @contextmanager
 def scratch_beside(target: Path) -> Iterator[Path]:
     """A folder for the parts, on the target's disk, gone at the end. Raises InputError."""
+    there = next(folder for folder in target.absolute().parents if folder.is_dir())
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".parts-", dir=target.absolute().parent))
+        folder = Path(tempfile.mkdtemp(prefix=".parts-", dir=there))
     except OSError as error:
         raise InputError(f"Nothing can be written beside {target}: {error.strerror}.") from error
     with temporary(folder):
@@ -86,13 +87,15 @@ def part_job(options: argparse.Namespace, folder: Path, number: int, part: tuple
 
 
 def make_part(job: Job, device: str, options: argparse.Namespace, threads: int) -> str:
-    """One worker's frames, as PNG of all the bits that the target keeps."""
-    from .animate import chosen_options  # which calls on this file
+    """One worker's frames, as PNG of all that the target keeps of their bits and alpha."""
+    from .animate import chosen_options, drivers_of, with_alpha  # which calls on this file
 
     torch.set_num_threads(threads)
-    chosen = replace(chosen_options(options), only=job.values["only"], driver_shown=False)
-    model = load_model(argparse.Namespace(**{**vars(options), "device": device}))
     clip = driving_clip(options)
+    drivers = drivers_of(options, clip, options.batch)
+    chosen = replace(chosen_options(options), drivers=drivers, driver_shown=False)
+    chosen = replace(chosen, only=job.values["only"])
+    model = load_model(argparse.Namespace(**{**vars(options), "device": device}))
     with ExitStack() as stack:
         sinks = [
             stack.enter_context(VideoWriter(path / "%08d.png", clip.fps, bits=bits, codec="png"))
@@ -100,16 +103,24 @@ def make_part(job: Job, device: str, options: argparse.Namespace, threads: int) 
             if path.mkdir() is None
         ]
         driving = Ahead(clip, options.batch)
-        source = read_picture(options.source)
-        for step in perform(model, source, driving, chosen):
-            for sink, frames in zip(sinks, (step.frames, step.occlusion), strict=False):
-                sink.write(frames.expand(-1, 3, -1, -1))
+        transparent = keeps_alpha(options.output, options)
+        for step in perform(model, read_cutout(options.source), driving, chosen):
+            frames = with_alpha(step) if transparent else to_rgb(with_alpha(step))
+            for sink, shown in zip(sinks, (frames, step.occlusion), strict=False):
+                sink.write(shown if len(shown[0]) > 1 else shown.expand(-1, 3, -1, -1))
     return job.name
 
 
 def depths(options: argparse.Namespace) -> list[int]:
     """Bits of each output's frames before it is encoded."""
     return [_depth(getattr(options, name), options) for name in OUTPUTS if getattr(options, name)]
+
+
+def keeps_alpha(path: str, options: argparse.Namespace) -> bool:
+    """Whether a target has room for it: otherwise frames lie on white before they lose bits."""
+    if sequence_pattern(path, options.codec) is not None:
+        return True
+    return bool(film_format(Path(path), options.codec, options.crf).alpha)
 
 
 def _depth(path: str, options: argparse.Namespace) -> int:
@@ -126,8 +137,8 @@ def join(options: argparse.Namespace, clip: Clip, jobs: list[Job]) -> None:
         for place, name in enumerate(names):
             writer = open_writer(getattr(options, name), sound=name == "output")
             for job in jobs:
-                for frames in read_video(job.writes[place], fps=clip.fps).batches(8):
-                    writer.write(frames)
-            height, width = frames.shape[-2:]
+                for part in sorted(job.writes[place].iterdir()):
+                    writer.write(read_cutout(part))
+            height, width = read_cutout(part).shape[-2:]
             told = f"{writer.count} frames of {width}x{height} at {float(clip.fps):g} a second"
             say(f"{getattr(options, name)}: {told}")

@@ -18,7 +18,11 @@ from torch.testing import assert_close
 ROOT = Path(__file__).parents[2]
 FRAMES = 10
 NUMBERS = itertools.count()
-CORE = ("nodes_custom_sampler.py", "nodes_wan.py", "nodes_differential_diffusion.py")
+CORE = (
+    "nodes_custom_sampler.py",
+    "nodes_wan.py",
+    "nodes_differential_diffusion.py",
+)
 pytestmark = pytest.mark.host
 
 
@@ -58,6 +62,30 @@ def tiny_model() -> Any:
         "dtype": torch.float32,
     }
     model = supported_models.SD15(shape).get_model({}, device=torch.device("cpu"))
+    return ModelPatcher(untrained(model), torch.device("cpu"), torch.device("cpu"))
+
+
+def tiny_video_model() -> Any:
+    """Wan 2.1's, a fortieth as wide: latents B 16 T h w."""
+    from comfy import supported_models
+    from comfy.model_patcher import ModelPatcher
+
+    shape = {
+        "image_model": "wan2.1",
+        "model_type": "t2v",
+        "dim": 48,
+        "ffn_dim": 64,
+        "freq_dim": 32,
+        "text_dim": 16,
+        "text_len": 8,
+        "num_heads": 2,
+        "num_layers": 1,
+        "in_dim": 16,
+        "out_dim": 16,
+    }
+    configuration = supported_models.WAN21_T2V(shape)
+    configuration.set_inference_dtype(torch.float32, None)
+    model = configuration.get_model({}, device=torch.device("cpu"))
     return ModelPatcher(untrained(model), torch.device("cpu"), torch.device("cpu"))
 
 
@@ -175,6 +203,39 @@ def test_warped_noise_is_what_a_sampler_starts_from(host, given, words):
     )
     (noisy,) = run(host, "added", nodes | sampling("warped") | {"added": added})
     assert noisy["samples"].std() > 1
+
+
+def test_a_video_model_starts_from_warped_noise_and_keeps_what_is_seen(host, given, words):
+    """5-D latents: noise along time, and a mask whose frames are the clip's."""
+    nodes = clip() | {
+        "model": given("MODEL", tiny_video_model()),
+        "words": words,
+        "source": given("LATENT", {"samples": torch.randn(1, 16, 1, 8, 12)}),
+        "nine": node("ImageFromBatch", image=["frames", 0], batch_index=0, length=9),
+        "motion": node(
+            "CM_FieldFromVideo", images=["nine", 0], reads="reference frame", reference_frame=0
+        ),
+        "moved": node("CM_WarpLatent", field=["motion", 0], latent=["source", 0]),
+        "hidden": node("CM_OcclusionMask", field=["motion", 0], width=0, height=0, grow=4),
+        "latent": node("SetLatentNoiseMask", samples=["moved", 0], mask=["hidden", 0]),
+        "warped": node("CM_WarpNoise", field=["motion", 0], latent=["latent", 0], seed=5),
+        "random": node("RandomNoise", noise_seed=5),
+    }
+    (moved,), (hidden,) = run(host, "moved", nodes), run(host, "hidden", nodes)
+    assert moved["samples"].shape == (1, 16, 3, 8, 12) and hidden.shape == (9, 64, 96)
+    (noise, seen) = run(host, "warped", nodes)
+    white = noise.generate_noise(moved)
+    assert torch.equal(white, seen["samples"]) and white.shape == moved["samples"].shape
+    drawn = run(host, "random", nodes)[0].generate_noise({"samples": torch.zeros(1, 16, 1, 8, 12)})
+    assert_close(white[:, :, :1], drawn, atol=1e-5, rtol=0)  # the first frame does not move
+    ours, theirs = (run(host, "sampled", nodes | sampling(n))[0] for n in ("warped", "random"))
+    mask = nn.functional.interpolate(hidden[None, None], size=(3, 8, 12), mode="trilinear")
+    mask = mask.expand(1, 16, -1, -1, -1)
+    kept, anew = mask == 0, mask > 0.5
+    assert kept[:, :, 2].any() and anew.any()
+    assert_close(ours["samples"][kept], moved["samples"][kept], atol=1e-3, rtol=0)
+    assert (ours["samples"] - moved["samples"])[anew].abs().mean() > 0.1
+    assert (ours["samples"] - theirs["samples"])[anew].abs().mean() > 0.01
 
 
 def test_only_what_is_hidden_is_painted_anew(host, given, words):
