@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 DEEP = 16  # pictures of so many channels are read channels together
+PADDINGS = ("zeros", "border", "reflection")
 STILL = 2**-21  # the least motion that float32 coordinates can tell from none
 
 
@@ -292,6 +293,8 @@ class MotionField:
         `padding` is what lies outside the picture: "zeros", or "border" to repeat its edge.
         """
         check_shape("picture", picture, "B C H W")
+        if padding not in PADDINGS:
+            raise InputError(f"padding is {' or '.join(PADDINGS)}, and is {padding!r}.")
         if picture.shape[0] not in (1, len(self)):
             raise InputError(
                 f"A field of {len(self)} frames warps one picture or {len(self)} of them, not"
@@ -364,3 +367,13 @@ def _unmoved(moved: Tensor, picture: Tensor, grid: Tensor) -> Tensor:
     moved_by = grid - identity_grid(grid.shape[1], grid.shape[2], grid)
     still = (moved_by.abs() < STILL).all(-1)[:, None]
     return torch.where(still, picture, moved) if still.any() else moved
+
+
+def check_field(field: Any) -> MotionField:
+    """The value, if it is a motion field. Raises InputError."""
+    if not isinstance(field, MotionField):
+        raise InputError(
+            f"A motion field was expected, and this is a {type(field).__name__}; MotionField(grid)"
+            " makes one of a grid."
+        )
+    return field

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from .errors import InputError
 
+LARGEST = 65_536  # pixels along a side
+
 
 def check_shape(name: str, tensor: Tensor, shape: str) -> None:
     """Refuse `tensor` unless its shape reads as `shape`: words stand for any size, numbers for
@@ -28,6 +30,17 @@ def check_shape(name: str, tensor: Tensor, shape: str) -> None:
             f"{name} must have the shape {shape}, and has"
             f" {' '.join(map(str, found)) or 'none (a scalar)'}."
         )
+
+
+def check_size(size: object, name: str = "size") -> tuple[int, int]:
+    """(height, width), if it is that: whole numbers from 1 to LARGEST. Raises InputError."""
+    sides = size if isinstance(size, tuple | list) else ()
+    whole = [side for side in sides if isinstance(side, int) and 1 <= side <= LARGEST]
+    if len(sides) != 2 or len(whole) != 2:
+        raise InputError(
+            f"{name} is (height, width), whole numbers from 1 to {LARGEST}, and is {size!r}."
+        )
+    return whole[0], whole[1]
 
 
 def as_lists(numbers: Tensor | np.ndarray) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..comfyui_motion import MotionField, write_passes
 from ..comfyui_motion.fields.stmap import V
 from ..comfyui_motion.passes.maps import COLOURS
-from ..comfyui_motion.passes.write import FORMATS
+from ..comfyui_motion.passes.options import FORMATS
 from . import host, sockets
 from .convert import to_maps, to_pictures
 from .host import io

@@ -22,7 +22,7 @@ from ..memory import frames_at_once
 from ..model import MotionModel
 from ..numbering import numbered_faces
 from ..options import AUTO, Options
-from ..passes.write import Options as PassOptions
+from ..passes.options import Options as PassOptions
 from ..passes.write import PassWriter
 from ..registry import face_finder
 from ..retarget import MODES

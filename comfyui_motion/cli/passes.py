@@ -17,8 +17,9 @@ from ..media.picture import read_picture
 from ..media.places import check_folder
 from ..media.video import read_video
 from ..passes.maps import COLOURS, PASSES
+from ..passes.options import FORMATS
 from ..passes.read import CLIP_OF_MAPS, read_stmap
-from ..passes.write import FORMATS, write_passes
+from ..passes.write import write_passes
 from .arguments import rate, whole_size, words
 from .bar import Bar
 from .out import say

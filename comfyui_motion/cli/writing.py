@@ -16,7 +16,7 @@ from ..media.picture import check_extension
 from ..media.places import check_folder, check_places
 from ..media.sequence import check_sequence
 from ..media.video import VideoWriter
-from ..passes.write import Options as PassOptions
+from ..passes.options import Options as PassOptions
 
 
 def check_outputs(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..field import MotionField
+from ..field import MotionField, check_field
 
 TIME_STRIDE = 4  # frames of a film to one of its latent, after the first: Wan, Hunyuan, Cosmos
 
@@ -70,7 +70,7 @@ def warp_latent(
     `padding` as in `MotionField.warp`. InputError for sound, and for other lengths.
     """
     samples = check_samples(samples)
-    field = field.of_source().straightened().to(samples.device)
+    field = check_field(field).of_source().straightened().to(samples.device)
     if samples.ndim == 4:
         return _warped(field, samples, padding)
     length = latent_length(len(field), time_stride)

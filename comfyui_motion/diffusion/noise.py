@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..field import MotionField, identity_grid, resize
+from ..field import MotionField, check_field, identity_grid, resize
 from .latents import TIME_STRIDE, check_samples, frames_of
 
 CELLS = 4  # along each side of a pixel
@@ -45,6 +45,7 @@ def warp_noise(
     1, mixes in noise that is new in every frame. Frames with the same field have the same noise,
     and one seed gives the same bits. InputError for a size, seed or degradation that cannot be.
     """
+    check_field(field)
     noise = SourceNoise(channels, height, width, seed)
     check_degradation(degradation)
     return torch.stack([noise.carried(field[i], degradation, i) for i in range(len(field))])
@@ -52,8 +53,8 @@ def warp_noise(
 
 def check_degradation(degradation: float) -> None:
     """Raises InputError unless it lies in 0..1."""
-    if not 0 <= degradation <= 1:
-        raise InputError(f"degradation runs from 0 to 1, and is {degradation}.")
+    if not isinstance(degradation, Real) or not 0 <= degradation <= 1:
+        raise InputError(f"degradation runs from 0 to 1, and is {degradation!r}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..doors.diagnosis import is_safetensors
 from ..doors.weights import read_safetensors
 from ..errors import CheckpointError, InputError, MediaError, MotionError, boundary
-from ..field import MotionField, PictureSize, identity_grid
+from ..field import MotionField, PictureSize, check_field, identity_grid
 from ..media.files import cannot_write, existing_file, written_whole
 
 FORMAT, VERSION = "comfyui_motion.field", 1
@@ -38,7 +38,7 @@ def save_field(path: str | os.PathLike[str], field: MotionField, half: bool = Fa
     path = Path(path)
     if path.suffix.lower() != FIELD:
         raise InputError(f"A field is kept as {FIELD}; {path.name} has another extension.")
-    field = field.of_source()
+    field = check_field(field).of_source()
     tensors = _tensors(field, half)
     about = {
         "format": FORMAT,

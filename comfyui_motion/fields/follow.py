@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..field import MotionField, resize_grid, sample
 from ..geometry.pixels import from_pixels, to_pixels
 from ..keypoints import Keypoints
-from ..shapes import check_shape
+from ..shapes import check_shape, check_size
 from .inverse import invert, plain, solve, visible_map
 
 ROWS = 256  # of a frame, at a time: memory stays flat at any size
@@ -64,9 +64,7 @@ def tracks(
     A point is hidden where the frame shows it not, or it has left it. InputError for other shapes.
     """
     field = plain(field)
-    height, width = size or field.picture_size
-    if min(height, width) < 1:
-        raise InputError(f"size is (height, width), 1 or more, and is {height, width}.")
+    height, width = check_size(size) if size else field.picture_size
     targets = _targets(points, height, width).to(field.grid.device)
     paths: list[Tensor] = []
     seen: list[Tensor] = []
@@ -87,7 +85,13 @@ def _targets(points: Tensor | Keypoints, height: int, width: int) -> Tensor:
                 f" {len(points)}."
             )
         return points.position[0].float().cpu()
-    points = torch.as_tensor(points, dtype=torch.float32).cpu()
+    try:
+        points = torch.as_tensor(points, dtype=torch.float32).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "Points to follow are N 2 numbers, (x, y) in pixels of the source, or Keypoints; these"
+            f" are a {type(points).__name__} of something else."
+        ) from error
     check_shape("points", points, "N 2")
     if not points.isfinite().all():
         raise InputError("Some points to follow are nowhere (not a number).")

@@ -6,14 +6,11 @@ thrown there for a start, and improved by Newton's method until the field leads 
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..field import MotionField, identity_grid, resize, sample
+from ..field import MotionField, check_field, identity_grid, resize, sample
 from ..geometry.scatter import fill, splat
 from ..geometry.vectors import length
 
@@ -40,12 +37,7 @@ def plain(field: MotionField) -> MotionField:
     """Any family's field as one of the source's own pixels, corner-aligned, in float32, with its
     finest occlusion; coordinates that are no numbers stay where they are, hidden.
     """
-    if not isinstance(cast("object", field), MotionField):
-        raise InputError(
-            f"A motion field was expected, and this is a {type(field).__name__}; MotionField(grid)"
-            " makes one of a grid."
-        )
-    field = field.of_source().straightened()
+    field = check_field(field).of_source().straightened()
     grid, visible = field.grid.float(), field.occlusion[-1:]
     lost = ~grid.isfinite().all(-1)
     if lost.any():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..field import MotionField, identity_grid
-from ..shapes import check_shape
+from ..shapes import check_shape, check_size
 
 V = ("up", "down")
 ORDERS = ("xy", "yx")
@@ -49,9 +49,7 @@ def from_stmap(
     position = position.flip(1) if order == "yx" else position
     x, y = position.unbind(1)  # B H W each
     y = 1 - y if check_v(v) == "up" else y
-    height, width = size or maps.shape[-2:]
-    if min(height, width) < 1:
-        raise InputError(f"size is (height, width), 1 or more, and is {height, width}.")
+    height, width = check_size(size or tuple(maps.shape[-2:]))
     across, down = _centred(x, width), _centred(y, height)
     return field_of(torch.stack([across, down], dim=-1).float(), visible)
 

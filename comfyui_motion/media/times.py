@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import repeat
+from numbers import Real
 from statistics import fmean, median
 from typing import Any
 
@@ -41,7 +42,7 @@ def as_rate(fps: Fraction | float) -> Fraction:
     """Frames per second as an exact fraction: 29.97 and 23.976 are the broadcasters' 30000/1001 and
     24000/1001. Raises InputError for what is no rate: 0, less, no number, above 1000.
     """
-    if not 0 < fps <= MOST:
+    if not isinstance(fps, Real) or not 0 < fps <= MOST:
         raise InputError(f"a frame rate is above 0 and at most {MOST} a second, not {fps}.")
     if isinstance(fps, float):
         for whole in (24, 30, 48, 60, 120):

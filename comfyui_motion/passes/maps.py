@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -34,9 +35,9 @@ class Form:
         check_v(self.v)
         if self.colour not in COLOURS:
             raise InputError(f"colour must be {' or '.join(COLOURS)}, and is {self.colour!r}.")
-        if self.reach is not None and not 0 < self.reach < 1e6:
+        if self.reach is not None and not (isinstance(self.reach, Real) and 0 < self.reach < 1e6):
             raise InputError(
-                f"reach is the largest displacement in pixels, above 0, and is {self.reach}."
+                f"reach is the largest displacement in pixels, above 0, and is {self.reach!r}."
             )
 
 

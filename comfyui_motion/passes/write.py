@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,56 +17,17 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, MediaError
-from ..field import MotionField
+from ..field import MotionField, check_field
 from ..fields.follow import Frame
 from ..media.clip import as_rate
 from ..media.exr import Layer, has_openexr, write_exr, write_plain_exr
 from ..media.files import cannot_read, made_folder, writing, written_whole
 from ..media.picture import check_picture, save_pixels
 from .maps import PASSES, PICTURES, VECTORS, Form, Moment, layer
+from .options import FORMATS, Options, check_given
 
-FORMATS = {"exr": 32, "png16": 16, "png8": 8}  # bits
 FORMAT, VERSION = "comfyui_motion.passes", 1
 log = logging.getLogger("comfyui_motion")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How passes become files; `write_passes` tells what each means."""
-
-    passes: Sequence[str] | None = None
-    name: str = "motion"
-    start: int = 1001
-    fps: Fraction | float = 25
-    size: tuple[int, int] | None = None
-    format: str = "exr"
-    one_file_a_pass: bool = False
-    form: Form = field(default_factory=Form)
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.passes or () if name not in PASSES]
-        if unknown:
-            raise InputError(f"Passes are {', '.join(PASSES)}; {unknown[0]!r} is none of them.")
-        if self.format not in FORMATS:
-            raise InputError(f"format must be {', '.join(FORMATS)}, and is {self.format!r}.")
-        if not re.fullmatch(r"[\w-][\w -]*", self.name):
-            raise InputError(
-                f"name is the start of file names, without folders and dots; it is {self.name!r}."
-            )
-        if self.start < 0:
-            raise InputError(f"start is the first frame's number, 0 or more, and is {self.start}.")
-        if self.size is not None and min(self.size) < 1:
-            raise InputError(f"size is (height, width), 1 or more, and is {self.size}.")
-        if self.format != "exr" and self.form.reach is None and self._has_vectors():
-            raise InputError(
-                "PNG holds no numbers below 0 or above 1: give vectors a reach, the largest"
-                " displacement in pixels, or leave forward and backward out."
-            )
-        as_rate(self.fps)
-
-    def _has_vectors(self) -> bool:
-        return bool({*VECTORS} & {*(self.passes or PASSES)})
 
 
 def write_passes(
@@ -112,6 +73,7 @@ def write_passes(
     where it is here, in pixels; A = known, 0 where it is not. occlusion: A, 1 = hidden. Every file
     appears when it is whole. MediaError where one cannot be written.
     """
+    check_given(field, frames, plate, mattes)
     form = Form(v, colour, reach)
     options = Options(passes, name, start, fps, size, format, one_file_a_pass, form, overwrite)
     total = len(field) if isinstance(field, MotionField) else None
@@ -132,10 +94,10 @@ def _batches(
 ) -> Iterator[tuple[MotionField, Tensor | None]]:
     fields = (field[i] for i in range(len(field))) if isinstance(field, MotionField) else field
     if frames is None:
-        yield from ((part, None) for part in fields)
+        yield from ((check_field(part), None) for part in fields)
         return
     pictures = _singles(frames)
-    for part in fields:
+    for part in map(check_field, fields):
         held = [picture for _, picture in zip(range(len(part)), pictures, strict=False)]
         if len(held) < len(part):
             raise InputError("There are fewer frames than the field has; give one for each.")
@@ -146,6 +108,11 @@ def _batches(
 
 def _singles(frames: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
     for batch in [frames] if isinstance(frames, Tensor) else frames:
+        if not isinstance(batch, Tensor):
+            raise InputError(
+                f"frames are tensors B C H W in 0..1, or batches of them, not"
+                f" {type(batch).__name__}."
+            )
         yield from torch.split(batch, 1)
 
 

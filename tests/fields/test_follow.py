@@ -137,3 +137,9 @@ def test_text_for_wan_has_121_points_and_ends_where_a_point_hides():
     assert [len(track) for track in each] == [5, 5, 5]
     with pytest.raises(InputError, match="first frame"):
         tracks_to_text(Tracks(path, torch.zeros(5, 3, dtype=torch.bool)), WAN_POINTS)
+
+
+@pytest.mark.parametrize("points", ["nose", [["1", "2"]], [[1, 2], [3]], None])
+def test_points_that_are_no_numbers_are_refused(points):
+    with pytest.raises(InputError, match="N 2 numbers"):
+        tracks(MotionField.identity(1, 8, 8), points)

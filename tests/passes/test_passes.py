@@ -248,11 +248,25 @@ def test_without_openexr_it_is_said_once(tmp_path, field, monkeypatch, caplog):
         ({"frames": torch.full((3, 3, 8, 8), torch.nan)}, "no numbers"),
         ({"frames": torch.rand(2, 3, 8, 8)}, "fewer frames"),
         ({"frames": torch.rand(9, 3, 8, 8)}, "more frames"),
+        ({"frames": "clip.mp4"}, "read_video"),
+        ({"frames": ["clip.mp4"]}, "not str"),
+        ({"plate": "plate.png"}, "read_picture"),
+        ({"mattes": [torch.ones(1, 4, 4)]}, "by the names"),
+        ({"passes": "stmap"}, "is a list"),
+        ({"start": 1.5}, "first frame's number"),
+        ({"fps": "film"}, "above 0"),
+        ({"size": (10**7, 8)}, "height, width"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(tmp_path, field, options, said):
     with pytest.raises(InputError, match=said):
         write_passes(tmp_path, field, **options)
+
+
+@pytest.mark.parametrize("field", [None, 5, torch.zeros(1, 4, 4, 2), [torch.zeros(4, 2)]])
+def test_what_is_no_field_is_said_so(tmp_path, field):
+    with pytest.raises(InputError, match=r"MotionField\(grid\) makes one"):
+        write_passes(tmp_path, field)
 
 
 # reading back what others wrote
