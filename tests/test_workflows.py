@@ -13,6 +13,24 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 NOTES = {"MarkdownNote"}
 CORE = {
+    "BasicScheduler",
+    "CFGGuider",
+    "CLIPLoader",
+    "CLIPTextEncode",
+    "CLIPVisionEncode",
+    "CLIPVisionLoader",
+    "CheckpointLoaderSimple",
+    "DifferentialDiffusion",
+    "KSampler",
+    "KSamplerSelect",
+    "ModelSamplingSD3",
+    "SamplerCustomAdvanced",
+    "SetLatentNoiseMask",
+    "UNETLoader",
+    "VAEDecode",
+    "VAEEncode",
+    "VAELoader",
+    "WanTrackToVideo",
     "CreateVideo",
     "EmptyImage",
     "EmptyLatentImage",
@@ -100,3 +118,18 @@ def test_no_node_lies_on_another(name):
     for (left, top, right, bottom), (x0, y0, x1, y1) in combinations(boxes, 2):
         title = 30
         assert right <= x0 or x1 <= left or bottom + title <= y0 or y1 + title <= top
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_a_template_needs_are_offered_and_named(name):
+    """The page offers what is missing by its address; the note says it in words."""
+    workflow = shown(name)
+    (note,) = [node for node in workflow["nodes"] if node["type"] in NOTES]
+    for node in workflow["nodes"]:
+        wanted = [v for v in node.get("widgets_values") or [] if str(v).endswith(".safetensors")]
+        offered = node["properties"].get("models", [])
+        assert [file["name"] for file in offered] == wanted
+        for file in offered:
+            assert file["url"].startswith("https://") and file["name"] in file["url"]
+            assert f"`{file['name']}`" in note["widgets_values"][0]
+            assert f"models/{file['directory']}" in note["widgets_values"][0]

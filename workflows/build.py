@@ -24,7 +24,7 @@ WRITTEN = {"poses", "edits"}  # by an editor on the node, which folds the text a
 @dataclass
 class Node:
     """One node: `inputs` are values, or "@name.output" for a wire; `room` is height for what it
-    shows.
+    shows; `files` are the models it loads, which the page offers to fetch where they are missing.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Node:
     inputs: dict[str, Any] = field(default_factory=dict)
     room: int = 0
     width: int = WIDTH
+    files: list[dict[str, str]] = field(default_factory=list)  # name, url, directory
 
 
 @dataclass
@@ -185,6 +186,7 @@ class _Builder:
             "properties": {
                 "Node name for S&R": node.kind,
                 "cnr_id": "comfyui_motion" if ours else "comfy-core",
+                **({"models": node.files} if node.files else {}),
             },
             "widgets_values": values,
         }

@@ -32,10 +32,10 @@ def save(of: str = "@animate.video", name: str = "motion/animated") -> Node:
     return Node("save", "SaveVideo", {"video": of, "filename_prefix": name}, room=330, width=320)
 
 
-def film(of: str, name: str = "motion/film") -> list[Node]:
-    """Images without a rate of their own, as a video at 25 frames a second."""
+def film(of: str, name: str = "motion/film", fps: float = 25.0) -> list[Node]:
+    """Images without a rate of their own, as a video."""
     return [
-        Node("video", "CreateVideo", {"images": of, "fps": 25.0}),
+        Node("video", "CreateVideo", {"images": of, "fps": fps}),
         Node(
             "save",
             "SaveVideo",
@@ -49,6 +49,88 @@ def film(of: str, name: str = "motion/film") -> list[Node]:
 def small(of: str) -> dict[str, object]:
     """ImageScale's inputs, for a picture of 512 pixels."""
     return {"image": of, "upscale_method": "area", "width": 512, "height": 512, "crop": "disabled"}
+
+
+def picture_of(side: int) -> Group:
+    """The sample, its picture as large as a diffusion model works."""
+    scaled = small("@sample.picture") | {"width": side, "height": side}
+    return Group("1 Picture and clip", [sample(), Node("small", "ImageScale", scaled)])
+
+
+def checkpoint(title: str, text: str, unwanted: str) -> Group:
+    """Stable Diffusion, told what to paint."""
+    file = {
+        "name": "v1-5-pruned-emaonly-fp16.safetensors",
+        "url": "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/"
+        "v1-5-pruned-emaonly-fp16.safetensors?download=true",
+        "directory": "checkpoints",
+    }
+    given = {"ckpt_name": file["name"]}
+    return Group(
+        title,
+        [
+            Node("checkpoint", "CheckpointLoaderSimple", given, files=[file]),
+            *(
+                Node(name, "CLIPTextEncode", {"text": words, "clip": "@checkpoint.CLIP"}, room=60)
+                for name, words in (("positive", text), ("negative", unwanted))
+            ),
+        ],
+    )
+
+
+def sampler(title: str, of: str, latent: str, denoise: float) -> Group:
+    """From the node noise to pictures."""
+    return Group(
+        title,
+        [
+            Node(
+                "guider",
+                "CFGGuider",
+                {
+                    "model": of,
+                    "positive": "@positive.CONDITIONING",
+                    "negative": "@negative.CONDITIONING",
+                    "cfg": 6.0,
+                },
+            ),
+            Node("method", "KSamplerSelect", {"sampler_name": "euler"}),
+            Node(
+                "steps",
+                "BasicScheduler",
+                {"model": of, "scheduler": "normal", "steps": 20, "denoise": denoise},
+            ),
+            Node(
+                "sampled",
+                "SamplerCustomAdvanced",
+                {
+                    "noise": "@noise.noise",
+                    "guider": "@guider.GUIDER",
+                    "sampler": "@method.SAMPLER",
+                    "sigmas": "@steps.SIGMAS",
+                    "latent_image": latent,
+                },
+            ),
+            Node("decoded", "VAEDecode", {"samples": "@sampled.output", "vae": "@checkpoint.VAE"}),
+        ],
+    )
+
+
+WAN = {
+    "diffusion_models": "Wan2_1-I2V-ATI-14B_fp8_e4m3fn.safetensors",
+    "text_encoders": "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "vae": "wan_2.1_vae.safetensors",
+    "clip_vision": "clip_vision_h.safetensors",
+}
+
+
+def wan(directory: str) -> dict[str, str]:
+    """One of Wan's files, and where it is published."""
+    home = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files/"
+    home += directory
+    if directory == "diffusion_models":
+        home = "https://huggingface.co/Kijai/WanVideo_comfy/resolve/main"
+    name = WAN[directory]
+    return {"name": name, "url": f"{home}/{name}", "directory": directory}
 
 
 def poses(keys: dict[int, dict[str, float]]) -> str:
@@ -791,6 +873,221 @@ TEMPLATES = [
                         {"field": "@animate.field", "width": 832, "height": 480, "count": 30},
                     ),
                     Node("text", "PreviewAny", {"source": "@tracks.text"}, room=200),
+                ],
+            ),
+        ],
+    ),
+    Template(
+        "18 Diffusion paints what was hidden",
+        "Only what comes to light is generated. "
+        "*Occlusion Mask*, soft and closed in time, goes with the encoded frames to *Set Latent"
+        " Noise Mask*; *Differential Diffusion* repaints the more the whiter it is. *Warp Noise*"
+        " makes noise that moves along, so that what is painted does not boil.\n\n**Needs a"
+        " checkpoint**: `v1-5-pruned-emaonly-fp16.safetensors` in `models/checkpoints`, or any SD"
+        " 1.5 or SDXL model that you choose in *Load Checkpoint*. Say in the upper text what is"
+        " behind the subject.",
+        [
+            picture_of(512),
+            Group(
+                "2 Motion",
+                [model(), animate(source_image="@small.IMAGE", frame_count=16, room=220)],
+            ),
+            Group(
+                "3 What was hidden",
+                [
+                    Node(
+                        "hidden",
+                        "CM_OcclusionMask",
+                        {"field": "@animate.field", "grow": 8, "feather": 8.0, "close": 2},
+                    ),
+                    Node("mask", "MaskPreview", {"mask": "@hidden.mask"}, room=200),
+                ],
+            ),
+            checkpoint(
+                "4 Diffusion model", "a plain wall, soft light, photograph", "person, text, frame"
+            ),
+            Group(
+                "5 What is repainted",
+                [
+                    Node(
+                        "encoded",
+                        "VAEEncode",
+                        {"pixels": "@animate.images", "vae": "@checkpoint.VAE"},
+                    ),
+                    Node(
+                        "latent",
+                        "SetLatentNoiseMask",
+                        {"samples": "@encoded.LATENT", "mask": "@hidden.mask"},
+                    ),
+                    Node(
+                        "noise",
+                        "CM_WarpNoise",
+                        {"field": "@animate.field", "latent": "@latent.LATENT", "seed": 7},
+                        room=200,
+                    ),
+                    Node("soft", "DifferentialDiffusion", {"model": "@checkpoint.MODEL"}),
+                ],
+            ),
+            sampler("6 Sampling", "@soft.MODEL", "@latent.LATENT", denoise=0.9),
+            Group("7 Film", film("@decoded.IMAGE", "motion/repainted")),
+        ],
+    ),
+    Template(
+        "19 Diffusion over a warped latent",
+        "Encoded once, moved, painted over. "
+        "The picture is encoded once, *Warp Latent* moves it as it is, and the sampler paints over"
+        " every frame from noise that moves with it (*Warp Noise*): the less **denoise** in *Basic"
+        " Scheduler*, the closer to the picture.\n\n**Needs a checkpoint**:"
+        " `v1-5-pruned-emaonly-fp16.safetensors` in `models/checkpoints`, or any SD 1.5 or SDXL"
+        " model that you choose in *Load Checkpoint*.",
+        [
+            picture_of(512),
+            Group(
+                "2 Motion",
+                [model(), animate(source_image="@small.IMAGE", frame_count=16, room=220)],
+            ),
+            checkpoint(
+                "3 Diffusion model",
+                "oil painting of a woman, thick brush strokes",
+                "photograph, text, frame",
+            ),
+            Group(
+                "4 In motion",
+                [
+                    Node(
+                        "encoded", "VAEEncode", {"pixels": "@small.IMAGE", "vae": "@checkpoint.VAE"}
+                    ),
+                    Node(
+                        "latent",
+                        "CM_WarpLatent",
+                        {"field": "@animate.field", "latent": "@encoded.LATENT"},
+                        room=200,
+                    ),
+                    Node(
+                        "noise",
+                        "CM_WarpNoise",
+                        {
+                            "field": "@animate.field",
+                            "latent": "@latent.latent",
+                            "seed": 7,
+                            "degradation": 0.1,
+                        },
+                        room=200,
+                    ),
+                ],
+            ),
+            sampler("5 Sampling", "@checkpoint.MODEL", "@latent.latent", denoise=0.6),
+            Group("6 Film", film("@decoded.IMAGE", "motion/painted_over")),
+        ],
+    ),
+    Template(
+        "20 Tracks into Wan",
+        "Wan makes the film, our motion leads it. "
+        "*Field to Tracks* follows points of the picture through the motion; *WanTrackToVideo*"
+        " leads Wan by them. 65 frames at 16 a second are the clip's four seconds.\n\n**Needs** in"
+        " `models/diffusion_models` `Wan2_1-I2V-ATI-14B_fp8_e4m3fn.safetensors`, in"
+        " `models/text_encoders` `umt5_xxl_fp8_e4m3fn_scaled.safetensors`, in `models/vae`"
+        " `wan_2.1_vae.safetensors`, in `models/clip_vision` `clip_vision_h.safetensors`.",
+        [
+            picture_of(480),
+            Group(
+                "2 Motion and tracks",
+                [
+                    model(),
+                    animate(source_image="@small.IMAGE", room=220),
+                    Node(
+                        "tracks",
+                        "CM_FieldToTracks",
+                        {"field": "@animate.field", "width": 480, "height": 480, "count": 40},
+                    ),
+                ],
+            ),
+            Group(
+                "3 Wan",
+                [
+                    Node(
+                        "wan",
+                        "UNETLoader",
+                        {"unet_name": WAN["diffusion_models"], "weight_dtype": "fp8_e4m3fn"},
+                        files=[wan("diffusion_models")],
+                    ),
+                    Node("shifted", "ModelSamplingSD3", {"model": "@wan.MODEL", "shift": 8.0}),
+                    Node(
+                        "text",
+                        "CLIPLoader",
+                        {"clip_name": WAN["text_encoders"], "type": "wan"},
+                        files=[wan("text_encoders")],
+                    ),
+                    Node("vae", "VAELoader", {"vae_name": WAN["vae"]}, files=[wan("vae")]),
+                    Node(
+                        "sight",
+                        "CLIPVisionLoader",
+                        {"clip_name": WAN["clip_vision"]},
+                        files=[wan("clip_vision")],
+                    ),
+                ],
+            ),
+            Group(
+                "4 Told",
+                [
+                    Node(
+                        "positive",
+                        "CLIPTextEncode",
+                        {"text": "A woman talks, a portrait.", "clip": "@text.CLIP"},
+                        room=60,
+                    ),
+                    Node(
+                        "negative",
+                        "CLIPTextEncode",
+                        {"text": "still picture, text, blurred, deformed", "clip": "@text.CLIP"},
+                        room=60,
+                    ),
+                    Node(
+                        "seen",
+                        "CLIPVisionEncode",
+                        {
+                            "clip_vision": "@sight.CLIP_VISION",
+                            "image": "@small.IMAGE",
+                            "crop": "none",
+                        },
+                    ),
+                    Node(
+                        "led",
+                        "WanTrackToVideo",
+                        {
+                            "positive": "@positive.CONDITIONING",
+                            "negative": "@negative.CONDITIONING",
+                            "vae": "@vae.VAE",
+                            "tracks": "@tracks.text",
+                            "width": 480,
+                            "height": 480,
+                            "length": 65,
+                            "start_image": "@small.IMAGE",
+                            "clip_vision_output": "@seen.CLIP_VISION_OUTPUT",
+                        },
+                    ),
+                ],
+            ),
+            Group(
+                "5 Film",
+                [
+                    Node(
+                        "sampled",
+                        "KSampler",
+                        {
+                            "model": "@shifted.MODEL",
+                            "positive": "@led.positive",
+                            "negative": "@led.negative",
+                            "latent_image": "@led.latent",
+                            "seed": 7,
+                            "steps": 20,
+                            "cfg": 3.0,
+                            "sampler_name": "uni_pc",
+                            "scheduler": "simple",
+                        },
+                    ),
+                    Node("decoded", "VAEDecode", {"samples": "@sampled.LATENT", "vae": "@vae.VAE"}),
+                    *film("@decoded.IMAGE", "motion/wan", 16.0),
                 ],
             ),
         ],

@@ -5,6 +5,7 @@ names. Without it these tests are skipped.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import lzma
 import os
@@ -205,3 +206,16 @@ def node_of(prompt: dict[str, Any], kind: str) -> str:
 @pytest.fixture
 def of() -> SimpleNamespace:
     return SimpleNamespace(node=node_of)
+
+
+@pytest.fixture(scope="session")
+def template() -> Callable[[str], dict[str, Any]]:
+    """template(name): what the page sends of a template of that name."""
+    folder = ROOT / "workflows"
+    spec = importlib.util.spec_from_file_location("cards", folder / "cards.py")
+    assert spec and spec.loader
+    cards = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cards)
+    return lambda name: cards.prompt_of(
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    )

@@ -118,22 +118,22 @@ class PictureVAE:
 
 @pytest.fixture
 def given(host: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], dict[str, Any]]:
-    """given("MODEL", value): a node that stands for a loader of that kind."""
+    """given("MODEL", value): a node that stands for a loader of that kind, or of several."""
     assert all(map(host.load_core, CORE))
 
-    def loader(kind: str, value: Any) -> dict[str, Any]:
+    def loader(kinds: str, *values: Any) -> dict[str, Any]:
+        name = f"Load{next(NUMBERS)}"  # the host keeps nodes by name, another test's too
         made = type(
-            f"Load{kind}",
+            name,
             (),
             {
-                "RETURN_TYPES": (kind,),
+                "RETURN_TYPES": tuple(kinds.split(",")),
                 "FUNCTION": "load",
                 "CATEGORY": "tests",
                 "INPUT_TYPES": classmethod(lambda cls: {"required": {}}),
-                "load": lambda self: (value,),
+                "load": lambda self: values,
             },
         )
-        name = f"Load{kind}{next(NUMBERS)}"  # the host keeps nodes by name, another test's too
         monkeypatch.setitem(host.nodes.NODE_CLASS_MAPPINGS, name, made)
         return node(name)
 
@@ -438,3 +438,32 @@ def test_a_cut_out_keeps_its_alpha_through_the_open_graph(host):
     assert_close(alpha, expected[5], atol=1e-5, rtol=0)
     assert 0.3 < alpha.mean() < 0.95 and alpha.std() > 0.1
     assert json.dumps(tuple(alpha.shape)) == json.dumps(tuple(images.shape[:3]))
+
+
+@pytest.mark.parametrize("name", ["18", "19", "20"])
+def test_a_template_of_diffusion_runs_with_models_of_its_kind(
+    host, given, words, template, name, monkeypatch
+):
+    """As opened, but smaller, and with untrained models in place of the files it names."""
+    (path,) = (ROOT / "workflows").glob(f"{name} *.json")
+    prompt = template(path.stem)
+    missing = {n["class_type"] for n in prompt.values() if ".safetensors" in str(n["inputs"])}
+    model = tiny_model() if name != "20" else tiny_video_model()
+    vae = PictureVAE() if name != "20" else tiny_wan_vae(monkeypatch)
+    stands = {
+        "CheckpointLoaderSimple": given("MODEL,CLIP,VAE", model, None, vae),
+        "UNETLoader": given("MODEL", model),
+        "VAELoader": given("VAE", vae),
+        "CLIPLoader": given("CLIP", None),
+        "CLIPTextEncode": words,
+        "CLIPVisionLoader": given("CLIP_VISION", None),
+        "CLIPVisionEncode": given("CLIP_VISION_OUTPUT", None),
+    }
+    assert missing and missing <= set(stands)
+    small = {"frame_count": 9, "width": 64, "height": 64, "length": 9, "steps": 2}
+    for node in prompt.values():
+        node |= stands.get(node["class_type"], {})
+        node["inputs"] |= {key: n for key, n in small.items() if key in node["inputs"]}
+    done = host.run(prompt)
+    assert done.success, done.error
+    assert any("images" in shown for shown in done.shown.values())
