@@ -23,6 +23,7 @@ from ..registry import build, load
 from ..speed.optimise import optimise
 from .lively import clip, lively, pictures
 from .measure import clock, machine, measure, peak, peak_memory, wait
+from .report import marks
 
 Row = dict[str, Any]
 PREDICTIONS = (  # what a recorded case calls the picture of a driver's own pose, in this order
@@ -54,6 +55,22 @@ class Plan:
     parameters: Mapping[str, Any] = field(
         default_factory=dict
     )  # of the networks, instead of theirs
+
+    @classmethod
+    def small(cls, minutes: float = 12.0) -> Plan:
+        """The same sections where there is no GPU: they prove the program, in minutes."""
+        return cls(
+            minutes=minutes,
+            sizes=(128,),
+            batches=(1, 2),
+            speeds=("float32", "bfloat16"),
+            runs=1,
+            compiled=("default",),
+            whole=((256, 256),),
+            frames=8,
+            steps=3,
+            parameters={"size": 128},
+        )
 
 
 def report(
@@ -291,53 +308,3 @@ class Ready:
         from ..data.pairs import Pairs
 
         return Pairs(self.frames[:count], self.frames[-count:])
-
-
-def marks(found: Row) -> list[Row]:
-    """What was hoped for, and what came out. None: not measured."""
-
-    def best(rows: list[Row], key: str, **wanted: Any) -> float | None:
-        fitting = [r[key] for r in rows if all(r.get(n) == v for n, v in wanted.items())]
-        return max(fitting) if fitting else None
-
-    fomm = {"family": "fomm", "path": "float16", "batch": 16, "size": 256}
-    hd = {"model": "face", "height": 1080, "width": 1920}
-    waited = [row["waits"] for row in found["waits"] if "waits" in row]
-    wanted = [
-        ("FOMM, float16, 16 frames at once, over the plain loop", 15.0, "ratio", "speed", fomm),
-        ("the same, share of the measured matrix peak", 0.4, "share", "speed", fomm),
-        ("the default at 1920x1080, frames a second", 100.0, "rate", "whole", hd),
-    ]
-    rows = [
-        {"mark": mark, "wanted": least, "found": best(found[section], key, **which)}
-        for mark, least, key, section, which in wanted
-    ]
-    rows = [{**r, "met": None if r["found"] is None else r["found"] >= r["wanted"]} for r in rows]
-    most = max(waited) if waited else None
-    met = None if most is None else most == 0
-    return [*rows, {"mark": "waits inside a batch", "wanted": 0, "found": most, "met": met}]
-
-
-def page(found: Row) -> str:
-    """The report in Markdown, as `benchmarks/results` and the README show it."""
-    parts = [f"Measured on {found['machine']}.", ""]
-    parts += ["| wanted | found | met |", "|---|---|---|"]
-    for mark in found["marks"]:
-        shown = "not measured" if mark["found"] is None else f"{mark['found']:.2f}"
-        met = {None: "-", True: "yes", False: "no"}[mark["met"]]
-        parts.append(f"| {mark['mark']}: {mark['wanted']:g} | {shown} | {met} |")
-    for name in ("whole", "speed", "parity", "compiled", "training", "waits"):
-        rows = [row for row in found[name] if "failed" not in row]
-        if rows:
-            columns = [key for key, value in rows[0].items() if not isinstance(value, dict)]
-            parts += ["", f"**{name}**", "", "| " + " | ".join(columns) + " |"]
-            parts.append("|---" * len(columns) + "|")
-            parts += ["| " + " | ".join(_cell(row[c]) for c in columns) + " |" for row in rows]
-        parts += [f"\n{name} ended early: {r['failed']}" for r in found[name] if "failed" in r]
-    if found["left_out"]:
-        parts += ["", "Not reached in the time given: " + ", ".join(found["left_out"]) + "."]
-    return "\n".join(parts) + "\n"
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -12,7 +12,8 @@ import torch
 
 from ..bench import faces
 from ..bench import measure as bench
-from ..bench.gpu import Plan, page, report
+from ..bench.gpu import Plan, report
+from ..bench.report import page, update_readme
 from ..devices import device_of
 from ..errors import InputError
 from ..media.files import made_folder, write_text, write_whole
@@ -55,7 +56,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--gpu",
         action="store_true",
         help="the whole report of a device instead, from a checkout: parity, speed by batch and"
-        " size, the defaults end to end, compiled graphs, training, waits",
+        " size, the defaults end to end, compiled graphs, training, waits (without a GPU: the same"
+        " of small networks)",
     )
     command.add_argument(
         "--faces",
@@ -77,7 +79,8 @@ def run(options: argparse.Namespace) -> None:
         write_faces(Path(options.output), *options.faces)
         return
     if options.gpu:
-        write_report(Path(options.output), device, Plan(minutes=options.minutes))
+        plan = Plan.small if device.type == "cpu" else Plan
+        write_report(Path(options.output), device, plan(minutes=options.minutes))
         return
     title, folder = bench.machine(device), made_folder(options.output)
     found = []
@@ -109,8 +112,8 @@ def write_faces(folder: Path, picture: Path, clip: Path) -> None:
 
 
 def write_report(folder: Path, device: torch.device, plan: Plan) -> None:
-    """gpu-NAME.json and gpu-NAME.md, NAME being the device's. Raises InputError outside a
-    checkout.
+    """gpu-NAME.json and gpu-NAME.md, NAME being the device's, and of a GPU the README's section.
+    Raises InputError outside a checkout.
     """
     goldens, samples = Path("tests/golden"), Path("samples")
     if not goldens.is_dir() or not samples.is_dir():
@@ -124,4 +127,6 @@ def write_report(folder: Path, device: torch.device, plan: Plan) -> None:
     text = json.dumps(found, indent=1)
     for suffix, content in ((".json", text), (".md", page(found))):
         write_text(folder / f"gpu-{name}{suffix}", content)
+    if device.type != "cpu":
+        update_readme(Path("README.md"), found, f"gpu-{name}")
     say(f"{page(found)}\nwritten to {folder}/gpu-{name}.md and .json")

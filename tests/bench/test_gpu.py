@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from comfyui_motion import InputError
 from comfyui_motion.bench import gpu
-from comfyui_motion.bench.gpu import Plan, marks, page, report
+from comfyui_motion.bench.gpu import Plan, report
+from comfyui_motion.bench.report import in_readme, marks, page
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
 ROOT = Path(__file__).parents[2]
@@ -88,3 +90,22 @@ def test_marks_are_met_missed_or_not_measured():
     }
     found = {"speed": [fast], "whole": [], "waits": [{"waits": 2}]}
     assert [row["met"] for row in marks(found)] == [True, False, None, False]
+
+
+def test_the_readmes_section_is_made_of_a_report():
+    row = {"family": "fomm", "size": 256, "batch": 1, "share": 0.3, "memory": 2.0, "each": {}}
+    rows = [
+        row | {"path": path, "rate": rate, "ratio": ratio}
+        for path, rate, ratio in (("plain", 30.0, 1.0), ("float16", 900.0, 30.0))
+    ]
+    whole = {"model": "face", "height": 1080, "width": 1920, "rate": 101.5, "memory": 1.0}
+    found = {"machine": "A Card", "speed": rows, "whole": [whole, {"failed": "why"}], "waits": []}
+    found["marks"] = marks(found)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = in_readme(readme, found, "gpu-a-card")
+    assert "Measured on A Card; [all of it](benchmarks/results/gpu-a-card.md)" in made
+    assert "| fomm | 256 | float16 | 1 | 900 | 30 |" in made and "| plain |" not in made
+    assert "101.5" in made and "not measured" in made and "Nothing was measured" not in made
+    assert in_readme(made, found, "gpu-a-card") == made
+    with pytest.raises(InputError, match="no place"):
+        in_readme("# Another", found, "gpu-a-card")
