@@ -27,13 +27,20 @@ from ..media.files import made_folder, writing, written_whole
 from .job import Job, Outcome
 from .table import Row
 
+IDLE = 0.2  # seconds that a server without a job waits for one
 POLL = 0.5  # seconds between two questions whether a prompt is done
 ANSWER = 30.0  # seconds that a server may take to answer one request
+LOOKS = 10  # such questions, after which it is asked whether it still knows of the prompt
+TRIES = 2  # of a job that a server forgot, as one does that was started again
 ASKED = 4  # times that a server which answers late is asked how far it is, before it is given up
 
 
 class Unreachable(MotionError):
     """A server does not answer."""
+
+
+class Forgotten(MotionError):
+    """A server that was started again knows nothing of a prompt."""
 
 
 class Late(Unreachable):
@@ -110,22 +117,22 @@ def on_servers(
     """Every job's outcome as it comes, one job at a time on each server.
 
     A server that stops answering gives its job back and is asked nothing more; one that answers
-    late is asked again. patience: seconds that one job may take. Closing the iterator leaves what
-    the servers are at to them.
+    late is asked again; one that was started again is given its job again. patience: seconds that
+    one job may take. Closing the iterator leaves what the servers are at to them.
     """
     waiting: queue.Queue[tuple[Job, int]] = queue.Queue()
     outcomes: queue.Queue[Outcome | None] = queue.Queue()
-    stopped = threading.Event()
+    stopped, left = threading.Event(), {job.name: job for job in jobs}
     for job in jobs:
         waiting.put((job, 1))
 
     def serve(address: str) -> None:
         server = Server(address, patience)
-        while not stopped.is_set():
+        while left and not stopped.is_set():  # another may yet give its job back
             try:
-                job, tries = waiting.get_nowait()
+                job, tries = waiting.get(timeout=IDLE)
             except queue.Empty:
-                break
+                continue
             begun = time.monotonic()
             try:
                 done, message = True, server.run(job, workflow, stopped)
@@ -133,24 +140,27 @@ def on_servers(
                 waiting.put((job, tries + 1))
                 break
             except MotionError as error:
+                if isinstance(error, Forgotten) and tries < TRIES:
+                    waiting.put((job, tries + 1))
+                    continue
                 done, message = False, str(error)
             spent = time.monotonic() - begun
             outcomes.put(Outcome(job.name, done, message, spent, address, tries))
+            left.pop(job.name)
         outcomes.put(None)
 
     threads = [threading.Thread(target=serve, args=(a,), daemon=True) for a in addresses]
     for thread in threads:
         thread.start()
     try:
-        running, left = len(threads), {job.name: job for job in jobs}
+        running = len(threads)
         while running:
             outcome = outcomes.get()
             if outcome is None:
                 running -= 1
             else:
-                left.pop(outcome.name)
                 yield outcome
-        for name in left:
+        for name in list(left):
             told = f"No server answers any more: {', '.join(addresses)}."
             yield Outcome(name, False, told, 0.0, "", 1)
     finally:
@@ -176,9 +186,13 @@ class Server:
         made = list(self.results(self.wait(number, stopped)))
         if not made:
             raise InputError("The workflow saved nothing; it needs a node that saves its results.")
-        folder = made_folder(job.writes[0])
+        folder, names = made_folder(job.writes[0]), set[str]()
         for item in made:
-            self.download(item, folder / _plain_name(item["filename"]))
+            name = _plain_name(item["filename"])
+            if name in names:  # another node's, in another folder there
+                name = f"{len(names)}-{name}"
+            names.add(name)
+            self.download(item, folder / name)
         return f"{len(made)} files"
 
     def upload(self, path: Path) -> str:
@@ -212,18 +226,33 @@ class Server:
         return told["prompt_id"]
 
     def wait(self, number: str, stopped: threading.Event) -> Mapping[str, Any]:
-        """The outputs of a prompt, once it is done. Raises InputError where a node failed."""
-        ends = time.monotonic() + self.patience
+        """The outputs of a prompt, once it is done. Raises InputError where a node failed,
+        Forgotten where the server knows of it no more.
+        """
+        ends, looks = time.monotonic() + self.patience, 0
         while time.monotonic() < ends:
+            looks += 1
+            known = looks % LOOKS != 0 or self.queued(number)
             entry = _table(self._ask_again(f"/history/{number}")).get(number)
             if entry:
                 status = _table(_table(entry).get("status") or {})
                 if status.get("status_str") == "error":
                     raise InputError(_failed(status))
                 return entry.get("outputs", {})
+            if not known:
+                raise Forgotten(
+                    f"{self.address} knows nothing of its run any more; was it started again?"
+                )
             if stopped.wait(POLL):
                 raise InputError("Stopped.")
         raise InputError(f"{self.address} was not done after {self.patience:g} seconds.")
+
+    def queued(self, number: str) -> bool:
+        """Whether a prompt is being run there, or waits to be."""
+        told = _table(self._ask_again("/queue"))
+        lists = [told.get(name) for name in ("queue_running", "queue_pending")]
+        entries = [entry for part in lists if isinstance(part, list) for entry in part]
+        return any(isinstance(entry, list) and number in entry for entry in entries)
 
     @staticmethod
     def results(outputs: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:

@@ -28,6 +28,8 @@ class Host(BaseHTTPRequestHandler):
 
     prompts: ClassVar[dict[str, dict]] = {}
     uploads: ClassVar[dict[str, bytes]] = {}
+    forgotten: ClassVar[set[str]] = set()  # prompts that it knows nothing of any more
+    gives_up: ClassVar[list[str]] = []  # of a prompt among them, the connection breaks off
     late: ClassVar[list[float]] = []  # seconds that the next questions how far it is have to wait
 
     def do_POST(self):
@@ -57,6 +59,11 @@ class Host(BaseHTTPRequestHandler):
             if self.late:
                 time.sleep(self.late.pop())
             number = place.rpartition("/")[2]
+            if number in self.gives_up:
+                time.sleep(0.5)
+                return self.connection.close()
+            if number in self.forgotten:
+                return self.answer({})
             prompt = self.prompts[number]
             if prompt["2"]["inputs"]["strength"] == 13:
                 told = {"node_id": "2", "node_type": "CM_Animate", "exception_message": "No face."}
@@ -68,6 +75,8 @@ class Host(BaseHTTPRequestHandler):
             ]
             outputs = {"9": {"images": items, "animated": [True]}}
             return self.answer({number: {"status": {"status_str": "success"}, "outputs": outputs}})
+        if place == "/queue":
+            return self.answer({"queue_running": [], "queue_pending": []})
         asked = dict(urllib.parse.parse_qsl(query))
         assert asked["subfolder"] == "a b"
         number = asked["filename"][4:-4]
@@ -120,6 +129,26 @@ def test_a_server_that_answers_late_is_asked_again(host, tmp_path, monkeypatch):
     job = job_of_row(WORKFLOW, tmp_path, tmp_path, "row 0", {"2.strength": "2"})
     (outcome,) = on_servers([job], [host], WORKFLOW, 20)
     assert outcome.done and outcome.tries == 1 and not Host.late
+
+
+def test_a_server_that_was_started_again_is_given_its_job_again(host, tmp_path, monkeypatch):
+    job = job_of_row(WORKFLOW, tmp_path, tmp_path, "row 0", {"2.strength": "2"})
+    monkeypatch.setattr(Host, "forgotten", {"0"})
+    (outcome,) = on_servers([job], [host], WORKFLOW, 20)
+    assert outcome.done and outcome.tries == 2 and len(Host.prompts) == 2
+    monkeypatch.setattr(Host, "forgotten", {"2", "3"})
+    (outcome,) = on_servers([job], [host], WORKFLOW, 20)
+    assert not outcome.done and "started again" in outcome.message
+
+
+def test_the_last_job_of_a_server_that_dies_is_done_by_another_that_waits(
+    host, tmp_path, monkeypatch
+):
+    rows = [job_of_row(WORKFLOW, tmp_path, tmp_path, f"row {i}", {}) for i in range(2)]
+    monkeypatch.setattr(Host, "gives_up", ["1"])
+    outcomes = list(on_servers(rows, [host, host.replace("127.0.0.1", "localhost")], WORKFLOW, 20))
+    assert [outcome.done for outcome in outcomes] == [True, True]
+    assert max(outcome.tries for outcome in outcomes) == 2 and len(Host.prompts) == 3
 
 
 def test_without_a_server_every_job_says_so(tmp_path):
