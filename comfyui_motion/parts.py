@@ -154,3 +154,9 @@ def _from_outside(mask: Tensor, picture: Tensor, features: Tensor, hard: bool) -
     check_shape("mask", mask, "B 1 H W")
     mask = resize(mask.to(picture.device, torch.float32), *picture.shape[-2:]).clamp(0, 1)
     return decimate(harden(mask) if hard else mask, *features.shape[-2:])
+
+
+def matte_names(model: MotionModel, count: int) -> list[str]:
+    """What passes call each part of a segmentation, the background first."""
+    named = [name.replace(" ", "_") for name in model.part_names]
+    return named if len(named) == count else [f"part_{k:02}" for k in range(count)]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..comfyui_motion import MotionField, write_passes
 from ..comfyui_motion.fields.stmap import V
+from ..comfyui_motion.parts import matte_names
 from ..comfyui_motion.passes.maps import COLOURS
 from ..comfyui_motion.passes.options import FORMATS
 from . import host, sockets
@@ -123,6 +124,12 @@ class SaveMotionPasses(io.ComfyNode):
                     optional=True,
                     tooltip="EXR: for programs that read only the first part of a file.",
                 ),
+                sockets.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that segmented the parts: their mattes then have its names,"
+                    " hair_and_body, face, lips, where it has any.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="folder", tooltip="Where the passes were written.")
@@ -147,6 +154,7 @@ class SaveMotionPasses(io.ComfyNode):
         colour: str = "linear",
         reach: float = 0.0,
         one_file_a_pass: bool = False,
+        model: host.HostedModel | None = None,
     ) -> io.NodeOutput:
         folder, place = host.output_file(filename_prefix, "")
         progress = host.Progress(len(field))
@@ -155,7 +163,7 @@ class SaveMotionPasses(io.ComfyNode):
             field.to("cpu"),
             None if images is None else to_pictures(images),
             plate=None if plate is None else to_pictures(plate, "plate"),
-            mattes=mattes(parts, matte),
+            mattes=mattes(parts, matte, model),
             name=filename_prefix.replace("\\", "/").rpartition("/")[2] or "passes",
             start=first_frame,
             fps=fps,
@@ -169,9 +177,16 @@ class SaveMotionPasses(io.ComfyNode):
         return io.NodeOutput(folder, ui={"motion_words": [f"{len(written)} files in {place}"]})
 
 
-def mattes(parts: Tensor | None, matte: Tensor | None) -> dict[str, Any]:
+def mattes(
+    parts: Tensor | None, matte: Tensor | None, model: host.HostedModel | None = None
+) -> dict[str, Any]:
     """By name, each B h w."""
-    named = {} if parts is None else {f"part_{k:02}": parts[:, k] for k in range(1, parts.shape[1])}
+    named: dict[str, Any] = {}
+    if parts is not None:
+        count = parts.shape[1]
+        numbers = [f"part_{k:02}" for k in range(count)]
+        names = numbers if model is None else matte_names(model.model, count)
+        named = {names[k]: parts[:, k] for k in range(1, count)}
     return named if matte is None else named | {"matte": to_maps(matte, "matte")[:, 0]}
 
 

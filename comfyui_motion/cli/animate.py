@@ -148,6 +148,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         " there, as EXR",
     )
     command.add_argument(
+        "--plate",
+        metavar="PICTURE",
+        help="what is behind the subject, as a pass of --passes",
+    )
+    command.add_argument(
         "--preview",
         metavar="SHEET.png",
         help="also write a contact sheet: driver, result, field, occlusion, and the picture's faces"
@@ -178,9 +183,10 @@ def run(
         open_writer = writers(options, clip, stack)
         writer = open_writer(options.output, sound=True)
         masks = open_writer(options.occlusion, sound=False) if options.occlusion else None
-        passes, parts = None, Mattes({})
+        passes, parts, plate = None, Mattes({}), {}
         if options.passes:
             parts = Mattes.found(model, source)
+            plate = {"plate": read_picture(options.plate)} if options.plate else {}
             told = PassOptions(fps=clip.fps, overwrite=options.overwrite)
             passes = stack.enter_context(PassWriter(options.passes, told))
         driving = Ahead(clip, chosen.batch_size or 1)
@@ -189,7 +195,8 @@ def run(
             if masks:
                 masks.write(step.occlusion.expand(-1, 3, -1, -1))
             if passes:
-                passes.write(step.field, {"beauty": with_alpha(step)}, parts.of(step))
+                behind = {n: p.expand(len(step.frames), -1, -1, -1) for n, p in plate.items()}
+                passes.write(step.field, {"beauty": with_alpha(step), **behind}, parts.of(step))
             if samples:
                 samples.add(step)
     say(

@@ -35,7 +35,7 @@ HELP = "many pictures by many clips, as a table says: resumable, over processes,
 GRACE = WITH_WORKERS
 OF_A_WORKER = 0.3  # seconds that a job has to clear up behind itself
 READ = ("source", "driving")
-FURTHER = ("reference", "driver")  # which may be files as well
+FURTHER = ("reference", "driver", "plate")  # which may be files as well
 WRITTEN = ("output", "occlusion", "preview")
 ENGINES = ("processes", "ray")
 

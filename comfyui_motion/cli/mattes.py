@@ -13,6 +13,7 @@ from ..cutout import move_alpha
 from ..field import resize
 from ..framing.portrait import fitted
 from ..model import MotionModel
+from ..parts import matte_names
 
 HARDLY = 0.1  # of a part: one that shows less nowhere is not there
 
@@ -30,8 +31,7 @@ class Mattes:
             return Mattes({})
         shown = fitted(model, source[:1].to(model.device))
         found = model.segment(shown)[:1].float().cpu()
-        names = [name.replace(" ", "_") for name in model.part_names]
-        names = names or [f"part_{k:02}" for k in range(found.shape[1])]
+        names = matte_names(model, found.shape[1])
         parts = zip(names[1:], found[:, 1:].split(1, dim=1), strict=True)
         return Mattes({name: part for name, part in parts if part.max() > HARDLY})
 

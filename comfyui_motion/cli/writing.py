@@ -28,11 +28,13 @@ def check_outputs(options: argparse.Namespace) -> None:
     inputs = {
         "the picture": options.source,
         "the clip": options.driving,
-        **{f"--{name}": given.get(name) for name in ("model", "finder", "mask")},
+        **{f"--{name}": given.get(name) for name in ("model", "finder", "mask", "plate")},
         "--reference": reference if isinstance(reference := given.get("reference"), Path) else None,
         **{f"--driver {number}": path for number, path in given.get("driver") or ()},
     }
     check_places(outputs, inputs, options.codec)
+    if given.get("plate") and not given.get("passes"):
+        raise InputError("--plate is a pass: say where passes go with --passes, or leave it out.")
     if given.get("passes"):
         check_folder(given["passes"], PassOptions().name, inputs)
     if given.get("preview"):

@@ -15,6 +15,7 @@ from comfyui_motion import MotionField, read_stmap, save_field, write_picture, w
 from comfyui_motion.animate import Step
 from comfyui_motion.cli import main
 from comfyui_motion.cli.mattes import Mattes
+from comfyui_motion.parts import matte_names
 
 
 @pytest.fixture
@@ -75,6 +76,16 @@ def test_animate_writes_passes_of_what_it_makes(media, capsys):
     assert "already holds" in capsys.readouterr().err
 
 
+def test_animate_writes_the_plate_it_is_given(media, capsys):
+    wanted = ["animate", media / "source.png", media / "clip.mp4", "-o", media / "out.mp4"]
+    wanted += ["--stop", 2, "--plate", media / "source.png"]
+    assert run(*wanted, "--passes", media / "passes") == 0
+    (channels,) = about(media / "passes")["files"].values()
+    assert {"plate.R", "R", "stmap.A"} <= set(channels)
+    assert run(*wanted) == 2
+    assert "--passes" in capsys.readouterr().err
+
+
 class Halves:
     """Stands for a model that knows parts: the left half, the right half, and one it never sees."""
 
@@ -102,6 +113,9 @@ def test_each_part_of_the_source_is_a_matte_that_moves_along():
     assert not Mattes.found(model, frames).of(Step(frames, hidden, field, None, None, frames))
     model.has_parts, model.part_names = True, ()
     assert list(Mattes.found(model, frames).parts) == ["part_01", "part_02"]
+    assert matte_names(model, 3) == ["part_00", "part_01", "part_02"]
+    model.part_names = ("background", "left half", "right half")
+    assert matte_names(model, 3) == ["background", "left_half", "right_half"]
 
 
 @pytest.mark.parametrize(
