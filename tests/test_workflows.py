@@ -52,24 +52,6 @@ def shown(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def prompt_of(workflow: dict[str, Any]) -> dict[str, Any]:
-    """The page's format as the prompt it sends: widgets by name, links as [node, slot]."""
-    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
-    prompt = {}
-    for node in workflow["nodes"]:
-        if node["type"] in NOTES:
-            continue
-        widgets = [socket["name"] for socket in node["inputs"] if "widget" in socket]
-        inputs = dict(zip(widgets, node.get("widgets_values") or [], strict=False))
-        inputs |= {
-            socket["name"]: links[socket["link"]]
-            for socket in node["inputs"]
-            if socket["link"] is not None
-        }
-        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
-    return prompt
-
-
 def test_templates_are_numbered_from_the_simplest_on():
     assert len(NAMES) >= 12
     assert [name[:3] for name in NAMES] == [f"{i:02} " for i in range(1, len(NAMES) + 1)]

@@ -18,6 +18,7 @@ from PIL import Image
 
 HEIGHT, MOST, RATE = 256, 40, 12.5  # pixels, frames, frames a second
 NOTES = {"MarkdownNote"}
+SEEDS = {"seed", "noise_seed"}
 
 
 def draw_card(host: str, path: Path, shorter: dict[str, Any] | None = None) -> None:
@@ -46,8 +47,11 @@ def prompt_of(workflow: dict[str, Any]) -> dict[str, Any]:
     for node in workflow["nodes"]:
         if node["type"] in NOTES:
             continue
-        widgets = [socket["name"] for socket in node["inputs"] if "widget" in socket]
-        inputs = dict(zip(widgets, node.get("widgets_values") or [], strict=False))
+        values, inputs = iter(node.get("widgets_values") or []), {}
+        for name in (socket["name"] for socket in node["inputs"] if "widget" in socket):
+            inputs[name] = next(values)
+            if name in SEEDS:
+                next(values)  # what becomes of it after a run: the page's own
         inputs |= {s["name"]: links[s["link"]] for s in node["inputs"] if s["link"] is not None}
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 from ..jobs.batch import run_batch
@@ -41,8 +42,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Exit code 2 where a run failed."""
     workflow, out = read_workflow(options.workflow), Path(options.out)
-    beside = Path(options.jobs).parent
-    jobs = read_jobs(options.jobs, functools.partial(job_of_row, workflow, beside, out))
+    jobs = [
+        replace(job, reads=(*job.reads, Path(options.workflow)))  # another one makes other results
+        for job in read_jobs(
+            options.jobs,
+            functools.partial(job_of_row, workflow, Path(options.jobs).parent, out),
+        )
+    ]
     engine = functools.partial(
         on_servers,
         addresses=options.server or ["http://127.0.0.1:8188"],

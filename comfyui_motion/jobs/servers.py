@@ -25,6 +25,7 @@ from ..doors.words import shown
 from ..errors import InputError, MotionError
 from ..media.files import made_folder, writing, written_whole
 from .job import Job, Outcome
+from .pending import Asked, digest
 from .table import Row
 
 IDLE = 0.2  # seconds that a server without a job waits for one
@@ -123,21 +124,24 @@ def on_servers(
     waiting: queue.Queue[tuple[Job, int]] = queue.Queue()
     outcomes: queue.Queue[Outcome | None] = queue.Queue()
     stopped, left = threading.Event(), {job.name: job for job in jobs}
+    begun_before = asked_before(jobs, addresses)
     for job in jobs:
-        waiting.put((job, 1))
+        if not any(job in own for own in begun_before.values()):
+            waiting.put((job, 1))
 
     def serve(address: str) -> None:
-        server = Server(address, patience)
+        server, own = Server(address, patience), begun_before[address]
         while left and not stopped.is_set():  # another may yet give its job back
             try:
-                job, tries = waiting.get(timeout=IDLE)
+                job, tries = (own.pop(), 1) if own else waiting.get(timeout=IDLE)
             except queue.Empty:
                 continue
             begun = time.monotonic()
             try:
                 done, message = True, server.run(job, workflow, stopped)
             except Unreachable:
-                waiting.put((job, tries + 1))
+                for given_back in (job, *own):
+                    waiting.put((given_back, tries + 1))
                 break
             except MotionError as error:
                 if isinstance(error, Forgotten) and tries < TRIES:
@@ -167,6 +171,18 @@ def on_servers(
         stopped.set()
 
 
+def asked_before(jobs: Sequence[Job], addresses: Sequence[str]) -> dict[str, list[Job]]:
+    """By server, the jobs that it was asked for and nobody fetched."""
+    own: dict[str, list[Job]] = {address: [] for address in addresses}
+    for job in jobs:
+        asked = Asked.read(job.writes[0])
+        for address in addresses:
+            if asked and asked.address == address.rstrip("/"):
+                own[address].append(job)
+                break
+    return own
+
+
 class Server:
     """One ComfyUI server."""
 
@@ -182,18 +198,32 @@ class Server:
             column: self.upload(value) if isinstance(value, Path) else value
             for column, value in job.values.items()
         }
-        number = self.submit(filled(workflow, values))
+        folder, names = made_folder(job.writes[0]), set[str]()
+        number = self.asked(folder, filled(workflow, values))
         made = list(self.results(self.wait(number, stopped)))
         if not made:
             raise InputError("The workflow saved nothing; it needs a node that saves its results.")
-        folder, names = made_folder(job.writes[0]), set[str]()
         for item in made:
             name = _plain_name(item["filename"])
             if name in names:  # another node's, in another folder there
                 name = f"{len(names)}-{name}"
             names.add(name)
             self.download(item, folder / name)
+        Asked.forget(folder)
         return f"{len(made)} files"
+
+    def asked(self, folder: Path, prompt: Mapping[str, Any]) -> str:
+        """The number of a prompt for that folder: of one that this server has already, if it was
+        asked before and not fetched, or a new one.
+        """
+        before = Asked.read(folder)
+        if before and (before.address, before.of) == (self.address, digest(prompt)):
+            known = self.queued(before.number)
+            if known or before.number in _table(self._ask_again(f"/history/{before.number}")):
+                return before.number
+        number = self.submit(prompt)
+        Asked(self.address, number, digest(prompt)).keep(folder)
+        return number
 
     def upload(self, path: Path) -> str:
         """Its name among the server's inputs. Files of one name from two folders stay apart."""

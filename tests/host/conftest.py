@@ -111,7 +111,7 @@ class Host:
 
     def run(self, prompt: dict[str, Any]) -> Outcome:
         valid, error, wanted, node_errors = asyncio.run(self.validate("test", prompt, None))
-        if not valid:
+        if not valid or node_errors:
             raise ValueError(f"{error} {node_errors}")
         self.server.sent = []
         self.executor.execute(prompt, "test", {"client_id": "test"}, wanted)

@@ -151,6 +151,22 @@ def test_the_last_job_of_a_server_that_dies_is_done_by_another_that_waits(
     assert max(outcome.tries for outcome in outcomes) == 2 and len(Host.prompts) == 3
 
 
+def test_what_a_server_was_asked_for_before_is_fetched_and_not_done_again(host, tmp_path):
+    rows = [job_of_row(WORKFLOW, tmp_path, tmp_path, f"row {i}", {}) for i in range(3)]
+    other = host.replace("127.0.0.1", "localhost")
+    for server, row in ((host, rows[2]), (other, rows[0])):
+        row.writes[0].mkdir()
+        servers.Server(server, 20).asked(row.writes[0], WORKFLOW)
+    assert len(Host.prompts) == 2
+    outcomes = list(on_servers(rows, [host, other], WORKFLOW, 20))
+    assert len(outcomes) == 3 and all(outcome.done for outcome in outcomes)
+    assert len(Host.prompts) == 3
+    assert [len(list(row.writes[0].iterdir())) for row in rows] == [1, 1, 1]
+    rows[0].writes[0].joinpath(".asked.json").write_text('{"address": 5}')
+    (outcome,) = on_servers(rows[:1], [host], WORKFLOW, 20)
+    assert outcome.done and len(Host.prompts) == 4
+
+
 def test_without_a_server_every_job_says_so(tmp_path):
     jobs = [job_of_row(WORKFLOW, tmp_path, tmp_path, "row 0", {})]
     (outcome,) = on_servers(jobs, ["http://127.0.0.1:9"], WORKFLOW, 5)
