@@ -23,7 +23,8 @@ SEEDS = {"seed", "noise_seed"}
 
 def draw_card(host: str, path: Path, shorter: dict[str, Any] | None = None) -> None:
     """Run the template on the host, and draw its card beside it."""
-    prompt = prompt_of(json.loads(path.read_text(encoding="utf-8")))
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    prompt = without_models(prompt_of(workflow), workflow)
     for node in prompt.values():
         node["inputs"] |= {k: v for k, v in (shorter or {}).items() if k in node["inputs"]}
     frames = _frames(host, _run(host, prompt))
@@ -38,6 +39,20 @@ def draw_card(host: str, path: Path, shorter: dict[str, Any] | None = None) -> N
         loop=0,
         quality=70,
     )
+
+
+def without_models(prompt: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
+    """What runs of it without the files that its nodes name, which need not be there."""
+    gone = {str(node["id"]) for node in workflow["nodes"] if node["properties"].get("models")}
+    while True:
+        more = {
+            number
+            for number, node in prompt.items()
+            if any(isinstance(v, list) and v[0] in gone for v in node["inputs"].values())
+        }
+        if more <= gone:
+            return {number: node for number, node in prompt.items() if number not in gone}
+        gone |= more
 
 
 def prompt_of(workflow: dict[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,13 @@ def test_every_section_is_measured(one_golden):
     assert "fomm" in page(found) and len(told) > 5
 
 
+def test_every_recorded_family_is_met():
+    rows = list(gpu.parity(ROOT / "tests" / "golden", torch.device("cpu"), ("float32",)))
+    families = {"copart", "fomm", "liveportrait", "monkeynet", "mraa", "tpsmm", "x2face-small"}
+    assert {row["case"] for row in rows} == families
+    assert all(row["error"] < 3e-3 for row in rows)
+
+
 def test_what_the_time_does_not_reach_is_named(one_golden):
     plan = Plan(minutes=0, speeds=("float32",))
     found = report(plan, torch.device("cpu"), one_golden, ROOT / "samples", lambda _: None)

@@ -20,6 +20,7 @@ FRAMES = 10
 NUMBERS = itertools.count()
 CORE = (
     "nodes_custom_sampler.py",
+    "nodes_model_advanced.py",
     "nodes_wan.py",
     "nodes_differential_diffusion.py",
 )
