@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "workflows"
 ALL = sorted(path.stem for path in FOLDER.glob("*.json"))
 DIFFUSION = [name for name in ALL if name[:2] in ("18", "19", "20")]  # in test_diffusion.py
 NAMES = [name for name in ALL if name not in DIFFUSION]
-SHORT = {"frame_count": 2, "frames": 2, "length": 2, "frame": 1}  # of what has a length
+SHORT = {"frame_count": 2, "frames": 2, "length": 2, "frame": 1, "batch_size": 2}  # lengths
 pytestmark = pytest.mark.host
 
 
