@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .cutout import move_alpha, split_alpha
+from .doors.words import logger
 from .driving import Batches, Frames, Held, in_order
 from .errors import InputError
 from .field import MotionField
@@ -253,6 +254,15 @@ def unseen(clip: Batches, count: int) -> Iterator[Held]:
 
 def with_face(model: MotionModel, source: Tensor, options: Options) -> Options:
     """For a model that finds faces itself, which of them is meant, as its box."""
+    if options.face > 0 and options.subject is not None:
+        logger().warning("Face %d is not looked for: the subject's box was given.", options.face)
+    elif options.face > 0 and not model.finds_faces and options.finder_for(model) is None:
+        logger().warning(
+            "Face %d is not looked for: %s moves the whole picture. Give a box (subject), or what"
+            " finds faces (the finder face).",
+            options.face,
+            model.family,
+        )
     if not (model.finds_faces and options.face > 0 and options.subject is None):
         return options
     found = find_subject(cast(Finder, model), source[:1], number=options.face)

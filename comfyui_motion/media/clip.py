@@ -28,7 +28,7 @@ from .decode import decode_film, film_facts
 from .deep import Deep
 from .files import existing_file
 from .kinds import is_picture
-from .naming import sequence_paths
+from .naming import missing_numbers, sequence_paths
 from .picture import WHITE, read_pixels, to_rgb
 from .remarks import Remarks
 from .times import Shown, as_rate, evenly, in_order
@@ -194,6 +194,8 @@ def _source(
             check = partial(check_cost, file, moving)
             return Source(frames, moving.rate, moving.count, check=check)
         paths = [file]
+    elif hole := missing_numbers(path, paths):
+        remarks.say(hole)
     return Source(partial(_decode_pictures, paths, background, fps, remarks), fps, len(paths))
 
 

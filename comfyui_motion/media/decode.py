@@ -2,7 +2,9 @@
 the film's own matrix, range and curve, on a background; each with its time.
 
 What is broken in the middle does not end a film: what the decoder patches is shown, what it cannot
-read is left out, and both are remarked on.
+read is left out, and both are remarked on. Some codings have no checksum and decode whatever comes
+(VP8, VP9, Huffyuv, FFV1 without its own): other bytes inside a packet are another picture to them,
+and nothing can tell.
 """
 
 from __future__ import annotations

@@ -101,6 +101,27 @@ def sequence_paths(path: str | os.PathLike[str]) -> list[Path] | None:
     return sorted(paths, key=natural)
 
 
+def missing_numbers(path: str | os.PathLike[str], paths: list[Path]) -> str | None:
+    """What to say of holes in the numbers of a pattern's pictures; None where there are none, or
+    they are as regular as every second frame's.
+    """
+    name = Path(path).name
+    if os.path.exists(path) or not NUMBER.search(name):
+        return None
+    pattern = Numbered.of(name)
+    ends = len(pattern.before), len(pattern.after)
+    numbers = sorted({int(p.name[ends[0] : len(p.name) - ends[1]]) for p in paths})
+    step = min((b - a for a, b in zip(numbers, numbers[1:], strict=False)), default=1)
+    count = (numbers[-1] - numbers[0]) // step + 1 - len(numbers)
+    if not count:
+        return None
+    first = next(a for a, b in zip(numbers, numbers[1:], strict=False) if b - a > step)
+    return (
+        f"{name}: {count} {'number is' if count == 1 else 'numbers are'} missing, the first after"
+        f" {pattern(first)}; the pictures on either side follow one another."
+    )
+
+
 def _standing_for(path: Path) -> list[Path] | None:
     if os.path.isdir(path):
         entries = path.iterdir()

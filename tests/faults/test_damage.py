@@ -129,6 +129,16 @@ def test_a_head_that_promises_more_than_there_is_is_told_of_at_opening(film, cap
     assert 0 < len(clip.frames()) < 30
 
 
+@pytest.mark.parametrize(
+    ("there", "told"), [((0, 1, 2, 5, 6), True), ((0, 2, 4, 6), False), ((3, 4, 5), False)]
+)
+def test_numbers_that_a_sequence_lacks_are_told_of(tmp_path, caplog, there, told):
+    for number in there:
+        Image.fromarray(numbered(number)).save(tmp_path / f"s.{number:04d}.png")
+    assert len(read_video(tmp_path / "s.%04d.png").frames()) == len(there)
+    assert ("2 numbers are missing, the first after s.0002.png" in caplog.text) == told
+
+
 @pytest.mark.parametrize("name", ["d.ts", "d.ivf", "d.mxf"])
 def test_less_than_was_promised_is_told_of_at_the_end_at_the_latest(film, tmp_path, caplog, name):
     codec = {"d.ts": "libx264", "d.ivf": "libvpx-vp9", "d.mxf": "mpeg2video"}[name]

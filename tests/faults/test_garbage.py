@@ -140,3 +140,9 @@ def test_a_mask_that_is_black_all_over_is_a_sentence(tmp_path):
     Image.new("L", (8, 8), 0).save(tmp_path / "mask.png")
     with pytest.raises(InputError, match="black all over"):
         read_mask(str(tmp_path / "mask.png"))
+
+
+def test_a_face_that_nobody_looks_for_is_told_of(caplog):
+    picture, clip = torch.rand(1, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    next(motion.animate(motion.load("flow"), picture, clip, face=9))
+    assert "Face 9 is not looked for: flow moves the whole picture" in caplog.text
