@@ -9,7 +9,7 @@ with the square.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,7 +22,6 @@ from .region import Region, cut
 from .topology import EYES, SURFACE
 
 SCORE, FLAG = 0.6, 0.8  # what detector and mesh must say
-LIKELY = 0.5  # score from which a box is looked at
 OVERLAP = 0.3  # of two boxes, from which they are of one face
 TURNS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # of the whole picture, until there is a face
 SQUARES = (0.66, 0.4, 0.25)  # of the longer side
@@ -83,7 +82,7 @@ def find_in(networks: SeesFaces, picture: Tensor) -> list[Face]:
             break
         if share * longer < 2 * LEAST:
             break
-        faces = distinct([*faces, *seen_in(networks, picture, squares(height, width, share))])
+        faces += seen_in(networks, picture, squares(height, width, share), faces)
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
 
@@ -101,14 +100,20 @@ def squares(height: int, width: int, share: float) -> list[Region]:
     return [Region(x, y, side) for y in places(height) for x in places(width)]
 
 
-def seen_in(networks: SeesFaces, picture: Tensor, regions: list[Region]) -> list[Face]:
-    """What looks like a face in some squares of a picture, and stays one when looked at again."""
-    found = [
-        settled
-        for score, region in detected(networks, picture, regions)
-        if (settled := settle(networks, picture, region, score)) is not None
-    ]
-    return [face for face in distinct(found) if steady(networks, picture, face)]
+def seen_in(
+    networks: SeesFaces, picture: Tensor, regions: list[Region], known: Sequence[Face] = ()
+) -> list[Face]:
+    """What looks like a face in some squares of a picture, and stays one when looked at again;
+    without those that are known.
+    """
+    found: list[Face] = []
+    for score, region in detected(networks, picture, regions):
+        if any(region.apart(face.region) < 1 for face in (*known, *found)):
+            continue  # the mesh would settle where it has already
+        face = settle(networks, picture, region, score)
+        found += [] if face is None else [face]
+    new = [face for face in distinct(found) if not one_of(face, known)]
+    return [face for face in new if steady(networks, picture, face)]
 
 
 def detected(
@@ -119,7 +124,7 @@ def detected(
     guesses = networks.detector(shown)
     found = []
     for i, region in enumerate(regions):
-        likely = guesses.score[i] > LIKELY
+        likely = guesses.score[i] >= SCORE
         rows = (part[i][likely].cpu() for part in (guesses.box, guesses.points, guesses.score))
         for box, points, score in merged(*rows):
             found.append((score, Region.of_detection(box, points, region)))
@@ -166,7 +171,7 @@ def settle(networks: SeesFaces, picture: Tensor, region: Region, score: float) -
             return None
         region = Region.of_points(points[0])
     face = Face(points[0], score, float(flag[0]))
-    return face if score >= SCORE and face.flag >= FLAG and face.size >= LEAST else None
+    return face if face.flag >= FLAG and face.size >= LEAST else None
 
 
 def steady(networks: SeesFaces, picture: Tensor, face: Face) -> bool:
@@ -192,10 +197,15 @@ def distinct(faces: list[Face]) -> list[Face]:
     """Without those that are one of the others, the surest first."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        boxes = torch.tensor([other.box for other in kept]).view(-1, 4)
-        if not (overlap(torch.tensor(face.box), boxes) > OVERLAP).any():
+        if not one_of(face, kept):
             kept.append(face)
     return kept
+
+
+def one_of(face: Face, others: Sequence[Face]) -> bool:
+    """Whether it is one of those, by where it is."""
+    boxes = torch.tensor([other.box for other in others]).view(-1, 4)
+    return bool((overlap(torch.tensor(face.box), boxes) > OVERLAP).any())
 
 
 def eye_distance(points: Tensor) -> Tensor:
