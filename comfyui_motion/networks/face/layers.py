@@ -15,6 +15,7 @@ from .mouth import GREY
 from .raster import NO_MAP, Array
 
 GRAIN = 4.0  # pixels of what is made up: what is finer comes from beside it
+WIDE = 6.0  # pixels of a Gaussian: a wider one need not be told from one on a smaller picture
 PLATE = 320  # longer side that the background is made up at
 BAND = 0.35  # eye distances round the mask in which thin things are looked for
 SEEN_AT = 64  # pixels between the eyes where they are looked for
@@ -115,15 +116,20 @@ def made_up(picture: Array, person: Array) -> Array:
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
-    stands = ramp(*STANDS, person)[..., None]
-    rough = picture + (filled - picture) * stands
-    return np.clip(rough + grain(rough, person, GRAIN / scale) * stands, 0, 1)
+    x, y, across, down = cv2.boundingRect((person > STANDS[0]).view(np.uint8))
+    box = slice(y, y + down), slice(x, x + across)
+    stands = ramp(*STANDS, person[box])[..., None]
+    made = picture.copy()
+    made[box] += (filled[box] - picture[box]) * stands
+    fine = grain(made, person, GRAIN / scale, box)
+    made[box] = np.clip(made[box] + fine * stands, 0, 1)
+    return made
 
 
-def grain(picture: Array, person: Array, coarse: float) -> Array:
+def grain(picture: Array, person: Array, coarse: float, box: tuple[slice, slice]) -> Array:
     """What is finer than `coarse` pixels of what is behind, mirrored at the person's edge: so what
     is made up has the brush, the canvas, the noise of the rest. H W 3, of the picture without the
-    person
+    person -> h w 3, over the box
     """
     import cv2
 
@@ -133,7 +139,7 @@ def grain(picture: Array, person: Array, coarse: float) -> Array:
     around = np.ones((5, 5), np.uint8)
     bare = cv2.erode(bare, around, borderValue=1)
     if not bare.any() or bare.all():
-        return np.zeros_like(picture)
+        return np.zeros_like(picture[box])
     _, label = cv2.distanceTransformWithLabels(
         1 - bare, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -147,8 +153,21 @@ def grain(picture: Array, person: Array, coarse: float) -> Array:
     last = np.array([size[0] - 1, size[1] - 1], np.float32)
     there = last - np.abs(last - there)  # mirrored at the picture's edge, too
     known = cv2.remap(bare, there, NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    fine = picture - cv2.GaussianBlur(picture, (0, 0), coarse)
-    there = 2 * cv2.resize(there, (width, height), interpolation=cv2.INTER_LINEAR) + 0.5
+    fine = cv2.subtract(picture, blurred(picture, coarse))
+    there = 2 * cv2.resize(there, (width, height), interpolation=cv2.INTER_LINEAR)[box] + 0.5
     fine = cv2.remap(fine, there, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     share = cv2.GaussianBlur(cv2.resize(known, (width, height)).astype(np.float32), (0, 0), 2)
-    return fine * share[..., None]
+    return fine * share[box][..., None]
+
+
+def blurred(picture: Array, sigma: float) -> Array:
+    """By a Gaussian of so many pixels; of a wide one, on a smaller picture. H W 3"""
+    import cv2
+
+    height, width = picture.shape[:2]
+    times = int(sigma / WIDE)
+    if times < 2:
+        return cv2.GaussianBlur(picture, (0, 0), sigma)
+    size = width // times, height // times
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / times), (width, height))
