@@ -34,7 +34,8 @@ STOCK = {
     "parts": Node(
         "parts", "CM_SegmentParts", {"model": "@model.model", "images": "@sample.picture"}
     ),
-    "face": Node("face", "CM_PartMask", {"parts": "@parts.parts", "indices": "2-3"}),
+    "face": Node("face", "CM_PartMask", {"parts": "@parts.parts", "indices": "2-7"}),
+    "person": Node("person", "CM_PartMask", {"parts": "@parts.parts", "indices": "1-7"}),
     "encoded": Node(
         "encoded", "CM_EncodeSource", {"model": "@model.model", "source_image": "@sample.picture"}
     ),
@@ -180,7 +181,7 @@ SCENES = [
         {"images": "@sample.picture", "crops": "@crop.images", "place": "@crop.place"},
         PICTURE,
     ),
-    Scene("CM_CleanPlate", {"images": "@sample.picture", "mask": "@face.mask"}, PICTURE),
+    Scene("CM_CleanPlate", {"images": "@sample.picture", "mask": "@person.mask"}, PICTURE),
     Scene(
         "CM_WanAnimateInputs",
         {"driving_images": "@sample.clip", "length": 5, "frame_count": 5},
