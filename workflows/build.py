@@ -12,6 +12,7 @@ from typing import Any
 WIDTH, GAP, TITLE = 280, 36, 36  # pixels, of a node, between nodes, of a title
 NOTE_LINE, NOTE_LETTER = 23, 7.8  # pixels of a note's line and letter, as large as headings
 WINDOW = 1480, 760  # pixels of a page that a template is opened in
+LEGIBLE = 0.6  # the scale under which pages draw no words
 ROW = {"socket": 21, "widget": 26}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 COLOURS = ["#3f789e", "#8a5", "#a1309b", "#b06634", "#88A"]
@@ -106,8 +107,9 @@ class _Builder:
 
     @staticmethod
     def scale(width: int, height: int) -> float:
-        """At which all of it is seen, and no larger than it is."""
-        return round(min(1.0, WINDOW[0] / (width + 60), WINDOW[1] / (height + 80)), 2)
+        """At which all of it is seen, as far as its words can be read, and no larger than it is."""
+        whole = min(1.0, WINDOW[0] / (width + 60), WINDOW[1] / (height + 80))
+        return round(max(LEGIBLE, whole), 2)
 
     def note(self, width: int) -> dict[str, Any]:
         """Above the graph, as wide."""

@@ -40,8 +40,7 @@ def film(of: str, name: str = "motion/film", fps: float = 25.0) -> list[Node]:
             "save",
             "SaveVideo",
             {"video": "@video.VIDEO", "filename_prefix": name},
-            room=330,
-            width=320,
+            room=290,
         ),
     ]
 
@@ -367,7 +366,7 @@ TEMPLATES = [
                             "field": "@motion.field",
                             "portrait": "@encode.portrait",
                         },
-                        room=230,
+                        room=205,
                     ),
                     *film("@generate.images", "motion/steps"),
                 ],
@@ -578,9 +577,9 @@ TEMPLATES = [
                             "mask": "@hidden.mask",
                         },
                     ),
-                    *film("@over.IMAGE", "motion/inpainted"),
                 ],
             ),
+            Group("5 Film", film("@over.IMAGE", "motion/inpainted")),
         ],
     ),
     Template(
@@ -648,11 +647,9 @@ TEMPLATES = [
         " the node's help has them.",
         [
             Group("1 Picture and clip", [sample()]),
-            Group(
-                "2 Your model",
-                [model(ANYTHING), animate(size="model", frame_count=12, reference_frame=0)],
-            ),
-            Group("3 Film", [save(name="motion/checkpoint")]),
+            Group("2 Your model", [model(ANYTHING)]),
+            Group("3 Motion", [animate(size="model", frame_count=12, reference_frame=0)]),
+            Group("4 Film", [save(name="motion/checkpoint")]),
         ],
     ),
     Template(
@@ -688,7 +685,7 @@ TEMPLATES = [
                 ],
             ),
             Group(
-                "3 Dials",
+                "3 A smile",
                 [
                     Node(
                         "smile",
@@ -702,6 +699,11 @@ TEMPLATES = [
                             "frames": 36,
                         },
                     ),
+                ],
+            ),
+            Group(
+                "4 A turn, a wink",
+                [
                     Node(
                         "turn",
                         "CM_EditExpression",
@@ -716,7 +718,7 @@ TEMPLATES = [
                 ],
             ),
             Group(
-                "4 Frames",
+                "5 Frames",
                 [
                     Node(
                         "motion",
@@ -738,9 +740,9 @@ TEMPLATES = [
                             "portrait": "@encode.portrait",
                         },
                     ),
+                    *film("@generate.images", "motion/dialled"),
                 ],
             ),
-            Group("5 Film", film("@generate.images", "motion/dialled")),
         ],
     ),
     Template(

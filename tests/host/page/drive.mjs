@@ -18,6 +18,7 @@ const args = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swifts
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
 const page = await browser.newPage({ viewport: { width: 1600, height: 950 } });
 const ours = /comfyui_motion/; // the page has errors of its own
+page.setDefaultNavigationTimeout(300000);
 page.on("pageerror", (error) => ours.test(error.stack) && seen.errors.push(error.stack));
 page.on("console", (told) => told.type() === "error" && ours.test(told.text()) && !/Failed to load resource/.test(told.text()) && seen.errors.push(told.text()));
 page.on("response", (answer) => answer.status() >= 400 && /comfyui_motion|workflow_templates/.test(answer.url()) && seen.errors.push(`${answer.status()} ${answer.url()}`));
