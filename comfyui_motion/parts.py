@@ -118,7 +118,7 @@ def swap_parts(
             'The mask must be the "target"\'s, the "source"\'s or a tensor B 1 H W, not'
             f" {mask_of!r}."
         )
-    if type(model).swap is MotionModel.swap:
+    if getattr(model.swap, "__func__", None) is MotionModel.swap:  # also through what wraps a model
         raise InputError(
             f"A model of the family {model.family} swaps no parts: take face, a co-part"
             " segmentation, or FOMM, MRAA or TPSMM with a mask."

@@ -130,6 +130,23 @@ def test_a_mask_from_outside_serves_a_model_without_parts(fomm, frames, mask_of)
     assert_close(found[..., within, within], wanted[..., within, within], atol=1e-5, rtol=0)
 
 
+class Wrapped:
+    """A model behind another object, as hosts hold theirs."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+
+def test_what_wraps_a_model_swaps_as_it_does(copart, frames):
+    wanted = swap_parts(copart, frames[:1], frames[1:], [1, 2])
+    assert_close(swap_parts(Wrapped(copart), frames[:1], frames[1:], [1, 2]), wanted)
+    with pytest.raises(motion.InputError, match="family flow swaps no parts"):
+        swap_parts(Wrapped(motion.load("flow")), frames[:1], frames[1:], mask=torch.ones(1, 64, 64))
+
+
 def test_half_a_mask_swaps_half_the_picture(fomm, frames):
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 32:] = 1

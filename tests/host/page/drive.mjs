@@ -108,8 +108,10 @@ const actions = {
     await page.evaluate((other) => window.app.loadGraphData(other), graph);
     await page.waitForTimeout(800);
     await run();
-    const plays = (nodes) => nodes.every(({ motionPlayer }) => !motionPlayer?.film || motionPlayer.video.readyState > 1);
-    await page.waitForFunction(`(${plays})(window.app.graph._nodes)`, null, { timeout: 300000 });
+    const { outputs } = Object.values(await history()).pop();
+    const films = Object.keys(outputs).filter((id) => outputs[id].motion_film).map(Number);
+    const plays = (ids) => window.app.graph._nodes.every(({ id, motionPlayer, motionPose, motionEditor }) => !ids.includes(id) || motionPose || motionEditor || motionPlayer?.video.readyState > 1);
+    await page.waitForFunction(plays, films, { timeout: 300000 });
     await shoot(name, show);
   },
   async set(changes) {
