@@ -71,7 +71,7 @@ class Finder:
 def untrained():
     """A model whose poses differ from frame to frame as a trained one's do."""
     torch.manual_seed(0)
-    model = motion.build("liveportrait", **SMALL)
+    model = motion.build("liveportrait", **{**SMALL, "depth": 2, "compressed": 1})
     with torch.no_grad():
         for layer in ("fc_exp", "fc_t", "fc_yaw", "fc_pitch"):
             getattr(model.motion_extractor.detector, layer).weight.mul_(8)

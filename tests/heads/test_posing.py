@@ -122,7 +122,7 @@ def test_a_source_clip_is_retargeted_frame_by_frame(shown):
 def test_what_cannot_be_retargeted_is_a_sentence(shown):
     blind = {"subject": (30, 20, 110, 100), "driving_subject": (20, 10, 80, 70)}
     for options, faces, clip, says in (
-        ({"retarget_eyes": True, **blind}, [CENTRE], [None] * 3, "no face in the driving clip"),
+        ({"retarget_eyes": True, **blind}, [CENTRE], [None] * 3, "found in the driving clip"),
         ({"close_lips": True, **blind}, [], OPEN, "knows none in the picture"),
         ({"retarget_lips": True, **blind}, [], OPEN, "knows none in the picture"),
     ):
