@@ -25,7 +25,11 @@ def small():
     return motion.build("fomm", **values, size=64).eval()
 
 
-@pytest.mark.parametrize("make", [lambda: motion.load("flow", device="cpu"), small])
+def flow():
+    return motion.build("flow", detail=96, lattice=24, size=128)
+
+
+@pytest.mark.parametrize("make", [flow, small])
 def test_a_session_gives_what_animate_gives(clip, make):
     model, picture = make(), clip[2:3]
     session = motion.live(model, picture)

@@ -34,10 +34,8 @@ def test_an_error_says_which_option_it_is_about(name, value):
 
 def test_options_that_python_gives_one_by_one_are_the_same_as_those_made_at_once():
     source, clip = torch.rand(1, 3, 40, 50), torch.rand(3, 3, 40, 50)
-    model, chosen = (
-        motion.load("flow"),
-        {"size": "source", "strength": 0.5, "subject": (5, 5, 35, 30)},
-    )
+    model = motion.build("flow", detail=96, lattice=24, size=128)
+    chosen = {"size": "source", "strength": 0.5, "subject": (5, 5, 35, 30)}
     frames = torch.cat(list(motion.animate(model, source, clip, batch_size=2, **chosen)))
     at_once = motion.perform(model, source, clip, Options(batch_size=2, **chosen))
     assert_close(torch.cat([step.frames for step in at_once]), frames, atol=0, rtol=0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..field import MotionField, identity_grid, resize
+from ..geometry.one_euro import OneEuro
 from ..geometry.vectors import length
 from ..shapes import as_lists
 from .inverse import plain
@@ -109,21 +110,11 @@ def there_and_back(values: Tensor, min_cutoff: float, beta: float, fps: float) -
     return (there + one_euro(values.flip(0), min_cutoff, beta, fps).flip(0)) / 2
 
 
-def one_euro(
-    values: Tensor, min_cutoff: float, beta: float, fps: float, slope_cutoff: float = 1.0
-) -> Tensor:
-    """A low pass whose cutoff rises with speed, in hundredths of half a picture a second. T ..."""
-    smooth, speed = values[0], torch.zeros_like(values[0])
+def one_euro(values: Tensor, min_cutoff: float, beta: float, fps: float) -> Tensor:
+    """Forward in time; speed counts in hundredths of half a picture a second. T ..."""
+    filtered = OneEuro(values[0], lambda speed: min_cutoff + beta * 100 * speed.abs())
     result = torch.empty_like(values)
-    result[0] = smooth
+    result[0] = values[0]
     for i in range(1, len(values)):
-        slope = (values[i] - values[i - 1]) * fps * 100
-        speed = torch.lerp(speed, slope, _share(torch.tensor(slope_cutoff), fps).to(slope))
-        smooth = torch.lerp(smooth, values[i], _share(min_cutoff + beta * speed.abs(), fps))
-        result[i] = smooth
+        result[i] = filtered.next(values[i], fps)
     return result
-
-
-def _share(cutoff: Tensor, fps: float) -> Tensor:
-    """How much of a new value gets through a low pass of that cutoff."""
-    return 1 / (1 + fps / (2 * torch.pi * cutoff))

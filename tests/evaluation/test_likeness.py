@@ -63,7 +63,8 @@ def test_a_drawn_face_moved_by_itself_does_what_it_does():
     picture = motion.read_picture(ROOT / "samples" / "source.png")[:, :3]
     small = F.interpolate(picture, size=200, mode="area")
     clip = torch.cat([small.roll(2 * i, dims=-1) for i in range(3)])
-    row, sheet = likeness(motion.load("flow"), face_finder(), small, clip, "flow", "self")
+    flow = motion.build("flow", detail=160, size=200)
+    row, sheet = likeness(flow, face_finder(), small, clip, "flow", "self")
     assert row.seen == 1 and row.mouth < 0.03 and row.yaw < 3
     assert sheet.shape[0] == 1 and "flow" in Table([row]).text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -12,16 +13,38 @@ from comfyui_motion.media.picture import write_picture
 from comfyui_motion.media.video import write_video
 
 
-@pytest.fixture
-def media(tmp_path):
-    """Two pictures and a clip, small."""
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Two pictures and a clip, small, and what animate makes of them."""
+    folder = tmp_path_factory.mktemp("drawn")
     torch.manual_seed(0)
     for name in "ab":
         texture = torch.rand(1, 3, 9, 12)
         texture = torch.nn.functional.interpolate(texture, size=(64, 80), mode="bicubic")
-        write_picture(texture.clamp(0, 1), tmp_path / f"{name}.png")
-    frames = torch.cat([texture[..., 6 - i : 70 - i].clamp(0, 1) for i in range(4)])
-    write_video(tmp_path / "clip.mp4", frames, 12)
+        write_picture(texture.clamp(0, 1), folder / f"{name}.png")
+    frames = torch.cat([texture[..., 6 - i : 70 - i].clamp(0, 1) for i in range(3)])
+    write_video(folder / "clip.mp4", frames, 12)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(drawn):
+    """One animation at a time, each made by one thread: their bytes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    shared = [drawn / "clip.mp4", "--model", "flow", "--device", "cpu", "-o"]
+    options = ["--strength", 0.5, "--no-adapt-scale"]
+    made = drawn / "one.gif", drawn / "two.gif"
+    assert run("animate", drawn / "a.png", *shared, made[0], *options) == 0
+    assert run("animate", drawn / "b.png", *shared, made[1]) == 0
+    torch.set_num_threads(threads)
+    return [path.read_bytes() for path in made]
+
+
+@pytest.fixture
+def media(drawn, tmp_path):
+    for name in ("a.png", "b.png", "clip.mp4"):
+        shutil.copy(drawn / name, tmp_path)
     return tmp_path
 
 
@@ -34,7 +57,7 @@ HEAD = "source,driving,output,strength,adapt-scale,model\n"
 
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 def test_a_batch_gives_the_bytes_of_one_animation_at_a_time_and_tells_what_failed(
-    media, capsys, monkeypatch, engine
+    media, alone, capsys, monkeypatch, engine
 ):
     if engine == "ray":
         pytest.importorskip("ray")
@@ -50,17 +73,8 @@ def test_a_batch_gives_the_bytes_of_one_animation_at_a_time_and_tells_what_faile
     assert run(*words, "--device", "cpu", "--engine", engine) == 2
     told = capsys.readouterr()
     assert "2 of 3 jobs done, 1 failed" in told.out and "row 4: " in told.err
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    shared = [media / "clip.mp4", "--model", "flow", "--device", "cpu", "-o"]
-    options = ["--strength", 0.5, "--no-adapt-scale"]
-    assert run("animate", media / "a.png", *shared, media / "one.gif", *options) == 0
-    assert run("animate", media / "b.png", *shared, media / "two.gif") == 0
-    torch.set_num_threads(threads)
     made = media / "out" / "one.gif", media / "out" / "two.gif"
-    assert [p.read_bytes() for p in made] == [
-        (media / name).read_bytes() for name in ("one.gif", "two.gif")
-    ]
+    assert [path.read_bytes() for path in made] == alone
     assert len(list((media / "out" / "sheets").glob("*.png"))) == 2
     assert (media / "out" / "report.html").exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -10,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ...geometry.easing import smoothstep
+from ...geometry.one_euro import OneEuro
 from .find import eye_distance
 from .topology import EYES, LIPS, POINTS
 from .transfer import LIP_ROWS
 
 CUTOFF = 3.0  # Hz: what trembles faster is damped while a point rests
 OPENING = 0.6  # Hz more for each percent of the eyes' distance that it moves in a second
-SPEED_CUTOFF = 1.0  # Hz, of the speed itself
 CALM = 0.5  # of a stretch: its calmer frames tell how much points tremble
 LEAST, MOST = 4e-4, 2.5e-3  # eye distances: no trembling is believed smaller, or larger
 ALIKE, UNLIKE = 6.0, 9.0  # times that trembling: frames that are one pose, that are two
@@ -90,30 +89,18 @@ def groups() -> tuple[list[int], ...]:
 
 def _one_euro(values: np.ndarray, apart: float, rate: float) -> np.ndarray:
     """T K 3"""
-    filtered = OneEuro(values[0], apart)
+    filtered = steadied(values[0], apart)
     return np.stack([values[0], *(filtered.next(now, rate) for now in values[1:])])
 
 
-class OneEuro:
-    """The filter forward in time: what trembles rests, what moves is followed at once."""
+def steadied(first: np.ndarray, apart: float) -> OneEuro[np.ndarray]:
+    """The filter of a face's points, forward in time. K 3 in pixels, the eyes' distance in them"""
 
-    def __init__(self, first: np.ndarray, apart: float) -> None:
-        """K 3 in pixels, and the eyes' distance in them."""
-        self.before, self.steady = first, first
-        self.speed = np.zeros_like(first)
-        self.apart = apart
+    def cutoff(speed: np.ndarray) -> np.ndarray:
+        percent = 100 * np.linalg.norm(speed, axis=-1, keepdims=True) / apart
+        return CUTOFF + OPENING * percent
 
-    def next(self, now: np.ndarray, rate: float) -> np.ndarray:
-        """K 3, `rate` frames a second"""
-
-        def share(cutoff):
-            return 1 / (1 + rate / (2 * math.pi * cutoff))
-
-        self.speed = self.speed + share(SPEED_CUTOFF) * ((now - self.before) * rate - self.speed)
-        percent = 100 * np.linalg.norm(self.speed, axis=-1, keepdims=True) / self.apart
-        self.steady = self.steady + share(CUTOFF + OPENING * percent) * (now - self.steady)
-        self.before = now
-        return self.steady
+    return OneEuro(first, cutoff)
 
 
 def held(points: Tensor, found: Tensor, cut: Tensor) -> Tensor:

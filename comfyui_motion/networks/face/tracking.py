@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...geometry.one_euro import OneEuro
 from .find import eye_distance
 from .follow import Follower
 from .networks import SeesFaces
-from .smooth import OneEuro
+from .smooth import steadied
 
 SLOWEST, FASTEST = 5.0, 120.0  # frames a second that frames are taken to come at
 
@@ -27,7 +28,7 @@ class Tracker:
         """`rate`: frames a second; None: as they come."""
         self.follower = Follower(networks)
         self.rate, self.before = rate, 0.0
-        self.steady: OneEuro | None = None
+        self.steady: OneEuro[np.ndarray] | None = None
 
     def __call__(self, frame: Tensor) -> tuple[Tensor, Tensor]:
         """1 3 H W in 0..1 -> its points (1 478 3, see `Followed`), and how sure the mesh is (1; 0
@@ -41,7 +42,7 @@ class Tracker:
             return seen.points, seen.flag
         points = seen.points[0].double().numpy()
         if self.steady is None:
-            self.steady = OneEuro(points, max(float(eye_distance(seen.points[0])), 1e-3))
+            self.steady = steadied(points, max(float(eye_distance(seen.points[0])), 1e-3))
         steady = self.steady.next(points, rate)
         return torch.from_numpy(np.float32(steady))[None], seen.flag
 
