@@ -5,6 +5,10 @@ The canvas is the square a network works on. What it covers is a box in the pict
 the subject is, or the whole picture; as it is (stretch), or the square around it (letterbox, edges
 repeated), or the largest square inside it (crop). Motion found on the canvas returns as
 displacements, so that no motion stays no motion, and beyond the box it fades to none.
+
+Boxes are four plain numbers, for there is one or two of them in a clip: kornia's, tensors of four
+corners, are made and read in 144 us, where two tuples are joined, cut and widened in 1.2 us (a core
+of an Intel Xeon). What is read by a box or a grid is read by kornia.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..field import MotionField, PictureSize, identity_grid
+from ..field import MotionField, PictureSize, identity_grid, remapped
 from ..keypoints import Keypoints
 from ..media.picture import to_rgb
 from ..model import MotionModel
@@ -193,7 +193,7 @@ class LevelPortrait(FramedPortrait):
         height, width = detail.shape[-2:]
         spans = shift.new_tensor([max(width - 1, 1), max(height - 1, 1)]) / 2
         grid = identity_grid(height, width, shift) + shift.permute(0, 2, 3, 1) / spans
-        moved = F.grid_sample(detail, grid, padding_mode="border", align_corners=True)
+        moved = remapped(detail, grid, True, "border")
         side = middle(self.place)[2]
         back = shift.permute(0, 2, 3, 1) @ turning(-self.place.angle, shift) / side + at
         return moved, (share(back[0]) / share(at).clamp(min=1e-6)).clamp(max=1)
@@ -218,14 +218,10 @@ class LevelPortrait(FramedPortrait):
         size = at.new_tensor([self.place.width, self.place.height])
         places = (2 * (at - 0.5) / (size - 1).clamp(min=1) - 1).expand(len(whole), -1, -1, -1)
         shift = whole.grid - identity_grid(*whole.size, whole.grid)
-        read = F.grid_sample(
-            torch.cat([shift.permute(0, 3, 1, 2), *whole.occlusion[-1:]], dim=1)
-            if whole.occlusion and whole.occlusion[-1].shape[-2:] == whole.size
-            else shift.permute(0, 3, 1, 2),
-            places,
-            padding_mode="border",
-            align_corners=True,
-        )
+        maps = shift.permute(0, 3, 1, 2)
+        if whole.occlusion and whole.occlusion[-1].shape[-2:] == whole.size:
+            maps = torch.cat([maps, whole.occlusion[-1]], dim=1)
+        read = remapped(maps, places, True, "border")
         pixels = read[:, :2].permute(0, 2, 3, 1) * (size - 1) / 2
         moved = 2 * pixels @ turning(-self.place.angle, pixels) / side
         occlusion = (read[:, 2:],) if read.shape[1] > 2 else ()

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..field import remapped
 from ..shapes import as_lists, check_shape
 from .canvas import Box
 from .crop import Place
@@ -82,7 +83,7 @@ def cut_turned(pictures: Tensor, place: Place, size: int) -> Tensor:
     at = side * square @ turning(place.angle, square) + square.new_tensor([x, y])
     grid = 2 * at / at.new_tensor([width, height]) - 1
     grid = grid.expand(len(pictures), -1, -1, -1)
-    return F.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
+    return remapped(pictures.float(), grid, False, "border")
 
 
 def spread(maps: Tensor, at: Tensor, size: int | None = None) -> Tensor:
@@ -93,7 +94,7 @@ def spread(maps: Tensor, at: Tensor, size: int | None = None) -> Tensor:
     if size is not None and max(maps.shape[-2:]) < size:
         maps = F.interpolate(maps, size=(size, size), mode="bicubic", align_corners=False)
     grid = (2 * at - 1).expand(len(maps), -1, -1, -1)
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    return remapped(maps, grid, False, "border")
 
 
 def share(at: Tensor, fade: float = FADE) -> Tensor:

@@ -139,7 +139,7 @@ def paint_face(random: Random, photographs: Sequence[Array] = ()) -> FaceSet:
         build=build,
         slits=slits,
         skin=Texture(skin),
-        eyes=Texture(paint_eye(random, cartoon, slits[0], skin_colour if carved else None)),
+        eyes=Texture(paint_eye(random, slits[0], skin_colour if carved else None)),
         mouth=Texture(paint_mouth(random)),
         hair=Texture(hair),
         nose=Texture(paint_nose(random, build, skin, skin_colour)),
@@ -250,9 +250,7 @@ def paint_skin(
     return np.clip(surface, 0, 1)
 
 
-def paint_eye(
-    random: Random, cartoon: bool, slit: Slit, stuff: Array | None = None, size: int = 48
-) -> Array:
+def paint_eye(random: Random, slit: Slit, stuff: Array | None = None, size: int = 48) -> Array:
     """White, iris and pupil; of a statue, all of its `stuff`."""
     u, v = coordinates(size)
     white = np.clip(random.uniform(0.65, 1.0) + random.normal(0, 0.04, 3), 0, 1).astype(np.float32)
