@@ -1,5 +1,5 @@
-"""A file to clean tensors: safetensors or a safe pickle, flattened, what only training needs
-removed by name.
+"""Reads a checkpoint file, safetensors or pickle, into its tensors by flattened name, without those
+that only training needs.
 
 Nothing in a file is ever run (see `unpickle`), and what it costs to open is known before it is.
 """

@@ -128,7 +128,9 @@ def eased(keys: Mapping[int, Dials], frames: int) -> list[Dials]:
 
 
 def around(dials: Dials, frame: int, ease: int, frames: int) -> list[Dials]:
-    """A pose for each of so many frames that comes over `ease` of them, stands in one, and goes."""
+    """A pose for each of so many frames: all of it in one frame, eased in over `ease` frames before
+    and out over as many after; a face at rest in all others.
+    """
     keys = {frame - ease - 1: Dials(), frame: dials, frame + ease + 1: Dials()}
     return [_at(keys, sorted(keys), number) for number in range(frames)]
 

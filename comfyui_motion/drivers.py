@@ -40,7 +40,7 @@ class Performance:
 
     @staticmethod
     def of(points: PosedKeypoints, rest: PosedKeypoints) -> Performance:
-        """Of points alone, whose every frame counts."""
+        """Of a clip of which only the points are known: every frame is taken to show the face."""
         return Performance(points, torch.ones(len(points), dtype=torch.bool), None, 0, rest)
 
     def __len__(self) -> int:

@@ -93,8 +93,9 @@ def sample(picture: Tensor, grid: Tensor, align_corners: bool, padding: str = "z
 def remapped(
     picture: Tensor, grid: Tensor, align_corners: bool, padding: str, mode: str = "bilinear"
 ) -> Tensor:
-    """kornia's remap, which reads a picture where a normalised grid says. B C h w, B H
-    W 2 -> B C H W
+    """kornia's remap, which reads a picture where a normalised grid says.
+
+    B C h w, B H W 2 -> B C H W
     """
     from kornia.geometry.transform import remap  # when first needed: it takes a second to import
 
@@ -161,10 +162,8 @@ class MotionField:
     # each B 1 h w in 0..1, 1 = visible in the source, coarse to fine; empty: nothing is said to be
     # hidden
     occlusion: tuple[Tensor, ...] = ()
-    contributions: Tensor | None = (
-        # B K+1 H W, sums to 1: which keypoint moves each pixel, the first being the background
-        None
-    )
+    # B K+1 H W, sums to 1: which keypoint moves each pixel, the first being the background
+    contributions: Tensor | None = None
     align_corners: bool = True
     # what brings the field over the whole picture, where it covers a canvas laid on a part of it
     # (framing.canvas.Fit); None: it covers the whole picture

@@ -172,7 +172,9 @@ def clips_of(model: MotionModel, driving: Frames, options: Options) -> dict[int,
 
 
 def options_for(driver: int, options: Options) -> Options:
-    """What is told of the main clip alone is not told of the others."""
+    """The options for one driver: for others than the main clip, without what is said of that clip
+    alone.
+    """
     if driver == MAIN:
         return options
     return replace(options, driving_subject=None, reference=None, reference_picture=None)

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 FORMAT = "comfyui_motion.keypoints"
 JSON_VERSION = 1  # of points; keypoints placed from parts are of version 2 (posed)
 FARTHEST = 1e6  # half pictures: of what a document may say
-LATTICE = (
-    20  # points along a side from which many are a lattice, and how many lines are drawn of it
-)
+# points along a side from which many are a lattice, and how many lines are drawn of it
+LATTICE = 20
 WIDEST = 1000  # frames, of smoothing
 SHAPES = {"position": "B K 2", "jacobian": "B K 2 2", "covariance": "B K 2 2", "confidence": "B K"}
 
@@ -43,15 +42,12 @@ class Keypoints:
     shapes: ClassVar[Mapping[str, str]] = SHAPES  # of all that this kind may hold
 
     position: Tensor  # B K 2, (x, y) in -1..1
-    jacobian: Tensor | None = (
-        None  # B K 2 2: how the surroundings turn and stretch (FOMM, eq. 5; MRAA's region axes)
-    )
-    covariance: Tensor | None = (
-        None  # B K 2 2: how far the region extends (MRAA, eq. 4; Monkey-Net, eq. 3)
-    )
-    confidence: Tensor | None = (
-        None  # B K in 0..1: how far the point can be believed, where a model can tell
-    )
+    # B K 2 2: how the surroundings turn and stretch (FOMM, eq. 5; MRAA's region axes)
+    jacobian: Tensor | None = None
+    # B K 2 2: how far the region extends (MRAA, eq. 4; Monkey-Net, eq. 3)
+    covariance: Tensor | None = None
+    # B K in 0..1: how far the point can be believed, where a model can tell
+    confidence: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.points():

@@ -79,7 +79,7 @@ def no_room(model: MotionModel, source: Any = None) -> str:
 
 
 def release(device: torch.device) -> None:
-    """What PyTorch keeps of a device's memory without using it, given back."""
+    """Gives back the memory of a device that PyTorch holds without using it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -80,21 +80,17 @@ class MotionModel(nn.Module):
     """
 
     family: ClassVar[str]
-    any_size: ClassVar[bool] = (
-        False  # the verbs take pictures of any size and aspect, and encode takes a Placement
-    )
+    # the verbs take pictures of any size and aspect, and encode takes a Placement
+    any_size: ClassVar[bool] = False
     looks_ahead: ClassVar[bool] = False  # it is shown the whole clip first, see `rehearse`
     # its keypoints tell which driving frame is posed most like the source; where they do not, the
     # best reference is the first frame
     compares: ClassVar[bool] = True
-    many_sources: ClassVar[bool] = (
-        False  # encode makes one portrait of several pictures of one subject
-    )
-    at_once: ClassVar[int] = (
-        # frames at a time on a CPU: with more, maps outgrow what the allocator reuses, and TPSMM
-        # takes a quarter longer
-        2
-    )
+    # encode makes one portrait of several pictures of one subject
+    many_sources: ClassVar[bool] = False
+    # frames at a time on a CPU: with more, maps outgrow what the allocator reuses, and TPSMM takes
+    # a quarter longer
+    at_once: ClassVar[int] = 2
     finds_faces: ClassVar[bool] = False  # it can be a finder, see framing.find
     finding: ClassVar[
         tuple[str, ...]
@@ -114,9 +110,8 @@ class MotionModel(nn.Module):
     level: ClassVar[bool] = False
     # what finds those heads, made when it is first asked (networks.face.finder)
     finder: Callable[[], Any] | None = None
-    takes: torch.dtype | None = (
-        None  # of pictures, where `optimise` left the networks in several dtypes
-    )
+    # of pictures, where `optimise` left the networks in several dtypes
+    takes: torch.dtype | None = None
     keeps: torch.dtype | None = None  # of encoded features there
     inspection: Any = None  # what registry recognised and assumed, when it came from a file
 
@@ -396,9 +391,8 @@ class Family:
     configure: Callable[
         [Mapping[str, Tensor]], dict[str, Any]
     ]  # the values of Parameters that the shapes tell
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = (
-        dict  # to the names of the module here
-    )
+    # to the names of the module here
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
     assumed: tuple[
         str, ...
     ] = ()  # names of Parameters that no tensor tells, each a keyword of load()

@@ -189,9 +189,8 @@ def _relative(
     scale: float | Tensor,
     strength: float | Tensor,
 ) -> Keypoints:
-    """p = source + s (driving - reference), J = J_driving J_reference^-1 J_source (FOMM, eq.
-
-    12). Covariance stays the driver's.
+    """p = source + s (driving - reference), J = J_driving J_reference^-1 J_source (FOMM, eq. 12).
+    Covariance stays the driver's.
     """
     per_point = (
         strength[:, None].to(source.position)

@@ -79,7 +79,7 @@ class RetargetKeypoints(io.ComfyNode):
         reference_keypoints: Any = None,
         neutral_source: bool = False,
         published: bool = False,
-        **lids_and_lips: bool,
+        **lids_and_lips: Any,
     ) -> io.NodeOutput:
         options = Options(
             mode,

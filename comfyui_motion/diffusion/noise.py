@@ -65,9 +65,8 @@ class SourceNoise:
     height: int
     width: int
     seed: int
-    item: int = (
-        0  # the picture of a batch: it has the (item + 1)-th draw of the seed, as in the host
-    )
+    # the picture of a batch: it has the (item + 1)-th draw of the seed, as in the host
+    item: int = 0
 
     def __post_init__(self) -> None:
         sizes = (self.channels, self.height, self.width)

@@ -19,9 +19,8 @@ ENVIRONMENT = "COMFYUI_MOTION_LIMITS"
 class Limits:
     """The largest of each that is read without being asked for by name."""
 
-    pixels: float = (
-        34e6  # of a picture or frame (8K); more where the file is as large as that needs
-    )
+    # of a picture or frame (8K); more where the file is as large as that needs
+    pixels: float = 34e6
     moving: float = 100e6  # of all frames of an animated picture; more where the file is as large
     frames: float = 100_000  # of an animated picture, or of keypoints
     tensors: float = 20_000  # of a checkpoint

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import pickletools
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from ..errors import CheckpointError, UnsafeCheckpoint
+from .documents import is_list
 from .limits import how_to_raise, limits
 from .words import shown
 
@@ -167,9 +168,10 @@ class Survey:
         self.extend(self.group())
 
     def extend(self, values: list[Token]) -> None:
-        if not isinstance(self.stack[-1], list):
+        top = self.stack[-1]
+        if not is_list(top):
             raise self.damaged()
-        self.stack[-1].extend(values)
+        top.extend(values)
 
     def on_setitem(self, _: Any) -> None:
         _, key = self.stack.pop(), self.stack.pop()
@@ -192,7 +194,7 @@ class Survey:
 
     def on_binpersid(self, _: Any) -> None:
         told = self.stack.pop()  # ("storage", kind, key, device, elements, view of another)
-        if not isinstance(told, tuple) or len(told) < 5 or told[0] not in ("storage", b"storage"):
+        if not _is_tuple(told) or len(told) < 5 or told[0] not in ("storage", b"storage"):
             raise self.damaged()
         kind, key, elements = told[1], told[2], told[4]
         if not isinstance(kind, Named) or kind.name not in ELEMENT:
@@ -214,7 +216,7 @@ class Survey:
 
     def on_reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, Named) or not isinstance(arguments, tuple):
+        if not isinstance(function, Named) or not _is_tuple(arguments):
             raise self.damaged()
         self.stack.append(self.called(function.name, arguments))
 
@@ -248,7 +250,7 @@ class Survey:
 
     def tensor(self, storage: Token, offset: Token, size: Token) -> Made:
         """A tensor's numbers lie in its storage, each once."""
-        if not _is(storage, "storage") or type(offset) is not int or not isinstance(size, tuple):
+        if not _is(storage, "storage") or type(offset) is not int or not _is_tuple(size):
             raise self.damaged()
         numbers = 1
         for side in size:
@@ -321,6 +323,10 @@ SIMPLE: dict[str, Any] = {
     "EMPTY_DICT": lambda: Made("table"),
     "EMPTY_SET": lambda: Made("other"),
 }
+
+
+def _is_tuple(token: Token) -> TypeGuard[tuple[Token, ...]]:
+    return isinstance(token, tuple)
 
 
 def _is(token: Token, kind: str) -> bool:

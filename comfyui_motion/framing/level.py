@@ -36,8 +36,9 @@ class LevelCanvas:
     place: Place
 
     def shift(self, field: MotionField, at: Tensor, size: int) -> Tensor:
-        """How far each pixel of a part of the picture is read from its own place, in pixels. B 2 h
-        w
+        """How far each pixel of a part of the picture is read from its own place, in pixels.
+
+        B 2 h w
 
         at  where in the square these pixels lie, h w 2
         """

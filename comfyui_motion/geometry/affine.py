@@ -21,9 +21,9 @@ SMALLEST = 1e-12
 
 
 def moments(heat: Tensor, grid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of each map (MRAA, eq.
+    """Mean and covariance of each map (MRAA, eq. 3-4).
 
-    3-4). B K H W, each summing to 1 -> B K 2, B K 2 2
+    B K H W, each summing to 1 -> B K 2, B K 2 2
     """
     if grid is None:
         grid = identity_grid(heat.shape[2], heat.shape[3], heat)
@@ -64,8 +64,8 @@ def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def principal_frame(covariance: Tensor) -> Tensor:
-    """U diag(sqrt(singular values)): the frame whose A A^T is the covariance (MRAA, eq.
-    5). ... 2 2
+    """U diag(sqrt(singular values)): the frame whose A A^T is the covariance
+    (MRAA, eq. 5). ... 2 2
     """
     axes, values = principal_axes(covariance)
     return axes * values.sqrt()[..., None, :]

@@ -25,7 +25,8 @@ class OneEuro(Generic[Values]):
     """
 
     def __init__(self, first: Values, cutoff: Callable[[Values], Values]) -> None:
-        self.before, self.steady, self.speed = first, first, first * 0
+        self.before, self.steady = first, first
+        self.speed: Values = first - first
         self.cutoff = cutoff
 
     def next(self, now: Values, rate: float) -> Values:

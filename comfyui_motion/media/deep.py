@@ -37,7 +37,7 @@ class Deep:
             pixels = self._unit(pixels, path)
         elif shaper:
             pixels = pixels.astype(np.float32) / 65535
-        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+        picture = torch.as_tensor(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
         return shaper(picture) if shaper else picture
 
     def _unit(self, pixels: np.ndarray, path: Path) -> np.ndarray:
@@ -84,20 +84,20 @@ def is_deep(image: Any) -> bool:
 def gray_of(image: Any) -> np.ndarray:
     """The numbers of a gray picture as its file keeps them. H W"""
     bits, kind = _stored_as(image)
-    numbers = np.array(image)
+    numbers: np.ndarray[Any, Any] = np.array(image)
     if image.mode == "F":
         return numbers
     if image.mode == "I" and bits == 32:
-        return numbers if kind == 2 else numbers.astype(np.int32).view(np.uint32)
+        return numbers if kind == 2 else numbers.astype(np.uint32)  # -1 is the largest
     return numbers.astype(np.int16 if kind == 2 else np.uint16)
 
 
 def _stored_as(image: Any) -> tuple[int, int]:
     """Bits of a number, and its kind by TIFF: 1 unsigned, 2 signed, 3 float."""
-    tags = getattr(image, "tag_v2", None) or {}
+    tags: dict[int, Any] = getattr(image, "tag_v2", None) or {}
 
     def first(tag: int, otherwise: int) -> int:
-        value = tags.get(tag, otherwise)
+        value: int | tuple[int, ...] = tags.get(tag, otherwise)
         return value[0] if isinstance(value, tuple) else value
 
     return first(258, 16), first(339, 1)

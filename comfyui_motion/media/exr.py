@@ -33,7 +33,11 @@ DATA = "data"  # of colorInteropID: numbers that are no colours (ASWF Color Inte
 MAGIC, MULTI_PART, HALF = 20000630, 0x1000, 1
 PLANES = 4  # of the largest size that a small file may hold
 DAMAGED = "{path} is damaged ({{reason}}); write it again."
-LAYOUTS = {("Y",): "grayf32le", ("R", "G", "B"): "gbrpf32le", ("R", "G", "B", "A"): "gbrapf32le"}
+LAYOUTS: dict[tuple[str, ...], str] = {
+    ("Y",): "grayf32le",
+    ("R", "G", "B"): "gbrpf32le",
+    ("R", "G", "B", "A"): "gbrapf32le",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +64,29 @@ def has_openexr() -> bool:
     return find_spec("OpenEXR") is not None
 
 
+def openexr() -> Any:
+    """The package, which tells no types."""
+    import OpenEXR
+
+    return OpenEXR
+
+
 def write_exr(path: str | os.PathLike[str], layers: Iterable[Layer]) -> None:
     """One file of those layers, each a part. Needs OpenEXR. MediaError where it cannot
     be written.
     """
-    import OpenEXR
-
-    parts = []
+    exr = openexr()
+    parts: list[Any] = []
     for layer in layers:
         header = {
-            "compression": OpenEXR.ZIP_COMPRESSION,
-            "type": OpenEXR.scanlineimage,
+            "compression": exr.ZIP_COMPRESSION,
+            "type": exr.scanlineimage,
             "colorInteropID": layer.colour,
         }
         planes = {name: np.ascontiguousarray(plane) for name, plane in layer.channels.items()}
-        parts.append(OpenEXR.Part(header, planes, layer.name))
+        parts.append(exr.Part(header, planes, layer.name))
     with _written(path) as partial:
-        OpenEXR.File(parts).write(str(partial))
+        exr.File(parts).write(str(partial))
 
 
 def write_plain_exr(path: str | os.PathLike[str], channels: Mapping[str, Plane]) -> None:
@@ -146,10 +156,8 @@ def _check_cost(path: Path, stored: list[Stored]) -> None:
 
 
 def _read_parts(path: Path, stored: list[Stored]) -> dict[str, Plane]:
-    import OpenEXR
-
     with boundary(MediaError, DAMAGED.format(path=path)):
-        parts = OpenEXR.File(str(path), separate_channels=True).parts
+        parts: list[Any] = openexr().File(str(path), separate_channels=True).parts
     if len(parts) < len(stored) or any(not part.channels for part in parts):
         raise MediaError(
             f"{path} is cut off or damaged: not all of its parts are there; write it again."

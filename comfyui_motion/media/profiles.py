@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from ..doors.words import logger
 from .tone import D65, SRGB, encoded, to_xyz
 
 log = logger()
-Curve = Callable[[np.ndarray], np.ndarray]  # coded 0..1 → linear light
+Array = np.ndarray[Any, Any]
+Curve = Callable[[Array], Array]  # coded 0..1 → linear light
 
 D50 = np.array([0.9642, 1.0, 0.8249])  # the white of every profile
 # Bradford's cone responses, by which profiles are adapted to it (ICC.1, annex E)
@@ -60,13 +61,14 @@ def _transform(profile: bytes, mode: str) -> Any:
     from PIL import ImageCms
 
     own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
+    wanted: Any = cast("Any", ImageCms).createProfile("sRGB")
+    return ImageCms.buildTransform(own, wanted, mode, "RGB")
 
 
 def _shaped(image: Any, shaper: Shaper) -> Any:
     from PIL import Image
 
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.as_tensor(np.array(image)).permute(2, 0, 1)[None].float() / 255
     made = shaper(pixels)[0].mul(255).round().byte().permute(1, 2, 0).contiguous()
     return Image.fromarray(made.numpy())
 
@@ -133,17 +135,17 @@ class Shaper:
         count = len(self.curves) if picture.shape[1] >= 3 else 1
         colours = picture[:, :count].numpy()
         curves = self.curves if count == len(self.curves) else self.curves[:1]
-        light = torch.from_numpy(
+        light = torch.as_tensor(
             np.stack([curve(colours[:, i]) for i, curve in enumerate(curves)], 1)
         ).float()
         if self.matrix is not None and count == 3:
-            matrix = np.linalg.inv(_adapted(to_xyz(SRGB))) @ self.matrix
-            light = torch.einsum("ij,bjhw->bihw", torch.from_numpy(matrix).float(), light)
+            matrix: Array = np.linalg.inv(_adapted(to_xyz(SRGB))) @ self.matrix
+            light = torch.einsum("ij,bjhw->bihw", torch.as_tensor(matrix).float(), light)
         return torch.cat((encoded(light.clamp(0, 1)), picture[:, count:]), 1)
 
 
 def _parsed(profile: bytes) -> Shaper:
-    tags = {}
+    tags: dict[bytes, bytes] = {}
     (count,) = struct.unpack(">I", profile[128:132])
     for place in range(132, 132 + 12 * min(count, 200), 12):
         name, start, size = struct.unpack(">4sII", profile[place : place + 12])
@@ -155,7 +157,7 @@ def _parsed(profile: bytes) -> Shaper:
         for name in (b"rXYZ", b"gXYZ", b"bXYZ")
     ]
     curves = tuple(_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC"))
-    return Shaper(np.array(columns).T, curves)
+    return Shaper(np.transpose(columns), curves)
 
 
 def _curve(tag: bytes) -> Curve:
@@ -182,17 +184,15 @@ def _power(gamma: float) -> Curve:
 
 def _parametric(kind: int, values: list[float]) -> Curve:
     """y = (a x + b)^g + e from x = d on, c x + f below (ICC.1, table 68)"""
-    g, a, b, c, d, e, f = {
-        0: lambda g: (g, 1, 0, 0, -1, 0, 0),
-        1: lambda g, a, b: (g, a, b, 0, -b / a, 0, 0),
-        2: lambda g, a, b, c: (g, a, b, 0, -b / a, c, c),
-        3: lambda g, a, b, c, d: (g, a, b, c, d, 0, 0),
-        4: lambda g, a, b, c, d, e, f: (g, a, b, c, d, e, f),
-    }[kind](*values)
+    g, a, b, c, d, e, f = (*values, *[0.0] * (7 - len(values)))
+    if kind == 0:
+        a, d = 1.0, -1.0
+    elif kind < 3:
+        c, d, e, f = 0.0, -b / a, c, c
     return lambda x: np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)
 
 
-def _adapted(matrix: np.ndarray) -> np.ndarray:
+def _adapted(matrix: Array) -> Array:
     """From a gamut's own white, D65, to D50."""
     white = matrix @ np.ones(3)
-    return np.linalg.inv(CONES) @ np.diag(CONES @ D50 / (CONES @ white)) @ CONES @ matrix
+    return np.linalg.inv(CONES) @ np.diagflat(CONES @ D50 / (CONES @ white)) @ CONES @ matrix

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Array = np.ndarray[Any, Any]
+
 PQ, HLG = 16, 18  # FFmpeg's numbers of transfer characteristics
 WHITE = 203.0  # cd/m2
 PEAK = 1000.0 / WHITE  # what HDR is graded to
@@ -95,12 +97,12 @@ def _table(transfer: int) -> Tensor:
 @lru_cache
 def _into_srgb(primaries: int) -> Tensor:
     """Linear light of a gamut to sRGB's. 3 3"""
-    matrix = np.linalg.inv(to_xyz(SRGB)) @ to_xyz(GAMUTS[primaries])
-    return torch.from_numpy(matrix).float()
+    matrix: Array = np.linalg.inv(to_xyz(SRGB)) @ to_xyz(GAMUTS[primaries])
+    return torch.as_tensor(matrix).float()
 
 
-def to_xyz(primaries: tuple[tuple[float, float], ...], white: tuple[float, float] = D65) -> Any:
+def to_xyz(primaries: tuple[tuple[float, float], ...], white: tuple[float, float] = D65) -> Array:
     """The matrix of a gamut's primaries, white at luminance 1 (SMPTE RP 177). 3 3"""
-    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
+    columns: Array = np.transpose([[x / y, 1, (1 - x - y) / y] for x, y in primaries])
     x, y = white
     return columns * np.linalg.solve(columns, np.array([x / y, 1, (1 - x - y) / y]))

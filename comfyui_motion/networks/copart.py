@@ -62,15 +62,13 @@ class Parameters:
     segmentation: HourglassShape
     segmentation_scale: float
     body: BodyShape
-    dense: (
-        HourglassShape  # of FOMM's dense motion network in an aligned file; depth 0: there is none
-    )
+    # of FOMM's dense motion network in an aligned file; depth 0: there is none
+    dense: HourglassShape
     dense_scale: float
     occlusion: bool  # of that network
 
-    visibility: (
-        bool  # what a part leaves behind is hidden; an aligned file has FOMM's occlusion instead
-    )
+    # what a part leaves behind is hidden; an aligned file has FOMM's occlusion instead
+    visibility: bool
     head_padding: int  # of shift and affine
     temperature: float
     keypoint_variance: float  # of an aligned file's heatmaps

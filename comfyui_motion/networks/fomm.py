@@ -1,8 +1,8 @@
 """FOMM: First Order Motion Model for Image Animation (Siarohin et al., NeurIPS 2019).
 
-Keypoints with local affine frames; the motion near each is its first-order Taylor expansion (eq.
-4), a dense network decides which keypoint moves each pixel (eq. 6) and what the source hides (eq.
-7), a generator warps its own features by that.
+Keypoints with local affine frames; the motion near each is its first-order Taylor expansion
+(eq. 4), a dense network decides which keypoint moves each pixel (eq. 6) and what the source hides
+(eq. 7), a generator warps its own features by that.
 """
 
 from __future__ import annotations

@@ -85,9 +85,8 @@ class Parameters:
     # per region
     jacobians: int
     occlusion: bool
-    warped_source: (
-        bool  # the flow predictor sees the source carried by each region, besides the heatmaps
-    )
+    # the flow predictor sees the source carried by each region, besides the heatmaps
+    warped_source: bool
     background: int  # numbers of its motion: 0 none, 2 a shift, 6 affine, 8 perspective
     detector: HourglassShape
     detector_scale: float
@@ -100,9 +99,8 @@ class Parameters:
     head_padding: int
     temperature: float
     keypoint_variance: float  # of heatmaps that are not the regions' own
-    covariance_heatmaps: (
-        bool  # the flow predictor sees each region as wide as it is, not as wide as all others
-    )
+    # the flow predictor sees each region as wide as it is, not as wide as all others
+    covariance_heatmaps: bool
     revert_axis_swap: bool
     skips: bool
     align_corners: bool
@@ -206,9 +204,8 @@ def scenery(background: Tensor | None, height: int, width: int, like: Tensor) ->
 
 
 class FlowPredictor(nn.Module):
-    """From K region motions to one field and its occlusion, at a quarter of the picture's size (eq.
-
-    7-8).
+    """From K region motions to one field and its occlusion, at a quarter of the picture's size
+    (eq. 7-8).
     """
 
     def __init__(self, spec: Parameters) -> None:

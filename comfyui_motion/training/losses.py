@@ -82,9 +82,8 @@ def equivariance(driving: Keypoints, warped: Keypoints, transform: Transform) ->
 def equivariance_frames(
     driving: Keypoints, warped: Keypoints, transform: Transform, half_turns: bool = False
 ) -> Tensor:
-    """|1 - J^-1 (dT J')| (FOMM, eq.
-
-    11). With `half_turns` a frame and its negative are one, as MRAA's principal axes are.
+    """|1 - J^-1 (dT J')| (FOMM, eq. 11). With `half_turns` a frame and its negative are one, as
+    MRAA's principal axes are.
     """
     assert driving.jacobian is not None and warped.jacobian is not None
     product = inverse(driving.jacobian, SINGULAR) @ (

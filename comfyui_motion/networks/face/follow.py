@@ -42,9 +42,8 @@ log = logger()
 class Followed:
     """One face in T frames of height x width."""
 
-    points: (
-        Tensor  # T 478 3, pixels, 0 the picture's outer edge; where it is not seen, as it was last
-    )
+    # T 478 3, pixels, 0 the picture's outer edge; where it is not seen, as it was last
+    points: Tensor
     flag: Tensor  # T in 0..1: how sure the mesh is of a face; 0 where there is none
     cut: Tensor  # T, bool: here begins another shot
     height: int

@@ -45,9 +45,8 @@ class FaceKeypoints(Keypoints):
     # B 2 h w in 0..1: what is between the lips, from one to the other: light against the skin's
     # (0.5 = as light as skin), and how red
     mouth: Tensor | None = None
-    light: Tensor | None = (
-        None  # B 1 h w over the canonical face: log of light against the reference
-    )
+    # B 1 h w over the canonical face: log of light against the reference
+    light: Tensor | None = None
     # B 478 3: position and depth of the driver at rest in each picture's shot of a clip; None: of
     # pictures that are no clip
     rest: Tensor | None = None

@@ -52,7 +52,9 @@ class Outline:
         return moved_out(upper, -1, *sides, self.upper), moved_out(lower, 1, *sides, self.lower)
 
 
-def moved_out(row: Array, sign: int, left: Array, right: Array, out: Array) -> Array:
+def moved_out(
+    row: Array, sign: int, left: Array | float, right: Array | float, out: Array | float
+) -> Array:
     """A lid with its corners and itself so far outwards. N 2, numbers or S 1 of them -> S N 2"""
     along, down = row[:, 0], row[:, 1]
     x = along + np.where(along < 0, left, right) * 2 * along

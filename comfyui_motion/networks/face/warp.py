@@ -21,9 +21,8 @@ from .surroundings import OUTLINE
 from .together import side_by_side
 from .topology import LIPS
 
-FEATHER = (
-    2.5  # pixels of the motion field over which mesh and surroundings go over into one another
-)
+# pixels of the motion field over which mesh and surroundings go over into one another
+FEATHER = 2.5
 APART = 2.0  # pixels: where they disagree more, the mesh lies in front of what is behind
 WITHIN = 0.95  # of a person in a pixel: with less, the mesh reads at the silhouette
 

@@ -52,12 +52,10 @@ class Parameters:
     size: int = 512  # longer side that driving frames are best brought to
     channels: int = 3
     lattice: int = 80  # points along each side
-    detail: int = (
-        320  # longer side of the finest pictures that are compared, and of the motion field
-    )
-    stiffness: float = (
-        0.002  # resistance to bending on the finest level; it triples with each coarser one
-    )
+    # longer side of the finest pictures that are compared, and of the motion field
+    detail: int = 320
+    # resistance to bending on the finest level; it triples with each coarser one
+    stiffness: float = 0.002
     membrane: float = 1e-3  # resistance to stretching
     rest: float = 4e-4  # pull towards no motion
     slope: float = 2.0  # weight of the picture's slopes against its colours
@@ -69,9 +67,8 @@ class Parameters:
     # how many times more than the whole picture a spot may grow before what it shows counts as
     # hidden
     stretch: float = 2.0
-    light: float = (
-        1.0  # how much of what comes to light in the driver (see flow_light) is carried over
-    )
+    # how much of what comes to light in the driver (see flow_light) is carried over
+    light: float = 1.0
     # of the reference's side: how far beyond it motion fades out, where it does not cover the
     # source
     margin: float = 0.15

@@ -45,9 +45,8 @@ class Level:
     # weight of the displacement itself: what is free to stay stays, or goes with the camera
     rest: float
     slope: float  # weight of gradient constancy against brightness constancy
-    noise: (
-        float  # differences below this are noise, above it they count by their size, not its square
-    )
+    # differences below this are noise, above it they count by their size, not its square
+    noise: float
     flat: float  # slopes, per pixel, of surfaces too plain to tell motion by
 
 

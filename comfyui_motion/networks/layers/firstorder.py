@@ -71,9 +71,8 @@ def local_motions(source: Keypoints, driving: Keypoints, height: int, width: int
 
 
 class DenseMotion(nn.Module):
-    """From K local motions to one field (FOMM, eq.
-
-    6) and its occlusion (eq. 7), at a fraction of the picture's size.
+    """From K local motions to one field (FOMM, eq. 6) and its occlusion (eq. 7), at a fraction
+    of the picture's size.
     """
 
     def __init__(
