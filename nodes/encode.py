@@ -8,13 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from ..comfyui_motion import InputError, Options
-from ..comfyui_motion.animate import frame_source
 from ..comfyui_motion.cutout import split_alpha
 from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.plan import BEST
 from ..comfyui_motion.framing.portrait import FramedPortrait
 from ..comfyui_motion.memory import frames_at_once
 from ..comfyui_motion.numbering import numbered_faces
+from ..comfyui_motion.preparing import frame_source
 from . import finding, host, sockets, widgets
 from .clips import moving
 from .convert import cut_out, to_box, to_pictures

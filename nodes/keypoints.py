@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from ..comfyui_motion import InputError, Keypoints
-from ..comfyui_motion.animate import look_ahead
 from ..comfyui_motion.controlnet import to_openpose
 from ..comfyui_motion.drivers import performed
 from ..comfyui_motion.driving import Batches
 from ..comfyui_motion.framing.level import LevelPortrait
 from ..comfyui_motion.framing.portrait import FramedPortrait, fitted
 from ..comfyui_motion.memory import frames_at_once
+from ..comfyui_motion.preparing import look_ahead
 from . import host, sockets
 from .clips import moving
 from .convert import to_pictures

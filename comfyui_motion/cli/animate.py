@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..animate import Step, perform, pixels_made
+from ..animate import Step, perform
 from ..devices import shared_out
 from ..doors.words import logger
 from ..draw import Samples, below, contact_sheet, draw_field
@@ -24,6 +24,7 @@ from ..numbering import numbered_faces
 from ..options import AUTO, Options
 from ..passes.options import Options as PassOptions
 from ..passes.write import PassWriter
+from ..preparing import pixels_made
 from ..registry import face_finder
 from ..retarget import MODES
 from .arguments import box, driver, face, model_options, output_options, reference

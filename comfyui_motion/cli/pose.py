@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..animate import frame_source
 from ..dials import ANGLES, Dials, pose
 from ..errors import InputError
 from ..media.files import check_target, write_text
 from ..media.picture import check_extension, read_picture, write_picture
 from ..media.places import check_places
 from ..options import Options
+from ..preparing import frame_source
 from .arguments import box, face, model_options
 from .loading import load_model
 from .out import say

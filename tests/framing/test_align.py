@@ -19,12 +19,12 @@ from comfyui_motion import (
     Portrait,
     aligned_boxes,
 )
-from comfyui_motion.animate import frame_source
 from comfyui_motion.driving import Batches
 from comfyui_motion.framing.align import align, framed_as, largest_square
 from comfyui_motion.framing.find import Subject, find_subject
 from comfyui_motion.framing.landmarks import CHIN, CORE
 from comfyui_motion.framing.plan import Framing
+from comfyui_motion.preparing import frame_source
 
 
 def subject(points: torch.Tensor, height: int, width: int) -> Subject:

@@ -10,13 +10,13 @@ from torch.testing import assert_close
 
 import comfyui_motion as motion
 from comfyui_motion import InputError, MotionField, Options
-from comfyui_motion.animate import frame_source, look_ahead
 from comfyui_motion.bench.lively import clip, lively, pictures
 from comfyui_motion.driving import Batches
 from comfyui_motion.framing.canvas import Fit
 from comfyui_motion.framing.plan import Framing
 from comfyui_motion.framing.portrait import FramedPortrait
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
+from comfyui_motion.preparing import frame_source, look_ahead
 
 SMALL = HourglassShape(8, 32, 2)
 AT_ONCE = 3
