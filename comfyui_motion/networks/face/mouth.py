@@ -29,7 +29,8 @@ DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is
 RIM = 0.2  # of the opening along its edge: what is red there are lips
 LIP = (0.4, 0.72)  # redness, and light of the lips', from which lips are seen in a mouth
 TRIM = 0.34  # of a mouth, from each side: no more of it is taken for lip
-SHADED = 0.55  # of the picture's lips' colour, on their inside
+SHADED = (0.55, 0.8)  # of the picture's lips' colour, on their inside: of a slit, of a wide mouth
+SLIT = (0.15, 0.35)  # of its width that a mouth is open: a slit, wide
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
 
@@ -270,7 +271,9 @@ def paint(
     )[0].clamp(0, 1)
     share = smooth_edge(depth * opening.width + edge, edge) * shown
     rim = 1 - (depth / (RIM * opening.gap)).clamp(0, 1)
-    lips = torch.tensor(tones.lips * SHADED, dtype=read.dtype)
+    wide = float(ramp(*SLIT, np.array(opening.gap)))
+    shaded = SHADED[0] + (SHADED[1] - SHADED[0]) * wide
+    lips = torch.tensor(tones.lips * shaded, dtype=read.dtype)
     colour = coloured(read, tones)
     colour = colour + (lips - colour) * (rim * read[1])[..., None]
     return Painted(box, colour, share[..., None])

@@ -27,7 +27,7 @@ SMOOTHING, SHARE = (
     4,
     0.6,
 )  # rounds of smoothing of what is neither lip nor lid, and how much in each
-PURSED = 0.22  # of its width: a mouth is pursed by no more
+PURSED = 0.26  # of its width: a mouth is pursed by no more
 LEAST = 0.12  # of its own area: a triangle is not pressed further
 
 
