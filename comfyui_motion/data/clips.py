@@ -27,6 +27,9 @@ from .. import (
     read_picture,
     read_video,
 )
+from ..doors.documents import read_text
+from ..doors.words import listed
+from ..errors import boundary
 from ..media.naming import FILMS, PICTURES, natural
 from ..media.opening import decoding, opened
 from .pairs import Pairs
@@ -327,19 +330,14 @@ def read_pair_list(path: str | Path) -> list[tuple[str, str]]:
     """The pairs of an animation benchmark: a CSV with the columns `source` and `driving`, names of
     videos. Raises InputError.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = {"source", "driving"} - set(rows.fieldnames or ())
-            if missing:
-                found = ", ".join(rows.fieldnames or ()) or "none"
-                raise InputError(
-                    f"{path} lists pairs in columns named source and driving; its columns are"
-                    f" {found}."
-                )
-            return [(row["source"], row["driving"]) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read as a list of pairs ({error}); it should be CSV with the columns"
-            " source and driving."
-        ) from error
+    advice = "it should be CSV with the columns source and driving"
+    text = read_text(Path(path), InputError, advice)
+    with boundary(InputError, f"{path} cannot be read as a list of pairs ({{reason}}); {advice}."):
+        rows = csv.DictReader(text.splitlines())
+        missing = {"source", "driving"} - set(rows.fieldnames or ())
+        if missing:
+            found = listed(rows.fieldnames or ()) or "none"
+            raise InputError(
+                f"{path} lists pairs in columns named source and driving; its columns are {found}."
+            )
+        return [(row["source"] or "", row["driving"] or "") for row in rows]

@@ -25,14 +25,16 @@ def read_json(text: str, kind: type[MotionError], what: str, advice: str) -> Any
 
 
 def read_text(path: Path, kind: type[MotionError], advice: str) -> str:
-    """A whole file of UTF-8. Raises `kind`, also where it is longer than a document is."""
+    """A whole file of UTF-8, with or without a mark before it. Raises `kind`, also where it is
+    longer than a document is.
+    """
     with boundary(kind, f"{path} cannot be read as text ({{reason}}): {advice}."):
         if not path.is_file():
             raise ValueError("it is no file")
         size = path.stat().st_size
         if size > limits().text:
             raise ValueError(f"it has {size} bytes, and {how_to_raise('text', size)}")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
 
 
 def is_table(value: object) -> TypeGuard[dict[str, Any]]:

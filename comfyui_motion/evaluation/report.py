@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import InputError
+from ..doors.documents import read_json
 from .metrics import Tally, decibels
 from .sheet import Moment, Moments, draw
 
@@ -148,8 +149,9 @@ class Report:
     @staticmethod
     def from_json(text: str) -> Report:
         """What `to_json` wrote. Raises InputError for anything else."""
+        advice = "give what Report.to_json wrote"
+        document = read_json(text, InputError, "This evaluation report", advice)
         try:
-            document = json.loads(text)
             if (document["format"], document["version"]) != (FORMAT, VERSION):
                 raise InputError(
                     f"This is {document['format']}, version {document['version']}; {FORMAT},"
@@ -163,7 +165,7 @@ class Report:
                 name: document[name] for name in ("model", "mode", "size", "akd_by", "skipped")
             }
             return Report(clips=tuple(clips), groups=tuple(groups), total=total, **named)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"This is no evaluation report as Report.to_json writes it ({type(error).__name__}:"
                 f" {error})."

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..doors.documents import read_text
 from ..errors import InputError
 from .job import Job, check_jobs
 
-LARGEST = 64_000_000  # bytes of a table; more is no table of jobs
 TOLD = 6  # problems named before the rest are counted
 
 Row = Mapping[str, Any]
@@ -43,22 +43,13 @@ def read_jobs(path: str | Path, job_of: Callable[[str, Row], Job]) -> list[Job]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:
-    text = _text(path)
+    text = read_text(path, InputError, "a table of jobs is CSV, TSV or JSON lines")
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         yield from _json_lines(path, text)
     elif path.suffix.lower() in (".csv", ".tsv"):
         yield from _lines(path, text, "\t" if path.suffix.lower() == ".tsv" else ",")
     else:
         raise InputError(f"A table of jobs is .csv, .tsv or .jsonl, and {path.name} is neither.")
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path} has more than {LARGEST // 10**6} MB: no table of jobs.")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The table {path} cannot be read: {error}.") from error
 
 
 def _lines(path: Path, text: str, delimiter: str) -> Iterator[tuple[str, Row]]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from .. import InputError, families, inspect
+from ..doors.documents import read_text
+from ..errors import boundary
 from .table import LOSSES
 from .warps import Warp
 
@@ -227,10 +229,9 @@ def read_recipe(name: str | Path, **changes: Any) -> Recipe:
     `changes` replace what the file says at its top. Raises InputError.
     """
     path = recipe_path(name)
-    try:
-        content = _toml().loads(path.read_text(encoding="utf-8"))
-    except (_toml().TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}.") from error
+    text = read_text(path, InputError, "it is not TOML as recipes are")
+    with boundary(InputError, f"{path} is not TOML: {{reason}}."):
+        content = _toml().loads(text)
     return recipe_of({**content, **changes})
 
 

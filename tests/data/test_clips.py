@@ -202,7 +202,7 @@ def test_pair_lists(tmp_path):
     (tmp_path / "other.csv").write_text("from,to\n1,2\n")
     for name, sentence in (
         ("other.csv", "its columns are from, to"),
-        ("none.csv", "cannot be read as a list"),
+        ("none.csv", "cannot be read as text .it is no file"),
     ):
         with pytest.raises(motion.InputError, match=sentence):
             read_pair_list(tmp_path / name)
