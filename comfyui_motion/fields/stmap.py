@@ -15,6 +15,7 @@ from ..shapes import check_shape, check_size
 
 V = ("up", "down")
 ORDERS = ("xy", "yx")
+ROWS = 512  # converted at a time
 
 
 def check_v(v: str) -> str:
@@ -45,13 +46,16 @@ def from_stmap(
         )
     if order not in ORDERS:
         raise InputError(f"order must be xy or yx, and is {order!r}.")
-    position = maps[:, :2].double()  # rounded once, at the end
-    position = position.flip(1) if order == "yx" else position
-    x, y = position.unbind(1)  # B H W each
-    y = 1 - y if check_v(v) == "up" else y
     height, width = check_size(size or tuple(maps.shape[-2:]))
-    across, down = _centred(x, width), _centred(y, height)
-    return field_of(torch.stack([across, down], dim=-1).float(), visible)
+    upwards = check_v(v) == "up"
+    grid = maps.new_empty(len(maps), *maps.shape[-2:], 2, dtype=torch.float32)
+    for rows, part in zip(maps[:, :2].split(ROWS, 2), grid.split(ROWS, 1), strict=True):
+        position = rows.double()  # rounded once, at the end
+        position = position.flip(1) if order == "yx" else position
+        x, y = position.unbind(1)  # B h W each
+        y = 1 - y if upwards else y
+        part[..., 0], part[..., 1] = _centred(x, width), _centred(y, height)
+    return field_of(grid, visible)
 
 
 def _centred(position: Tensor, pixels: int) -> Tensor:

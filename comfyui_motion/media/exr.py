@@ -22,7 +22,7 @@ import numpy as np
 from ..doors.limits import how_to_raise
 from ..errors import MediaError, MotionError, boundary
 from .files import cannot_write, existing_file, written_whole
-from .opening import check_size, most_pixels
+from .opening import most_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 DATA = "data"  # of colorInteropID: numbers that are no colours (ASWF Color Interop Forum)
 MAGIC, MULTI_PART, HALF = 20000630, 0x1000, 1
-PLANES = 4  # of the largest size that a small file may hold
+# what is made of a pixel of floats, against one of bytes; planes that a small file may hold
+FLOATS, PLANES = 4, 4
 DAMAGED = "{path} is damaged ({{reason}}); write it again."
 LAYOUTS: dict[tuple[str, ...], str] = {
     ("Y",): "grayf32le",
@@ -144,14 +145,15 @@ def read_exr(path: str | os.PathLike[str]) -> dict[str, Plane]:
 
 def _check_cost(path: Path, stored: list[Stored]) -> None:
     """Refuse planes that unpack to far more than the file holds. Raises MediaError."""
-    for part in stored:
-        check_size(path, part.columns, part.rows)
+    most = most_pixels(path)
+    largest = max(part.columns * part.rows for part in stored)
     numbers = sum(len(part.channels) * part.columns * part.rows for part in stored)
-    if numbers > PLANES * most_pixels(path):
+    needed = max(FLOATS * largest, numbers / PLANES)
+    if needed > most:
         raise MediaError(
-            f"{path} unpacks to {numbers / 1e6:.0f} million numbers in"
-            f" {sum(len(part.channels) for part in stored)} channels:"
-            f" {how_to_raise('pixels', numbers / PLANES)}."
+            f"{path} has {path.stat().st_size} bytes and unpacks to {numbers / 1e6:.0f} million"
+            f" numbers in {sum(len(part.channels) for part in stored)} channels:"
+            f" {how_to_raise('pixels', needed)}."
         )
 
 

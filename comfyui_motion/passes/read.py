@@ -160,6 +160,7 @@ def _read(path: Path, reading: Reading) -> MotionField:
         )
     maps = torch.stack([_tensor(plane) for plane in position])[None]
     visible = None if alpha is None else _tensor(alpha)[None, None]
+    del planes, position, alpha  # large maps are dear
     return from_stmap(maps, visible, reading.v, reading.order, reading.size)
 
 
