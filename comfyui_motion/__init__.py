@@ -9,6 +9,7 @@ for frames in motion.animate(model, source, driving):  # B 3 H W in 0..1
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -239,3 +240,6 @@ def _is_command() -> bool:
 if not _is_command():
     for _name in _HOMES:
         getattr(sys.modules[__name__], _name)
+elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # the system answers Ctrl-C, without a traceback, until the command has begun
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -33,11 +33,24 @@ def waited(process, there) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_it_begins_the_system_ends_it(tmp_path, number):
-    process = begun(tmp_path, "models")
-    time.sleep(0.4)
+@pytest.mark.parametrize("later", [0.0, 0.3])
+def test_while_it_begins_the_system_ends_it(tmp_path, number, later):
+    """From the library's first line on: before it the program is Python's alone."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import comfyui_motion; print('begun', flush=True); {RUN}",
+            "models",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    assert process.stdout and process.stdout.readline().strip() == b"begun"
+    time.sleep(later)
     process.send_signal(number)
-    said = process.communicate(timeout=30)[1].decode()
+    said = process.communicate(timeout=60)[1].decode()
     assert process.returncode in (-number, 128 + number) and "Traceback" not in said
 
 
