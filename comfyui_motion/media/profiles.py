@@ -80,7 +80,10 @@ def adobe_rgb(exif: Any) -> Shaper | None:
     if not hasattr(exif, "get_ifd"):
         return None
     space = exif.get_ifd(0x8769).get(0xA001)
-    index = str(exif.get_ifd(0xA005).get(1, "")).strip("\0 ")
+    try:
+        index = str(exif.get_ifd(0xA005).get(1, "")).strip("\0 ")
+    except KeyError:  # what Pillow 12.1 says of a picture without that table
+        index = ""
     if space == 2 or space == 0xFFFF and index == "R03":
         return Shaper(_adapted(to_xyz(ADOBE_RGB)), (_power(563 / 256),) * 3)
     return None
