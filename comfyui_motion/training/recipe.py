@@ -326,7 +326,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             name: _value(arguments[1], item, f"{name} of {where}") for name, item in value.items()
         }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with boundary(InputError, f"{where} is no number of this machine's ({{reason}})."):
+            return float(value)
     if kind is Any or (
         isinstance(kind, type)
         and isinstance(value, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,14 @@ def test_a_document_longer_than_is_read_can_be_allowed(monkeypatch):
         motion.Keypoints.from_json(text)
     monkeypatch.setenv("COMFYUI_MOTION_LIMITS", "text=1e6")
     assert motion.Keypoints.from_json(text).count == 200
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "[" * 5000, "nan.", "1979-05-27"])
+def test_a_recipe_that_is_none_is_one_short_sentence(tmp_path, refused, value):
+    (tmp_path / "r.toml").write_text(f'family = "fomm"\nlr = {value}\n')
+    refused(lambda: read_recipe(tmp_path / "r.toml"), motion.InputError)
+    os.mkfifo(tmp_path / "pipe.toml")
+    refused(lambda: read_recipe(tmp_path / "pipe.toml"), motion.InputError)
 
 
 @pytest.mark.parametrize("sigma", [float("nan"), float("inf"), 1e12])
