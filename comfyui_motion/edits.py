@@ -149,7 +149,7 @@ def _shifted(keypoints: Keypoints, change: Tensor) -> Keypoints:
 
 
 def _document(text: str) -> dict[str, Any]:
-    document = read_json(text, InputError, "These edits", "empty the field to begin anew")
+    document = read_json(text, InputError, "The text of edits", "empty the field to begin anew")
     if not is_kept(document, FORMAT, VERSION):
         raise InputError(
             f'Edits are a JSON object whose "format" is "{FORMAT}" and "version" {VERSION}, as the'

@@ -50,7 +50,7 @@ class Poses:
         """
         if not text.strip():
             return Poses()
-        document = read_json(text, InputError, "These poses", "empty the field to begin anew")
+        document = read_json(text, InputError, "The text of poses", "empty the field to begin anew")
         if not is_kept(document, FORMAT, VERSION):
             raise InputError(
                 f'Poses are a JSON object whose "format" is "{FORMAT}" and "version" {VERSION}, as'

@@ -118,7 +118,23 @@ class ExtractKeypoints(io.ComfyNode):
 
         work = host.batches(detect, len(frames), at_once)
         found = [keypoints.to(host.result_device()) for keypoints in work]
-        return io.NodeOutput(found[0].join(found))
+        points = found[0].join(found)
+        warn_of_missing(points)
+        return io.NodeOutput(points)
+
+
+def warn_of_missing(points: Any) -> None:
+    """Of pictures without a face, where the model knows faces."""
+    if not hasattr(points, "found"):
+        return
+    lost = (~points.found()).nonzero()[:, 0].tolist()
+    if lost:
+        host.log.warning(
+            "%d of these %d pictures show no face; the first is number %d, counted from 0.",
+            len(lost),
+            len(points),
+            lost[0],
+        )
 
 
 class SmoothKeypoints(io.ComfyNode):

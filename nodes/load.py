@@ -20,7 +20,10 @@ FORMER = {
 }
 # what earlier versions listed, and what stands in for it
 RETIRED = {"puppets (learned, comes with the pack)": "face"}
-SUITS = {"face": "faces, of any size; without a face, any subject", "flow": "any subject, any size"}
+SUITS = {  # what the report says of them
+    "face": "faces (face): comes with the pack; any size; without a face, any subject",
+    "flow": "any subject (flow): comes with the pack; any size",
+}
 KNOWN = OURS | FORMER | RETIRED
 PUBLISHED = "as published"
 SWITCH = {"yes": True, "no": False}
@@ -247,10 +250,7 @@ def _meant(value: Any) -> Any:
 
 def report(model: MotionModel, name: str) -> str:
     """What was recognised and assumed of a file; of the pack's own, what it suits."""
-    return str(
-        (None if name in KNOWN else model.inspection)
-        or f"{model.family}: comes with the pack; {SUITS.get(model.family, 'any size')}"
-    )
+    return str((None if name in KNOWN else model.inspection) or SUITS[model.family])
 
 
 NODES = [LoadModel]

@@ -187,6 +187,11 @@ def test_keypoints_written_down_give_the_same_frames(model, encoded, clip):
     assert (made[0] - made[1]).abs().max() < 1e-3
 
 
+def test_a_reference_frame_beyond_the_clip_is_refused(model, clip):
+    with pytest.raises(motion.InputError, match="reference frame 9 lies beyond the end .* has 2;"):
+        watch(model, [clip[:2]], 0, 9)
+
+
 def test_keypoints_written_down_keep_what_is_at_rest_in_each_shot(model, clip):
     found = watch(model, [clip[:3], 0.5 * clip[3:5].flip(-1).roll(40, -2)], 0, -1)
     assert len(found.rest.unique()) == 2
