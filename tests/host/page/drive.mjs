@@ -90,7 +90,7 @@ async function shoot(name, ids) {
     canvas.setDirty(true, true);
     return { x: view.left + 100, y: view.top + 90, width: width * scale, height: height * scale };
   }, ids);
-  await page.waitForTimeout(900);
+  await page.waitForTimeout(3000); // what lies over the canvas follows it late on a busy machine
   await page.screenshot({ path: join(out, `${name}.jpg`), type: "jpeg", quality: 80, clip });
 }
 
