@@ -105,7 +105,8 @@ def finer(pixels: Array) -> Array:
     height, width = pixels.shape[:2]
     if height * width > FINE or min(height, width) < 4:
         return pixels
-    y, x = np.mgrid[: 2 * height - 1, : 2 * width - 1].astype(np.float32) / 2
+    down, across = (np.arange(2 * side - 1, dtype=np.float32) / 2 for side in (height, width))
+    x, y = np.tile(across, (len(down), 1)), np.repeat(down[:, None], len(across), axis=1)
     made = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     made[::2, ::2] = pixels
     return made
