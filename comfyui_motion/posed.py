@@ -39,7 +39,7 @@ PARTS = {
 }
 OPTIONAL = ("shift", "openness")
 # of what is written down: a hundredth of a pixel is 4e-5
-DECIMALS = {**dict.fromkeys(PARTS, 6), "shift": 5}
+DECIMALS = {**dict.fromkeys(PARTS, 6), "rotation": 5, "shift": 5, "openness": 3}
 COUNT = 21
 LIPS = (6, 12, 14, 17, 19, 20)
 EYES = (11, 13, 15, 16, 18)

@@ -45,8 +45,11 @@ def test_every_frame_is_under_two_kilobytes_of_json_and_comes_back():
     assert isinstance(back, PosedKeypoints)
     assert_close(back.x, points.x, atol=1e-5, rtol=0)
     shifted = points.shifted(torch.full((40, 21, 3), 0.0123456))
+    shifted = shifted.but(openness=torch.full((40, 3), 0.345))
     assert len(shifted[7].to_json()) < 2048 and len(shifted.to_json()) < 40 * 2048
-    assert_close(Keypoints.from_json(shifted.to_json()).x, shifted.x, atol=1e-5, rtol=0)
+    back = Keypoints.from_json(shifted.to_json())
+    assert_close(back.x, shifted.x, atol=1e-5, rtol=0)
+    assert_close(back.openness, shifted.openness)
 
 
 @settings(max_examples=30, deadline=None)
