@@ -125,6 +125,7 @@ def rehearsal(
         driving.driving,
         driving.batch_size,
         lambda frames: fitted(model, frames, framing.fit, framing.driving_subject),
+        told=driving.told,
     )
     clip = Prefetched(shown)  # what brings frames to their size works beside what looks at them
     return model.rehearse(picture.to(model.device), clip, options.reference, placement)
@@ -137,7 +138,8 @@ def look_ahead(portrait: FramedPortrait, driving: Batches) -> Any:
     model, picture = portrait.model, portrait.picture[:1]
     if not model.looks_ahead:
         return None
-    clip = Prefetched(Batches(driving.driving, driving.batch_size, portrait.driver))
+    shown = Batches(driving.driving, driving.batch_size, portrait.driver, told=driving.told)
+    clip = Prefetched(shown)
     first = picture.to(model.device)
     _, script = model.rehearse(first, clip, portrait.reference, portrait.placement)
     return script

@@ -213,6 +213,14 @@ def test_frames_without_a_face_hold_the_last_pose_and_are_named(model, source, c
     assert torch.equal(frames[0], source[0])
 
 
+def test_a_black_frame_is_told_of_once_though_the_clip_is_read_twice(model, source, clip, caplog):
+    black = clip[:3].clone()
+    black[1] = 0
+    with caplog.at_level(logging.WARNING, logger="comfyui_motion"):
+        list(motion.perform(model, source, black))
+    assert caplog.text.count("Driving frame 1 is of one colour") == 1
+
+
 def test_a_clip_that_fades_in_is_measured_from_its_most_neutral_frame(model, source, clip, steps):
     faded = torch.cat([0 * clip[:1], 0.02 * clip[:1], clip[1:]])
     frames = torch.cat(list(motion.animate(model, source, faded, size="source")))
