@@ -147,7 +147,7 @@ SCENES = [
     Scene("CM_Generate", SOURCE | {"field": FIELD}, None, 260),
     Scene("CM_OcclusionMask", {"field": FIELD, "grow": 4, "feather": 4}, MASK),
     Scene("CM_WarpImage", {"field": FIELD, "image": "@sample.picture"}, PICTURE),
-    Scene("CM_WarpMask", {"field": FIELD, "mask": "@face.mask"}, None, 280),
+    Scene("CM_WarpMask", {"field": FIELD, "mask": "@face.mask"}, MASK),
     Scene("CM_FieldFromVideo", {"images": "@animate.images"}, field()),
     Scene("CM_ComposeFields", {"first": FIELD, "then": FIELD}, field()),
     Scene("CM_InvertField", {"field": FIELD}, field("@sample.picture")),

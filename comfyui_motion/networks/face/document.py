@@ -1,4 +1,5 @@
-"""Keypoints of a face as a document: numbers packed in base64, for there are many.
+"""Keypoints of a face as a document: numbers packed in base64, for there are many; positions as
+plain numbers where it is for hands.
 
 What was seen of mouth and skin is kept in small whole numbers; the driver at rest once for each
 shot of its clip.
@@ -17,21 +18,24 @@ from torch import Tensor
 
 from ...doors.limits import how_to_raise, limits
 from ...errors import InputError, boundary
-from ...keypoints import FARTHEST, FORMAT
-from ...shapes import check_shapes
+from ...keypoints import FARTHEST, FORMAT, rounded
+from ...shapes import as_lists, check_shapes
 from .keypoints import FaceKeypoints
 
 VERSION = 3  # of the documents that hold a face mesh
 STEPS = {"mouth": 127.0, "light": 100.0}  # of which one is 1: what is seen is kept no finer
 
 
-def written(keypoints: FaceKeypoints) -> dict[str, Any]:
+def written(keypoints: FaceKeypoints, decimals: int | None = None) -> dict[str, Any]:
+    """Positions rounded to so many decimals, to be edited; None: packed, to the bit."""
     assert keypoints.confidence is not None  # who sees a face says how surely
     document = {
         "format": FORMAT,
         "version": VERSION,
         "frames": len(keypoints),
-        "position": _packed(keypoints.position, torch.float32),
+        "position": _packed(keypoints.position, torch.float32)
+        if decimals is None
+        else rounded(as_lists(keypoints.position), decimals),
         "depth": _packed(keypoints.depth, torch.float32),
         "confidence": [round(float(c), 4) for c in keypoints.confidence.amax(1)],
         "size": keypoints.size.tolist(),
@@ -63,7 +67,7 @@ def read(document: Mapping[str, Any]) -> FaceKeypoints:
         if frames > limits().frames:
             raise ValueError(f"{frames} frames: {how_to_raise('frames', frames)}")
         position, depth = (
-            _unpacked(document[name], torch.float32, (frames, 478, axes))
+            _numbers(document[name], (frames, 478, axes))
             for name, axes in (("position", 2), ("depth", 1))
         )
         looks = {
@@ -92,6 +96,16 @@ def _rest(part: Mapping[str, Any], frames: int) -> Tensor:
     if not bool(((shots >= 0) & (shots < count)).all()):
         raise ValueError("a shot is named that is not there")
     return _unpacked(part["bytes"], torch.float32, (count, 478, 3))[shots]
+
+
+def _numbers(given: Any, shape: tuple[int, ...]) -> Tensor:
+    """Packed, or as lists. Raises ValueError."""
+    if isinstance(given, str):
+        return _unpacked(given, torch.float32, shape)
+    numbers = torch.tensor(given, dtype=torch.float32)
+    if numbers.shape != shape:
+        raise ValueError(f"there are {tuple(numbers.shape)} numbers and not {shape}")
+    return numbers
 
 
 def _packed(values: Tensor, kind: torch.dtype) -> str:

@@ -187,6 +187,19 @@ def test_keypoints_written_down_give_the_same_frames(model, encoded, clip):
     assert (made[0] - made[1]).abs().max() < 1e-3
 
 
+def test_keypoints_written_for_hands_have_positions_to_edit(encoded):
+    points = encoded.keypoints
+    document = json.loads(points.to_json(decimals=4))
+    assert document["position"][0][7] == [round(x, 4) for x in points.position[0, 7].tolist()]
+    document["position"][0][7] = [0.25, -0.5]
+    again = motion.Keypoints.from_json(json.dumps(document))
+    assert again.position[0, 7].tolist() == [0.25, -0.5]
+    assert torch.allclose(again.position[0, 8:], points.position[0, 8:], atol=1e-4)
+    document["position"][0].pop()
+    with pytest.raises(motion.InputError, match="damaged .*477"):
+        motion.Keypoints.from_json(json.dumps(document))
+
+
 def test_a_reference_frame_beyond_the_clip_is_refused(model, clip):
     with pytest.raises(motion.InputError, match="reference frame 9 lies beyond the end .* has 2;"):
         watch(model, [clip[:2]], 0, 9)
