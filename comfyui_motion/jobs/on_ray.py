@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, boundary
 from .job import Job, Outcome
 from .workers import TRIES, Work, attempt
 
@@ -38,7 +38,9 @@ def on_ray(
 
     began = not ray.is_initialized()
     if began:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        where = f"at {address}" if address else "here"
+        with boundary(InputError, f"The Ray cluster {where} does not answer ({{reason}})."):
+            ray.init(address=address, log_to_driver=False, include_dashboard=False)
     try:
         yield from _dealt(ray, jobs, work, workers, device, tries)
     finally:
