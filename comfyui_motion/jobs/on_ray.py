@@ -52,7 +52,7 @@ def _dealt(
     ray: Any, jobs: Sequence[Job], work: Work, workers: int, device: str, tries: int
 ) -> Iterator[Outcome]:
     share: dict[str, Any] = {"num_gpus": 1} if device.startswith("cuda") else {"num_cpus": 1}
-    actor = ray.remote(max_restarts=-1, **share)(_Actor)
+    actor = ray.remote(**share)(_Actor)
     idle = deque(actor.remote(work, device) for _ in range(min(workers, len(jobs))))
     waiting = deque((job, 1) for job in jobs)
     running: dict[Any, tuple[Any, Job, int]] = {}
@@ -62,10 +62,13 @@ def _dealt(
             running[worker.run.remote(job, tried)] = worker, job, tried
         (ready, *_), _ = ray.wait(list(running))
         worker, job, tried = running.pop(ready)
-        idle.append(worker)
         try:
-            yield ray.get(ready)
+            outcome = ray.get(ready)
+            idle.append(worker)
+            yield outcome
         except ray.exceptions.RayActorError as error:
+            # one that Ray starts again would refuse what comes until it is there
+            idle.append(actor.remote(work, device))
             if tried < tries:
                 waiting.appendleft((job, tried + 1))
                 continue

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from comfyui_motion import InputError
+from comfyui_motion.jobs import on_ray
 from comfyui_motion.jobs.batch import JOURNAL, run_batch
 from comfyui_motion.jobs.job import Job, Outcome, check_jobs
 from comfyui_motion.jobs.table import read_jobs
@@ -155,3 +157,37 @@ def test_an_outcome_and_a_job_survive_the_way_to_a_worker(tmp_path):
     assert (again, again.fingerprint) == (first, first.fingerprint)
     outcome = Outcome("a", True, "x", 1.0, "cpu", 1)
     assert pickle.loads(pickle.dumps(outcome)) == outcome
+
+
+class DeadActor(Exception):
+    """What Ray raises of an actor that died."""
+
+
+class Actor:
+    """One of Ray's, here: after a death it refuses whatever comes."""
+
+    def __init__(self, work, device):
+        self.work, self.device, self.dead = work, device, False
+        self.run = SimpleNamespace(remote=lambda *given: lambda: self.answer(*given))
+
+    def answer(self, job, tries):
+        self.dead |= job.values["say"] == "die" or job.values["say"] == "die once" and tries == 1
+        if self.dead:
+            raise DeadActor("The actor is unavailable.")
+        return attempt(self.work, job, self.device, tries)
+
+
+def test_an_actor_of_ray_that_dies_is_replaced_and_costs_one_try(tmp_path):
+    ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayActorError=DeadActor),
+        remote=lambda **share: lambda cls: SimpleNamespace(remote=Actor),
+        wait=lambda asked: (asked[:1], asked[1:]),
+        get=lambda asked: asked(),
+    )
+    values = ("a", "die once", "b", "die", "c", "d")
+    jobs = [job(tmp_path, f"j{i}", say=value) for i, value in enumerate(values)]
+    (tmp_path / "j1.tried").touch()
+    found = {o.name: o for o in on_ray._dealt(ray, jobs, shout, 2, "cpu", 2)}
+    assert [found[f"j{i}"].done for i in range(6)] == [True, True, True, False, True, True]
+    assert [found[f"j{i}"].tries for i in range(6)] == [1, 2, 1, 2, 1, 1]
+    assert "died 2 times" in found["j3"].message
