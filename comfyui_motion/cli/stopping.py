@@ -43,19 +43,26 @@ def beginning() -> Iterator[None]:
 @dataclass
 class Stopping:
     """`grace`: seconds that work has to end by itself once a signal came. None: it ends itself, as
-    training does, which first writes down how far it is. `aloud`: whether it says so.
+    training does, which first writes down how far it is. `aloud`: whether it says so. `number`: of
+    the signal that came.
     """
 
     grace: float | None
     aloud: bool = True
+    number: int = signal.SIGINT
 
 
 @contextmanager
 def stoppable(grace: float | None, aloud: bool = True) -> Iterator[Stopping]:
     """In the block a signal raises Stopped, and ends the process when the grace is over."""
     stopping = Stopping(grace, aloud)
-    with _handled(_interrupt), _watched(stopping):
-        yield stopping
+    try:
+        with _handled(_interrupt), _watched(stopping):
+            yield stopping
+    except Stopped:
+        raise
+    except KeyboardInterrupt as error:  # of work that heard the signal itself
+        raise Stopped(stopping.number) from error
 
 
 def _interrupt(number: int, _: Any) -> None:
@@ -106,7 +113,10 @@ def _signals() -> list[signal.Signals]:
 def _watch(told: socket.socket, over: threading.Event, stopping: Stopping) -> None:
     """The first signal starts the grace, a second one ends it."""
     while number := told.recv(1):
-        if number[0] not in _signals() or stopping.grace is None:
+        if number[0] not in _signals():
+            continue
+        stopping.number = number[0]
+        if stopping.grace is None:
             continue
         again, _, _ = select.select([told], [], [], stopping.grace)
         if not over.is_set() and (not again or told.recv(1)):

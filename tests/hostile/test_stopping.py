@@ -13,6 +13,8 @@ import time
 import pytest
 from PIL import Image
 
+from comfyui_motion.cli.stopping import Stopped, stoppable
+
 RUN = "from comfyui_motion.cli import program; program()"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 
@@ -92,3 +94,15 @@ def test_work_that_hears_nothing_is_ended_from_beside_it(tmp_path):
     said = process.communicate(timeout=30)[1].decode()
     assert process.returncode == 143 and "Traceback" not in said
     assert not (tmp_path / "half").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_work_that_ends_its_step_first_is_stopped_by_the_signal_that_came(number):
+    """As training does."""
+    heard, before = [], signal.getsignal(number)
+    with pytest.raises(Stopped) as stopped, stoppable(None):
+        signal.signal(number, lambda *_: heard.append(1))
+        os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+    assert heard and stopped.value.code == 128 + number
+    assert signal.getsignal(number) is before
