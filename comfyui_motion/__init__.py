@@ -65,13 +65,12 @@ if TYPE_CHECKING:
     from .registry import (
         Inspection,
         build,
-        convert,
         families,
         inspect,
         load,
-        save,
     )
     from .retarget import best_reference, retarget
+    from .saving import convert, save
     from .speed.optimise import optimise
 
 __all__ = [
@@ -168,7 +167,7 @@ _HOMES = {
     "clip_box": "framing.find",
     "compose": "fields.compose",
     "contact_sheet": "draw",
-    "convert": "registry",
+    "convert": "saving",
     "crop_subject": "framing.crop",
     "draw_field": "draw",
     "draw_keypoints": "draw",
@@ -193,7 +192,7 @@ _HOMES = {
     "read_tensors": "checkpoint",
     "read_video": "media.video",
     "retarget": "retarget",
-    "save": "registry",
+    "save": "saving",
     "save_field": "fields.files",
     "save_keypoints": "keeping",
     "square_box": "framing.crop",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ from .checkpoint import Checkpoint, read
 from .configuring import FORMAT, configure, parameters
 from .devices import device_of
 from .doors.documents import is_table
-from .doors.weights import check_numbers, write_safetensors
+from .doors.weights import check_numbers
 from .doors.words import A_REPORT, listed, logger, shown
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
 from .fileset import gather
-from .media.files import check_target
 from .model import Family, Files, MotionModel
 from .speed.optimise import MODES, optimise
 from .unwrapping import groups, unwrapped
@@ -198,10 +196,10 @@ def face_finder() -> Any:
 
 def inspect(path: str | Path, **overrides: Any) -> Inspection:
     """What the file is, without building it. Raises CheckpointError."""
-    return _inspect(open_checkpoint(Path(path)), overrides)
+    return inspected(open_checkpoint(Path(path)), overrides)
 
 
-def _inspect(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection:
+def inspected(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Inspection:
     kind = recognise(checkpoint)
     known = catalogue.preset_of(checkpoint.files, kind.name)  # reads all of the file, so once
     spec, assumed = configure(checkpoint, kind, overrides, known)
@@ -264,10 +262,10 @@ def load(
     if str(name) == PARTNER:
         return _ready(build(PARTNER, **overrides), device, dtype, speed)
     checkpoint = open_checkpoint(resolve(name))
-    found = _inspect(checkpoint, overrides)
-    model = _without_storage(found, checkpoint.path.name)
-    tensors = _renamed(checkpoint, family(found.family))
-    tensors = _belonging(model, tensors, checkpoint.path.name)
+    found = inspected(checkpoint, overrides)
+    model = without_storage(found, checkpoint.path.name)
+    tensors = renamed(checkpoint, family(found.family))
+    tensors = belonging(model, tensors, checkpoint.path.name)
     check_numbers(tensors, checkpoint.path.name)
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
@@ -286,7 +284,7 @@ def _ready(
     return model if speed == EXACT else optimise(model, speed)
 
 
-def _without_storage(found: Inspection, name: str) -> MotionModel:
+def without_storage(found: Inspection, name: str) -> MotionModel:
     with (
         boundary(CheckpointError, f"{name} describes no network that could be built ({{reason}})."),
         torch.device("meta"),
@@ -294,7 +292,7 @@ def _without_storage(found: Inspection, name: str) -> MotionModel:
         return family(found.family).model(found.parameters)
 
 
-def _renamed(checkpoint: Checkpoint, kind: Family) -> dict[str, Tensor]:
+def renamed(checkpoint: Checkpoint, kind: Family) -> dict[str, Tensor]:
     """The tensors by the names of the module here."""
     if checkpoint.metadata.get("format") == FORMAT:
         return dict(checkpoint.tensors)
@@ -302,7 +300,7 @@ def _renamed(checkpoint: Checkpoint, kind: Family) -> dict[str, Tensor]:
         return kind.rename(dict(checkpoint.tensors))
 
 
-def _belonging(model: MotionModel, tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def belonging(model: MotionModel, tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """Those of the model. What else the file holds (an EMA copy, a loss's network) is told of."""
     wanted = model.state_dict().keys()
     others = [key for key in tensors if key not in wanted]
@@ -384,79 +382,3 @@ def resolve(path: str | Path) -> Path:
         f"{entry.name} is known but not installed (looked for {entry.files[0]} in {looked}); its"
         " card in models/ says where it is published."
     )
-
-
-def save(model: MotionModel, path: str | Path) -> Path:
-    """Write a model as safetensors that `load` takes, in the dtypes it has, with its family and
-    configuration. Whole or not at all.
-
-    Raises InputError: for another ending, and for a model that `optimise` rearranged.
-    """
-    target = Path(path)
-    if target.suffix != ".safetensors":
-        raise InputError(
-            f"save writes safetensors, and {target.name} does not end in .safetensors; name the"
-            " target so."
-        )
-    kind = family(model.family)
-    with torch.device("meta"):
-        wanted = kind.model(model.spec).state_dict()
-    tensors = model.state_dict()
-    if tensors.keys() != wanted.keys():
-        raise InputError(
-            "save writes models as they were built or loaded, and this one was optimised for speed;"
-            " save the one it was made from."
-        )
-    write_safetensors(tensors, target, metadata(kind.name, model.spec))
-    return target
-
-
-def convert(
-    source: str | Path, target: str | Path, dtype: torch.dtype | None = None, **overrides: Any
-) -> Inspection:
-    """Write a checkpoint as safetensors with its family and configuration in the metadata: smaller,
-    safe, opened by memory map.
-
-    Whole or not at all. Raises CheckpointError, InputError.
-    """
-    target = Path(target)
-    if target.suffix != ".safetensors":
-        raise InputError(
-            f"convert writes safetensors, and {target.name} does not end in .safetensors; name the"
-            " target so."
-        )
-    origin = resolve(source)
-    if target.exists() and origin.exists() and target.samefile(origin):
-        raise InputError(
-            f"{target} is the file to be converted; name another target, so that it is kept."
-        )
-    check_target(target)
-    checkpoint = open_checkpoint(origin)
-    if target.exists() and any(target.samefile(file) for file in checkpoint.members):
-        raise InputError(
-            f"{target} is one of the files to be converted; name another target, so that it is"
-            " kept."
-        )
-    found = _inspect(checkpoint, overrides)
-    tensors = _renamed(checkpoint, family(found.family))
-    empty = _without_storage(found, origin.name)
-    tensors = _belonging(empty, tensors, origin.name)
-    check_numbers(tensors, origin.name)
-    fill(empty, tensors, origin.name)
-    kept = _dtypes(family(found.family), found.parameters, dtype) if dtype else {}
-    tensors = {name: tensor.to(kept.get(name, tensor.dtype)) for name, tensor in tensors.items()}
-    check_numbers(tensors, f"{origin.name} in {shown(dtype)}")
-    write_safetensors(tensors, target, metadata(found.family, found.parameters))
-    return inspect(target)
-
-
-def _dtypes(kind: Family, spec: Any, dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """What each tensor becomes in a model cast to `dtype`: what finds keypoints stays float32."""
-    with torch.device("meta"):
-        model = kind.model(spec).to(dtype)
-    return {name: tensor.dtype for name, tensor in model.state_dict().items()}
-
-
-def metadata(name: str, spec: Any) -> dict[str, str]:
-    """What makes a safetensors file one of ours."""
-    return {"format": FORMAT, "family": name, "parameters": json.dumps(dataclasses.asdict(spec))}

@@ -181,7 +181,7 @@ def copart(tmp_path):
     from safetensors.torch import save_file
 
     from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
-    from comfyui_motion.registry import metadata
+    from comfyui_motion.saving import metadata
 
     torch.manual_seed(0)
     model = build(

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import comfyui_motion as motion
-from comfyui_motion import CheckpointError, registry
+from comfyui_motion import CheckpointError, registry, saving
 from comfyui_motion.networks.layers.blocks import BodyShape, HourglassShape
 
 SMALL = {
@@ -178,7 +178,7 @@ def test_parameters_survive_the_metadata_of_a_file(name):
     import json
 
     kind = registry.family(name)
-    stored = json.loads(registry.metadata(name, kind.published)["parameters"])
+    stored = json.loads(saving.metadata(name, kind.published)["parameters"])
     assert registry.parameters(kind, **stored) == kind.published
 
 
@@ -220,10 +220,10 @@ def test_the_model_of_an_earlier_version_is_named_and_what_stands_in_for_it(tmp_
         "mraa", detector=shape, flow=shape, background_encoder=shape, body=BodyShape(8, 16, 1, 1)
     )
     motion.save(small, tmp_path / "own.safetensors")
-    said = json.loads(registry.metadata("mraa", small.spec)["parameters"])
+    said = json.loads(saving.metadata("mraa", small.spec)["parameters"])
 
     def written(**retired):
-        about = registry.metadata("mraa", small.spec)
+        about = saving.metadata("mraa", small.spec)
         about["parameters"] = json.dumps(said | retired)
         path = tmp_path / f"old-{len(retired)}.safetensors"
         save_file(load_file(tmp_path / "own.safetensors"), path, metadata=about)

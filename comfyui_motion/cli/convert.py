@@ -6,7 +6,7 @@ import argparse
 
 import torch
 
-from .. import registry
+from .. import registry, saving
 from .arguments import DTYPES, assumption_options
 from .out import say
 
@@ -25,7 +25,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """A checkpoint to safetensors."""
     before = registry.resolve(options.source)
-    found = registry.convert(
+    found = saving.convert(
         before,
         options.target,
         getattr(torch, options.dtype) if options.dtype else None,
