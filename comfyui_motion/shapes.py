@@ -34,7 +34,7 @@ def check_shape(name: str, tensor: Tensor, shape: str) -> None:
 
 def check_size(size: object, name: str = "size") -> tuple[int, int]:
     """(height, width), if it is that: whole numbers from 1 to LARGEST. Raises InputError."""
-    sides = size if isinstance(size, tuple | list) else ()
+    sides: list[Any] = list(cast("Any", size)) if isinstance(size, tuple | list) else []
     whole = [side for side in sides if isinstance(side, int) and 1 <= side <= LARGEST]
     if len(sides) != 2 or len(whole) != 2:
         raise InputError(

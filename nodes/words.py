@@ -20,7 +20,8 @@ def speaking(node: Any) -> Any:
             made = execute.__func__(cls, **given)
         return saying(made, words)
 
-    heard.__speaks__ = True
+    marked: Any = heard
+    marked.__speaks__ = True
     node.execute = classmethod(heard)
     return node
 

@@ -69,7 +69,8 @@ def run(name: str, model: MotionModel, picture: Tensor, clip: Path, count: int) 
                 writer.write(made)
         seconds = time.perf_counter() - begun
     memory = peak_memory(torch.device("cpu"))
-    return Run(name, *picture.shape[2:], writer.count, seconds, memory)
+    height, width = picture.shape[2:]
+    return Run(name, height, width, writer.count, seconds, memory)
 
 
 @torch.no_grad()

@@ -173,7 +173,8 @@ def _taken(stream: Any, format: str) -> bool:
     from av.error import FFmpegError
 
     try:
-        with av.open(io.BytesIO(), "w", format=format) as trial:
+        opened: Any = av.open(io.BytesIO(), "w", format=format)
+        with opened as trial:
             trial.add_stream_from_template(stream)
             trial.start_encoding()
     except (FFmpegError, ValueError):

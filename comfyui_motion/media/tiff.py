@@ -7,7 +7,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -74,8 +74,8 @@ def _layout(path: Path) -> Layout:
         tags.load(file)
 
     def all_of(tag: int, otherwise: Any) -> tuple[Any, ...]:
-        value = tags.get(tag, otherwise)
-        return value if isinstance(value, tuple) else (value,)
+        value: Any = tags.get(tag, otherwise)
+        return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
 
     def first(tag: int, otherwise: int) -> int:
         return int(all_of(tag, otherwise)[0])
@@ -138,7 +138,8 @@ def _unpacked(path: Path, layout: Layout) -> np.ndarray:
         raise MediaError(
             f"{path} is a damaged or unfinished picture: some of its pixels are missing."
         )
-    numbers = np.frombuffer(bytes(data), layout.number).astype(layout.number.newbyteorder("="))
+    native: Any = cast("Any", layout.number).newbyteorder("=")
+    numbers: Any = np.frombuffer(bytes(data), layout.number).astype(native)
     if not layout.in_planes:
         return numbers.reshape(layout.height, layout.width, layout.samples)
     return numbers.reshape(layout.samples, layout.height, layout.width).transpose(1, 2, 0)

@@ -1,12 +1,15 @@
 """How passes are asked for, and what is refused before anything is written."""
 
+# pyright: reportUnnecessaryIsInstance=false
+# callers without types are told in a sentence what they gave
+
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -85,6 +88,8 @@ def check_given(field: Any, frames: Any, plate: Any, mattes: Any) -> None:
         )
     if mattes is not None and (
         not isinstance(mattes, Mapping)
-        or not all(isinstance(matte, Tensor) for matte in mattes.values())
+        or not all(
+            isinstance(matte, Tensor) for matte in cast("Mapping[str, Any]", mattes).values()
+        )
     ):
         raise InputError("mattes are tensors 1 h w or B h w in 0..1 by the names of their parts.")

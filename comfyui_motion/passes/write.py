@@ -1,5 +1,8 @@
 """Passes to files: a frame at a time, in memory that does not grow with the clip."""
 
+# pyright: reportUnnecessaryIsInstance=false
+# callers without types are told in a sentence what they gave
+
 from __future__ import annotations
 
 import json
