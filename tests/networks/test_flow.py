@@ -294,7 +294,7 @@ def test_inversion_undoes_a_strong_bend():
 
 
 def test_a_lattice_of_another_density_is_refused(model):
-    with pytest.raises(InputError, match="1024 points and the pose 9"):
+    with pytest.raises(InputError, match="1024 points and the pose has 9"):
         model.motion(model.encode(texture(64, 64)), Keypoints(torch.zeros(1, 9, 2)))
 
 
