@@ -49,8 +49,10 @@ def from_stmap(
     height, width = check_size(size or tuple(maps.shape[-2:]))
     upwards = check_v(v) == "up"
     grid = maps.new_empty(len(maps), *maps.shape[-2:], 2, dtype=torch.float32)
-    for rows, part in zip(maps[:, :2].split(ROWS, 2), grid.split(ROWS, 1), strict=True):
-        position = rows.double()  # rounded once, at the end
+    for top in range(0, maps.shape[2], ROWS):
+        rows = slice(top, top + ROWS)
+        part = grid[:, rows]
+        position = maps[:, :2, rows].double()  # rounded once, at the end
         position = position.flip(1) if order == "yx" else position
         x, y = position.unbind(1)  # B h W each
         y = 1 - y if upwards else y
