@@ -13,7 +13,6 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +67,9 @@ def has_openexr() -> bool:
 
 def openexr() -> Any:
     """The package, which tells no types."""
-    return import_module("OpenEXR")
+    import OpenEXR  # pyright: ignore[reportMissingImports]  (an extra)
+
+    return OpenEXR
 
 
 def write_exr(path: str | os.PathLike[str], layers: Iterable[Layer]) -> None:
