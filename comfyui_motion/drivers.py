@@ -24,6 +24,7 @@ from .model import MotionModel
 from .options import Options
 from .posed import COUNT, PosedKeypoints
 from .retarget import best_reference
+from .shapes import check_reference
 
 ALIKE = 0.3  # of a square clip's side: a head that lies so near to its middle is shown as it is
 
@@ -154,11 +155,7 @@ def reference_of(
     Raises InputError beyond the clip's end.
     """
     if options.reference not in (None, BEST):
-        if options.reference >= len(points):
-            raise InputError(
-                f"The reference frame {options.reference} lies beyond the end of the driving clip,"
-                f" which has {len(points)}; frames count from 0."
-            )
+        check_reference(options.reference, len(points))
         return options.reference
     there = found.nonzero()[:, 0]
     return int(there[best_reference(points[there], source)])

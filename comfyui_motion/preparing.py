@@ -45,7 +45,7 @@ def begin(
     )
     again = options.reference != 0 and script is None
     frames = Batches(frames.driving, frames.batch_size, again=again, told=frames.told)
-    portrait = frame_source(model, source, options, frames, script)
+    portrait = framed(model, source, options, frames, script)
     clip = Batches(frames.driving, frames.batch_size, portrait.driver, again, frames.told)
     if given is not None:
         still = rest_picture(portrait, given, options)
@@ -63,17 +63,28 @@ def frame_source(
     source: Tensor,
     options: Options,
     driving: Batches | None = None,
-    script: Any = None,
 ) -> FramedPortrait:
     """The source encoded, its subject's box and the best reference frame found where that is asked.
 
     Without a driving clip a finder is asked for the source's subject alone, and BEST stays BEST.
     """
+    if model.level:
+        straight, alpha = split_alpha(source)
+        head = frame_head(model, straight, options, driving)
+        return replace(head, alpha=None if alpha is None else alpha[:1])
+    return framed(model, source, with_face(model, source, options), driving)
+
+
+def framed(
+    model: MotionModel,
+    source: Tensor,
+    options: Options,
+    driving: Batches | None,
+    script: Any = None,
+) -> FramedPortrait:
+    """The same with the face that is meant already chosen; `script`: what a look ahead told."""
     source, alpha = split_alpha(source)
     alpha = None if alpha is None else alpha[:1]
-    if model.level:
-        return replace(frame_head(model, source, options, driving), alpha=alpha)
-    options = with_face(model, source, options)
     framing, reference = options.framing, options.reference or 0
     finder = options.finder_for(model)
     if finder is not None and driving is not None and script is None:

@@ -43,6 +43,15 @@ def check_size(size: object, name: str = "size") -> tuple[int, int]:
     return whole[0], whole[1]
 
 
+def check_reference(frame: int, count: int) -> None:
+    """Refuse a reference frame beyond the end of a driving clip of so many. Raises InputError."""
+    if frame >= count:
+        raise InputError(
+            f"The reference frame {frame} lies beyond the end of the driving clip, which has"
+            f" {count}; frames count from 0."
+        )
+
+
 def as_lists(numbers: Tensor | np.ndarray) -> Any:
     """Nested lists of them, or one number: typed, where torch and NumPy say only "a list"."""
     return cast("Any", numbers).tolist()

@@ -213,18 +213,17 @@ class Animate(io.ComfyNode):
         )
         rate = Fraction(frame_rate).limit_denominator(100_000) if frame_rate else fps_of(driving)
         keep = outputs == GIVES[0]
-        with host.told(cls.hidden.unique_id) as words:
-            network = model.ready(options.batch_size or 1)
-            pictures = source.whole() if source.total == 1 else source.frames
-            if source_alpha is not None:
-                pictures = cut_out(source.whole(), source_alpha)
-            watched = host.Watched(driving.frames, driving.total)
-            steps = perform(network, pictures, watched, options)
-            shown = numbered_faces(network, picture, options) if source.total == 1 else None
-            shown = to_rgb(picture) if shown is None else shown
-            work = _Work(source, driving, shown, rate, even_size, words)
-            made = work.gathered(steps) if keep else work.streamed(steps)
-        return io.NodeOutput(*made, ui=work.film.shown(words))
+        network = model.ready(options.batch_size or 1)
+        pictures = source.whole() if source.total == 1 else source.frames
+        if source_alpha is not None:
+            pictures = cut_out(source.whole(), source_alpha)
+        watched = host.Watched(driving.frames, driving.total)
+        steps = perform(network, pictures, watched, options)
+        shown = numbered_faces(network, picture, options) if source.total == 1 else None
+        shown = to_rgb(picture) if shown is None else shown
+        work = _Work(source, driving, shown, rate, even_size)
+        made = work.gathered(steps) if keep else work.streamed(steps)
+        return io.NodeOutput(*made, ui=work.film.shown(work.words))
 
 
 def drivers_of(further: dict[str, Any], part: Range) -> dict[int, Any]:
@@ -258,9 +257,9 @@ class _Work:
         picture: Tensor,
         rate: Fraction,
         even: bool,
-        words: list[str],
     ) -> None:
-        self.driving, self.rate, self.even, self.words = driving, rate, even, words
+        self.driving, self.rate, self.even = driving, rate, even
+        self.words: list[str] = []  # what the sizes ask to be said
         self.film = Film(rate, ("driver", "before", "after"))
         totals = [clip.total for clip in (source, driving) if clip.total is not None]
         self.total = min(totals) if source.total != 1 and totals else driving.total
@@ -271,7 +270,7 @@ class _Work:
         height, width = picture.shape[-2:]
         if even and (height % 2 or width % 2):
             small = f"{width - width % 2}x{height - height % 2}"
-            words.append(
+            self.words.append(
                 f"The picture is {width}x{height}, the frames {small}: video needs even sizes."
             )
         self.progress(0)

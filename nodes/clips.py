@@ -82,9 +82,12 @@ class Every:
         size = 0
         for batch in self._chosen():
             size += batch.nbytes
-            seen = [*seen, batch] if size <= SHORT else []
+            if size <= SHORT:
+                seen.append(batch)
+            else:
+                seen.clear()
             yield batch
-        self.decoded.extend(seen)
+        self.decoded[:] = seen
 
     def _chosen(self) -> Iterator[Tensor]:
         done = 0

@@ -206,10 +206,9 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name: str, precision: str = "float32", **options: Any) -> io.NodeOutput:
-        with host.told(cls.hidden.unique_id) as words:
-            model = open_model(model_name, precision, chosen(options))
+        model = open_model(model_name, precision, chosen(options))
         told = report(model, model_name)
-        return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told, *words]})
+        return io.NodeOutput(host.HostedModel.of(model), told, ui={"motion_words": [told]})
 
 
 def open_model(name: str, precision: str, options: dict[str, Any]) -> MotionModel:

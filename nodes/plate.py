@@ -179,17 +179,16 @@ class WanAnimateInputs(io.ComfyNode):
         frames = to_rgb(moving(driving_images, "driving_images", part).whole())
         total = length or len(frames)
         affordable("The result", total, 3, max(FACE**2, frames[0, 0].numel()))
-        with host.told(cls.hidden.unique_id) as words:
-            found = finding.chosen(finder, finding.ON)
-            seen = followed(found, frames, face)
-            crops = face_crops(frames, seen, face_size)
-            masks = subjects(found, frames, seen.points, subject)
-            marked = in_blocks(masks, grow, blocks)
-            plate = frames * (1 - marked) if background == BEHIND[1] else plate_of(frames, marked)
+        found = finding.chosen(finder, finding.ON)
+        seen = followed(found, frames, face)
+        crops = face_crops(frames, seen, face_size)
+        masks = subjects(found, frames, seen.points, subject)
+        marked = in_blocks(masks, grow, blocks)
+        plate = frames * (1 - marked) if background == BEHIND[1] else plate_of(frames, marked)
         held = [lasting(maps, total).to(host.result_device()) for maps in (crops, plate, frames)]
         crops, plate, frames = map(to_images, held)
         mask = to_mask(lasting(marked, total)).to(host.result_device())
-        film = film_of(to_pictures(crops)) | {"motion_words": words}
+        film = film_of(to_pictures(crops))
         return io.NodeOutput(crops, mask, plate, frames, total, ui=film)
 
 

@@ -113,18 +113,17 @@ class PoseFace(io.ComfyNode):
         even_size: bool = True,
     ) -> io.NodeOutput:
         chosen = Poses.from_json(poses)
-        with host.told(cls.hidden.unique_id) as words:
-            network = model.ready(AT_ONCE)
-            source = framed(network, source_image, portrait)
-            base = source.portrait.keypoints if keypoints is None else keypoints
-            affordable("The result", frames or chosen.length, *source.picture.shape[1:])
-            own = source.portrait.keypoints
-            check_driver(network, base, own)
-            posed = all_posed(base, chosen, frames, keypoints is not None, network, own)
-            images, film = rendered(network, source, posed, even_size)
+        network = model.ready(AT_ONCE)
+        source = framed(network, source_image, portrait)
+        base = source.portrait.keypoints if keypoints is None else keypoints
+        affordable("The result", frames or chosen.length, *source.picture.shape[1:])
+        own = source.portrait.keypoints
+        check_driver(network, base, own)
+        posed = all_posed(base, chosen, frames, keypoints is not None, network, own)
+        images, film = rendered(network, source, posed, even_size)
         # not the model that hears a user cancel: what is asked from the page is nobody's run
         follower = Follower(replace(source, model=model.model), keypoints)
-        shown = film.shown(words) | {"motion_pose": [{"token": FOLLOWERS.keep(follower)}]}
+        shown = film.shown() | {"motion_pose": [{"token": FOLLOWERS.keep(follower)}]}
         return io.NodeOutput(images, posed.to(host.result_device()), ui=shown)
 
 

@@ -9,6 +9,7 @@ from ..comfyui_motion import InputError, Keypoints, Options, best_reference, ret
 from ..comfyui_motion.drivers import Performance, rest_at
 from ..comfyui_motion.posed import PosedKeypoints, check_posed
 from ..comfyui_motion.posing import posed
+from ..comfyui_motion.shapes import check_reference
 from . import host, sockets, widgets
 from .host import io
 from .keypoints import CATEGORY
@@ -72,31 +73,15 @@ class RetargetKeypoints(io.ComfyNode):
         strength: float,
         reference_frame: int,
         model: host.HostedModel | None = None,
-        head: float = 1.0,
-        expression: float = 1.0,
-        eyes: float = 1.0,
-        mouth: float = 1.0,
         reference_keypoints: Any = None,
-        neutral_source: bool = False,
-        published: bool = False,
-        **lids_and_lips: Any,
+        **further: Any,
     ) -> io.NodeOutput:
-        options = Options(
-            mode,
-            strength=strength,
-            head=head,
-            expression=expression,
-            eyes=eyes,
-            mouth=mouth,
-            neutral_source=neutral_source,
-            published=published,
-            **lids_and_lips,
-        )
+        options = Options(mode, strength=strength, **further)
         source, rest = source_keypoints[:1], reference_keypoints
         if rest is None:
             rest = resting(driving_keypoints, source, reference_frame)
         driving, rest = driving_keypoints, rest[:1]
-        if neutral_source and model is None:
+        if options.neutral_source and model is None:
             source, options = neutral(source), replace(options, neutral_source=False)
         network = None if model is None else model.ready()
         if network is not None and isinstance(driving, Keypoints):
@@ -136,11 +121,7 @@ def resting(driving: Any, source: Any, frame: int) -> Any:
     """The driver's points at rest; -1 finds the frame. Raises InputError."""
     if frame < 0 and isinstance(driving, Keypoints):
         frame = best_reference(driving, source)
-    if frame >= len(driving):
-        raise InputError(
-            f"The reference frame {frame} lies beyond the end of the driving clip, which has"
-            f" {len(driving)}; frames count from 0."
-        )
+    check_reference(frame, len(driving))
     frame = max(frame, 0)
     return rest_at(driving, frame) if isinstance(driving, PosedKeypoints) else driving[frame]
 

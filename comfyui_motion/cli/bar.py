@@ -16,9 +16,8 @@ class Bar:
     def __enter__(self) -> Bar:
         from tqdm import tqdm
 
-        tqdm.set_lock(
-            RLock()
-        )  # not one of the system's, which a process that is ended leaves there
+        # not one of the system's, which a process that is ended leaves there
+        tqdm.set_lock(RLock())
         self.bar = tqdm(desc=self.title, unit=self.unit, disable=None, leave=False)
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +13,8 @@ from comfyui_motion.cli import main
 from comfyui_motion.driving import Batches
 from comfyui_motion.errors import InputError
 from comfyui_motion.media.video import VideoWriter
+
+SAMPLES = Path(motion.__file__).parents[1] / "samples"
 
 NAN, INF = float("nan"), float("inf")
 
@@ -145,4 +149,10 @@ def test_a_mask_that_is_black_all_over_is_a_sentence(tmp_path):
 def test_a_face_that_nobody_looks_for_is_told_of(caplog):
     picture, clip = torch.rand(1, 3, 32, 32), torch.rand(2, 3, 32, 32)
     next(motion.animate(motion.load("flow"), picture, clip, face=9))
-    assert "Face 9 is not looked for: flow moves the whole picture" in caplog.text
+    assert caplog.text.count("Face 9 is not looked for: flow moves the whole picture") == 1
+
+
+def test_a_face_that_is_chosen_is_looked_for_without_a_word(caplog):
+    picture = motion.read_picture(SAMPLES / "source.png")
+    next(motion.animate(motion.load(), picture, picture, face=1))
+    assert "not looked for" not in caplog.text

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InputError
 from ...geometry.easing import ramp
+from ...shapes import check_reference
 from . import light, mouth
 from .follow import AT_ONCE, Followed, Follower, missing
 from .keypoints import FaceKeypoints
@@ -156,11 +156,8 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
         points.new_tensor([[followed.width, followed.height]]),
         confidence=followed.flag.clamp(min=UNSEEN)[:, None].expand(-1, points.shape[1]),
     )
-    if 0 < len(followed) <= reference:
-        raise InputError(
-            f"The reference frame {reference} lies beyond the end of the driving clip, which has"
-            f" {len(followed)}; frames count from 0."
-        )
+    if len(followed):
+        check_reference(reference, len(followed))
     rest = rests(keypoints, followed.found, followed.cut, reference)
     rest = torch.where(faceless, rest[shown], rest)
     bright = looks.bright[shown].numpy()
