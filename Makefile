@@ -23,9 +23,10 @@ test: .venv/dev
 	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright -p pyproject.toml --pythonpath $(BIN)/python; else echo "pyright cannot start here (it needs Node.js): types not checked."; fi
 	$(BIN)/python -m pytest $(SHARED)
 
-# Long runs: flat memory over thousands of frames and hundreds of loads, large pictures in little memory, kills.
+# Long runs: flat memory over thousands of frames and hundreds of loads, large pictures in little memory, kills;
+# and a thousand fields, boxes, films and documents of each kind. One of them: make soak ONLY=loads
 soak: .venv/dev
-	$(BIN)/python -m pytest -m soak tests/faults
+	$(BIN)/python -m pytest -m "soak or many" --hypothesis-profile=many tests/faults $(if $(ONLY),-k "$(ONLY)")
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -345,19 +345,16 @@ class MotionField:
             raise InputError(
                 "Only corner-aligned fields compose; call straightened() on both first."
             )
-        carried = sample(first.grid.permute(0, 3, 1, 2), self.grid, True, "border").permute(
-            0, 2, 3, 1
-        )
-        outside = self.grid - self.grid.clamp(
-            -1, 1
-        )  # beyond the edge the first field goes on as it ended
+        shift = (first.grid - identity_grid(*first.size, first.grid)).permute(0, 3, 1, 2)
+        # beyond the edge the first field goes on as it ended
+        carried = sample(shift, self.grid, True, "border").permute(0, 2, 3, 1)
         visible = list(self.occlusion[-1:])
         for level in first.occlusion[-1:]:
             grid = resize_grid(self.grid, level.shape[2], level.shape[3], align_corners=True)
             visible.append(sample(level, grid, True, "border"))
         if len(visible) == 2:
             visible = [resize(visible[1], *visible[0].shape[-2:]) * visible[0]]
-        return MotionField(carried + outside, tuple(visible))
+        return MotionField(self.grid + carried, tuple(visible))
 
 
 def _unmoved(moved: Tensor, picture: Tensor, grid: Tensor) -> Tensor:

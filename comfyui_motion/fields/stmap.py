@@ -62,7 +62,8 @@ def from_stmap(
 
 def _centred(position: Tensor, pixels: int) -> Tensor:
     """From edge to edge in 0..1 to from centre to centre in -1..1."""
-    return 2 * (position * pixels - 0.5) / max(pixels - 1, 1) - 1
+    place = position * pixels - 0.5
+    return 2 * place / (pixels - 1) - 1 if pixels > 1 else place
 
 
 def field_of(grid: Tensor, visible: Tensor | None) -> MotionField:

@@ -13,10 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..doors.limits import how_to_raise, limits
 from ..errors import InputError
 from ..geometry.easing import smoothstep
-from ..shapes import check_shape
+from ..shapes import LARGEST, check_shape
 from .canvas import Box
+
+ROUNDED = 1e-6  # pixels that a box's sides lose when it is reckoned with
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class Place:
 
 def square_box(box: Box, margin: float = 0.0) -> Box:
     """The square round a box, on whole pixels, wider on every side by `margin` of the box's longer
-    side.
+    side. Raises InputError for a box turned inside out, or of no numbers.
     """
-    left, top, right, bottom = box
+    left, top, right, bottom = check_sides(box, least=0)
     side = max(1, round(max(right - left, bottom - top) * (1 + 2 * margin)))
     x, y = round((left + right - side) / 2), round((top + bottom - side) / 2)
     return x, y, x + side, y + side
@@ -59,12 +62,13 @@ def crop_subject(
     """
     check_shape("pictures", pictures, "B C H W")
     check_margin(margin)
-    return cut(pictures, square_box(check_sides(box), margin), size)
+    return cut(pictures, square_box(box, margin), size)
 
 
 def cut(pictures: Tensor, box: Box, size: int | tuple[int, int] | None = None) -> Tensor:
-    """The box as it is, on whole pixels, of any aspect. B C H W -> B C h w"""
-    left, top, right, bottom = (round(side) for side in box)
+    """The box as it is, on whole pixels, of any aspect. B C H W -> B C h w. Raises InputError."""
+    left, top, right, bottom = (round(side) for side in check_sides(box))
+    check_room(pictures, right - left, bottom - top)
     height, width = pictures.shape[-2:]
     rows = torch.arange(top, bottom, device=pictures.device).clamp(0, height - 1)
     columns = torch.arange(left, right, device=pictures.device).clamp(0, width - 1)
@@ -163,12 +167,26 @@ def check_margin(margin: float) -> None:
         )
 
 
-def check_sides(box: Box) -> Box:
-    """Raises InputError for a box turned inside out."""
+def check_sides(box: Box, least: float = 1) -> Box:
+    """Raises InputError for a box turned inside out, of no numbers, or further off than any
+    picture; `least`: pixels that it is wide and high.
+    """
     left, top, right, bottom = box
-    if not (right - left >= 1 and bottom - top >= 1):
+    near = all(abs(side) <= 16 * LARGEST for side in box)  # which no NaN is
+    if not (near and min(right - left, bottom - top) >= least - ROUNDED):
         raise InputError(
             "A box is (left, top, right, bottom) in pixels, at least one wide and high, and this"
             f" one is {tuple(box)}."
         )
     return left, top, right, bottom
+
+
+def check_room(pictures: Tensor, width: int, height: int) -> None:
+    """Raises InputError for crops that no memory holds."""
+    needed = pictures[..., :1, :1].numel() * width * height * 4
+    if needed > limits().output:
+        raise InputError(
+            f"Crops of {width}x{height} from {len(pictures)} pictures of {pictures.shape[-1]}x"
+            f"{pictures.shape[-2]} are {needed / 1e9:.0f} GB: make box or margin smaller, or"
+            f" {how_to_raise('output', needed)}."
+        )

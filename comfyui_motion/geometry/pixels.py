@@ -49,14 +49,22 @@ def to_pixels(points: Tensor, height: int, width: int) -> Tensor:
     """Unit coordinates in a picture of that size as pixels. ... 2"""
     from kornia.geometry.conversions import denormalize_pixel_coordinates
 
-    return denormalize_pixel_coordinates(points, height, width)
+    return _single(denormalize_pixel_coordinates(points, height, width), points, height, width)
 
 
 def from_pixels(points: Tensor, height: int, width: int) -> Tensor:
     """Pixels of a picture of that size as unit coordinates. ... 2"""
     from kornia.geometry.conversions import normalize_pixel_coordinates
 
-    return normalize_pixel_coordinates(points, height, width)
+    return _single(normalize_pixel_coordinates(points, height, width), points, height, width)
+
+
+def _single(converted: Tensor, points: Tensor, height: int, width: int) -> Tensor:
+    """Along a side of a single pixel, whose centre is 0 in both, a unit is a pixel."""
+    if min(height, width) > 1:
+        return converted
+    single = torch.tensor([width == 1, height == 1], device=points.device)
+    return torch.where(single, points, converted)
 
 
 def to_edges(points: Tensor, height: int, width: int) -> Tensor:

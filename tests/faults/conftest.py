@@ -10,6 +10,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# what hypothesis tries: few and always the same in `make test`, many and ever others in `make soak`
+settings.register_profile("few", max_examples=15, deadline=None, derandomize=True, database=None)
+settings.register_profile("many", max_examples=1000, deadline=None, database=None)
+settings.load_profile("few")
 
 WIDTH, HEIGHT = 64, 48
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}

@@ -56,7 +56,8 @@ def test_five_thousand_frames_leave_memory_descriptors_and_threads_as_they_were(
                 marks.append((resident(), descriptors(), threading.active_count()))
     assert writer.count == 5000
     assert marks[-1][0] - marks[0][0] < 60, marks
-    assert marks[-1][1:] == marks[0][1:], marks
+    for now, begun in zip(marks[-1][1:], marks[0][1:], strict=True):
+        assert now <= begun, marks  # less once the driver is read to its end
 
 
 @pytest.mark.soak
