@@ -15,6 +15,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .dials import Dials
@@ -310,7 +311,7 @@ def _place(parts: Mapping[str, Tensor]) -> Tensor:
     """x. B K 3"""
     x = parts["canonical"] @ matrix(parts["rotation"]) + parts["expression"]
     x = parts["scale"][:, None, None] * x
-    x = x + parts["translation"][:, None] * x.new_tensor([1.0, 1.0, 0.0])
+    x = x + F.pad(parts["translation"][:, None, :2], (0, 1))  # depth stays
     return x + parts["shift"] if "shift" in parts else x
 
 

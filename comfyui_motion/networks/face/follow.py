@@ -115,6 +115,7 @@ class Follower:
         whole = torch.isfinite(frames.sum((1, 2, 3)))
         frames = frames.float() if bool(whole.all()) else frames.float().nan_to_num(0)
         shows, cut = self._shots(frames)
+        frames = frames.to(next(self.networks.mesh.parameters()).device)
         points, flag = torch.zeros(len(frames), 478, 3), torch.zeros(len(frames))
         start = 0
         while start < len(frames):

@@ -202,9 +202,11 @@ def lifted(grid: Tensor, depth: int) -> Tensor:
 
 
 def finite(network: nn.Module, *inputs: Tensor | None) -> Any:
-    """What the network makes of its inputs; in float32 where half precision gives no numbers."""
+    """What the network makes of its inputs; in float32 where float16 gives no numbers. A GPU is
+    waited for in float16 alone: bfloat16 reaches as far as float32.
+    """
     made = network(*inputs)
-    if is_finite(made) or all(p.dtype == torch.float32 for p in network.parameters()):
+    if all(p.dtype != torch.float16 for p in network.parameters()) or is_finite(made):
         return made
     logger().warning(
         "Half precision did not hold the numbers of a frame: it was computed again in float32."
