@@ -68,7 +68,7 @@ def test_the_readme_tells_every_command_as_it_is_given():
     told = [line[1:] for line in lines if line[:1] == ["comfyui-motion"]]
     for line in told:
         cli.parser().parse_args(line)
-    assert {line[0] for line in told} == set(cli._commands())
+    assert {line[0] for line in told} == set(cli.COMMANDS)
 
 
 def test_the_readme_names_every_node():

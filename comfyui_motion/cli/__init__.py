@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
+from importlib import import_module
 from typing import Any, NoReturn
 
 from ..doors.limits import ENVIRONMENT, Limits, limits
@@ -20,20 +21,41 @@ from ..errors import MotionError, reason_of
 from .out import NAME, Parser, complain, write_anything
 from .stopping import GRACE, SAID, WITH_WORKERS, beginning, stoppable
 
-__all__ = ["main", "program"]
+__all__ = ["COMMANDS", "main", "program"]
+COMMANDS = {
+    "animate": "move a picture as a clip moves",
+    "pose": "a face posed by hand: dials for head, eyes, brows, mouth",
+    "swap": "parts of one picture in place of another's, or of a clip's",
+    "passes": "STMap, motion vectors, occlusion and mattes of a field or a clip, for compositors",
+    "live": "a picture moves as whoever sits before the camera does",
+    "batch": "many pictures by many clips, as a table says: resumable, over processes, devices,"
+    " machines",
+    "submit": "a workflow over many inputs, on one or several ComfyUI servers",
+    "inspect": "what a checkpoint is, without building it",
+    "convert": "a checkpoint to safetensors: smaller, safe, quick to open",
+    "models": "the published checkpoints, which are installed, what suits what",
+    "evaluate": "how well models do on clips they did not see: a table, JSON, a sheet of the worst"
+    " frames",
+    "puppets": "drawn clips that know their joints, their flow and what is hidden: some to look at",
+    "train": "a model from clips, or from drawn puppets that know the truth",
+    "bench": "how fast the networks run here, against the plain loop of the published programs",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     write_anything()
+    given = sys.argv[1:] if arguments is None else arguments
     with beginning():
-        commands = _commands()
+        _prepared()
+        for name in [word for word in given if word in COMMANDS][:1]:
+            _command(name)
     try:
         with stoppable(GRACE) as stopping:
-            options = parser(commands).parse_args(arguments)
+            options = parser().parse_args(arguments)
             if options.limits:
                 os.environ[ENVIRONMENT] = options.limits
-            alone = getattr(commands[options.command], "GRACE", GRACE)
+            alone = getattr(_command(options.command), "GRACE", GRACE)
             stopping.grace = WITH_WORKERS if getattr(options, "workers", None) else alone
             logging.basicConfig(format=f"{NAME}: %(message)s")  # what the library warns of
             limits()  # that they can be read
@@ -72,47 +94,34 @@ def program() -> NoReturn:
     sys.exit(code)
 
 
-def _commands() -> dict[str, Any]:
-    """The commands, by name. They load PyTorch, which takes seconds."""
+def _prepared() -> None:
+    """How this process uses memory and cores, told before PyTorch is loaded."""
     from ..heap import keep_freed
 
     keep_freed()
-    from . import (
-        animate,
-        batch,
-        bench,
-        convert,
-        evaluate,
-        inspect,
-        live,
-        models,
-        passes,
-        pose,
-        puppets,
-        submit,
-        swap,
-        train,
-    )
-
-    return {
-        "animate": animate,
-        "pose": pose,
-        "swap": swap,
-        "passes": passes,
-        "live": live,
-        "batch": batch,
-        "submit": submit,
-        "inspect": inspect,
-        "convert": convert,
-        "models": models,
-        "evaluate": evaluate,
-        "puppets": puppets,
-        "train": train,
-        "bench": bench,
-    }
+    # threads that wait for one another sleep: the cores are the codecs' and other frames'
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def parser(commands: dict[str, Any] | None = None) -> Parser:
+def _command(name: str) -> Any:
+    """One command's module. It loads PyTorch, which takes a second or two."""
+    return import_module(f".{name}", __name__)
+
+
+class _Command(Parser):
+    """A command's parser, which knows its options once it is asked: the others' stay unread."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        name = self.prog.split()[-1]
+        if self.get_default("run") is None:
+            command = _command(name)
+            self.epilog = getattr(command, "EPILOG", None)
+            command.add_options(self)
+            self.set_defaults(run=command.run)
+        return super().parse_known_args(args, namespace)
+
+
+def parser() -> Parser:
     """Every command and its options."""
     root = Parser(prog=NAME, description="A still picture moves as a driving clip moves.")
     root.add_argument(
@@ -121,14 +130,9 @@ def parser(commands: dict[str, Any] | None = None) -> Parser:
         help="what a file may cost, where a sentence says that it costs more: pixels=400e6;"
         f" there are {', '.join(field.name for field in fields(Limits))}",
     )
-    added = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    for name, command in (commands or _commands()).items():
-        options = added.add_parser(
-            name,
-            help=command.HELP,
-            epilog=getattr(command, "EPILOG", None),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.add_options(options)
-        options.set_defaults(run=command.run)
+    added = root.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", parser_class=_Command
+    )
+    for name, what in COMMANDS.items():
+        added.add_parser(name, help=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     return root

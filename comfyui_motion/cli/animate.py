@@ -46,7 +46,6 @@ RETARGETED = {
     "retarget-eyes": "lids as far open as the driver's, whatever the shape of either's eyes",
     "retarget-lips": "lips as far open as the driver's",
 }
-HELP = "move a picture as a clip moves"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -31,7 +31,6 @@ from .loading import load_model
 from .out import say
 from .stopping import WITH_WORKERS, stoppable
 
-HELP = "many pictures by many clips, as a table says: resumable, over processes, devices, machines"
 GRACE = WITH_WORKERS
 OF_A_WORKER = 0.3  # seconds that a job has to clear up behind itself
 READ = ("source", "driving")

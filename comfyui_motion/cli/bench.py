@@ -20,8 +20,6 @@ from ..media.files import made_folder, write_text, write_whole
 from .arguments import DTYPES
 from .out import say
 
-HELP = "how fast the networks run here, against the plain loop of the published programs"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(

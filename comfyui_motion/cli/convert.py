@@ -10,8 +10,6 @@ from .. import registry, saving
 from .arguments import DTYPES, assumption_options
 from .out import say
 
-HELP = "a checkpoint to safetensors: smaller, safe, quick to open"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("source")

@@ -38,8 +38,6 @@ from .bar import Bar
 from .loading import Ahead, load_model
 from .out import say
 
-HELP = "how well models do on clips they did not see: a table, JSON, a sheet of the worst frames"
-
 LISTED = 20  # clips that are listed one by one on the screen
 
 

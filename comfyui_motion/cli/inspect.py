@@ -8,8 +8,6 @@ from dataclasses import asdict
 from .. import registry
 from .out import say, say_json
 
-HELP = "what a checkpoint is, without building it"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", nargs="+")

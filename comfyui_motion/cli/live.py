@@ -17,8 +17,6 @@ from .arguments import box
 from .loading import load_model
 from .out import say
 
-HELP = "a picture moves as whoever sits before the camera does"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("portrait", help="a picture")

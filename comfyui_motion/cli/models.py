@@ -8,8 +8,6 @@ from dataclasses import asdict
 from .. import catalogue
 from .out import say, say_json
 
-HELP = "the published checkpoints, which are installed, what suits what"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true")

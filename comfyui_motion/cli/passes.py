@@ -24,8 +24,6 @@ from .arguments import rate, whole_size, words
 from .bar import Bar
 from .out import say
 
-HELP = "STMap, motion vectors, occlusion and mattes of a field or a clip, for compositors"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(

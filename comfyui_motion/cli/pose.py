@@ -16,7 +16,6 @@ from .arguments import box, face, model_options
 from .loading import load_model
 from .out import say
 
-HELP = "a face posed by hand: dials for head, eyes, brows, mouth"
 DIALS = {
     "yaw": "turn to the picture's right",
     "pitch": "nod down",

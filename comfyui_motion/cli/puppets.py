@@ -24,7 +24,6 @@ from .arguments import words
 from .bar import Bar
 from .out import say
 
-HELP = "drawn clips that know their joints, their flow and what is hidden: some to look at"
 Progress = Callable[[int, int | None], None]
 SHOWN = 8  # moments of each clip on a sheet
 

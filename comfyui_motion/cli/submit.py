@@ -13,8 +13,6 @@ from ..jobs.table import read_jobs
 from .bar import Bar
 from .batch import finish
 
-HELP = "a workflow over many inputs, on one or several ComfyUI servers"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("workflow", metavar="WORKFLOW.json", help="as Export (API) saves it")

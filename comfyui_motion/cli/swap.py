@@ -20,8 +20,6 @@ from .loading import Ahead, driving_clip, load_model
 from .out import say
 from .writing import check_outputs, is_still, writers
 
-HELP = "parts of one picture in place of another's, or of a clip's"
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", help="a picture: where the parts come from")

@@ -27,7 +27,6 @@ EPILOG = "losses of a recipe:\n" + "\n".join(
     f"  {name:20} {loss.help}{' (of drawn clips)' * loss.supervised}"
     for name, loss in LOSSES.items()
 )
-HELP = "a model from clips, or from drawn puppets that know the truth"
 GRACE = None  # it ends itself, and writes down how far it is
 PUPPETS = "puppets"
 
