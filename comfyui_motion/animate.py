@@ -6,52 +6,29 @@ A model arrives as an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from itertools import chain
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from .cutout import move_alpha, split_alpha
-from .driving import Batches, Frames, Held, in_order
+from .driving import Batches, Frames, Held
 from .errors import InputError
-from .field import MotionField
 from .framing.portrait import FramedPortrait
 from .heads import perform_heads
+from .media.overlap import prefetch
 from .memory import in_parts, is_out_of_memory, no_room
 from .model import MotionModel
 from .moving_heads import perform_moving_heads
 from .options import ALL_FACES, Options
 from .preparing import begin
-from .retarget import retarget
 from .shapes import are_numbers
+from .steps import Posed, Step
 
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One batch of an animation, with everything that led to it."""
-
-    frames: Tensor  # B 3 H W in 0..1, at the size asked for
-    occlusion: Tensor  # B 1 H W in 0..1, 1 = made up, for the source does not show it
-    field: MotionField  # over the whole source, at the model's size, read corner-aligned
-    points: Any  # the driver's keypoints, on the canvas
-    pose: Any  # the source's, posed, over the whole source
-    driving: Tensor  # B 3 h w: the driving frames as the model was given them (see `driver_shown`)
-    # B 1 H W in 0..1, 1 = opaque, of frames whose colours are straight; None: the source has none
-    alpha: Tensor | None = None
-
-    def again(self, times: tuple[int, ...], count: int) -> Iterator[Step]:
-        """Each frame as often as it is to be shown, at most `count` together."""
-        if all(time == 1 for time in times):
-            yield self
-            return
-        named = {part.name: getattr(self, part.name) for part in fields(self)}
-        named = {name: part for name, part in named.items() if part is not None}
-        for frames in torch.split(in_order(times), count):
-            yield replace(self, **{name: part[frames] for name, part in named.items()})
 
 
 def animate(
@@ -200,28 +177,41 @@ def _perform(
         rest = points[:1] if rest is None else rest
         return points, rest
 
-    def step(held: Held) -> tuple[Held, tuple[int, ...], Step | None]:
-        """What was looked at, and how often what was made of it is to be shown."""
+    @torch.no_grad()
+    def posed(held: Held) -> tuple[Held, tuple[int, ...], Posed | None]:
+        """What was looked at, and what of it is to be painted, and shown how often."""
         nonlocal seen
         points, at_rest = measured(held.frames)
         start, stop = options.only or (0, seen + held.total)
         part, times = held.between(start - seen, stop - seen)
+        made = None
+        if times:
+            still = at_rest if len(at_rest) == 1 else at_rest[part]
+            made = Posed.of(portrait, points[part], still, held.frames[part], options)
         seen += held.total
-        if not times:
-            return held, times, None
-        still = at_rest if len(at_rest) == 1 else at_rest[part]
-        return held, times, _step(portrait, points[part], still, held.frames[part], options)
+        return held, times, made
 
-    done = 0
-    for held in looked_through(clip, script, options):
-        if options.only is not None and done >= options.only[1]:
-            break
-        for looked, times, made in in_parts(step, held, portrait.model.device):
-            if len(looked) < len(held):  # the next ones will not fit either
-                clip.batch_size = max(1, min(clip.batch_size, len(looked)))
+    def all_posed() -> Iterator[tuple[Held, tuple[int, ...], Posed | None]]:
+        for held in looked_through(clip, script, options):
+            if options.only is not None and seen >= options.only[1]:
+                return
+            for looked, times, made in in_parts(posed, held, device):
+                fits(len(looked), len(held))
+                yield looked, times, made
+
+    def fits(count: int, of: int) -> None:
+        if count < of:  # the next ones will not fit either
+            clip.batch_size = max(1, min(clip.batch_size, count))
+
+    done, device = 0, portrait.model.device
+    beside = portrait.model.poses_ahead and device.type == "cpu"
+    with closing(prefetch(all_posed(), 1) if beside else all_posed()) as batches:
+        for looked, times, made in batches:
+            shown = iter(times)
+            for step in () if made is None else in_parts(Posed.painted, made, device):
+                fits(len(step.frames), len(made))
+                yield from step.again(tuple(islice(shown, len(step.frames))), clip.batch_size)
             done += looked.total
-            if made is not None:
-                yield from made.again(times, clip.batch_size)
             if progress:
                 progress(done, clip.total)
     if not done:
@@ -279,25 +269,6 @@ def _perform_on_clip(
                 frame, portrait.at_rest if options.mode == "absolute" else rest_frame
             )
             rest = points if rest is None else rest
-        yield _step(portrait, points, rest, frame, options)
+        yield Posed.of(portrait, points, rest, frame, options).painted()
         if progress:
             progress(done, total)
-
-
-def _step(
-    portrait: FramedPortrait, points: Any, rest: Any, driving: Tensor, options: Options
-) -> Step:
-    model = portrait.model
-    pose = retarget(
-        points,
-        rest,
-        portrait.portrait.keypoints,
-        options.mode,
-        options.adapt_scale,
-        options.strengths,
-        model,
-    )
-    field = model.motion(portrait.portrait, pose)
-    frames, occlusion = portrait.render(field, options.size)
-    over, posed = portrait.over_picture(field), portrait.points_over_picture(pose)
-    return Step(frames, occlusion, over, points, posed, driving)

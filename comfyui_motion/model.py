@@ -91,6 +91,9 @@ class MotionModel(nn.Module):
     # frames at a time on a CPU: with more, maps outgrow what the allocator reuses, and TPSMM takes
     # a quarter longer
     at_once: ClassVar[int] = 2
+    # on a CPU a batch is posed while the one before is painted: both are many small steps, which
+    # share cores badly, each by itself
+    poses_ahead: ClassVar[bool] = False
     finds_faces: ClassVar[bool] = False  # it can be a finder, see framing.find
     finding: ClassVar[
         tuple[str, ...]

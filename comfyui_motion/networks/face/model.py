@@ -7,8 +7,10 @@ own pixels; inside of the mouth and light on the skin from the driver.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ from .mesh import FaceMesh
 from .parts import NAMES, Parts
 from .seen import answers
 from .source import SourceFace, to_field
-from .together import THREADS
+from .together import THREADS, meanwhile
 from .topology import POINTS
 from .tracking import Tracker
 from .watch import Looks, Script, watch
@@ -61,6 +63,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     any_size = True
     looks_ahead = True
     at_once = 8
+    poses_ahead = True
     part_names = NAMES
     finding = ("detector", "mesh", "person")
     spec: Parameters
@@ -73,6 +76,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.person = PersonMask()
         self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
         self._faces: tuple[int, list[Face]] | None = None  # see `faces`
+        self._begun: tuple[Any, ...] | None = None  # see `rehearse`
 
     @property
     def dtype(self) -> torch.dtype:
@@ -98,7 +102,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         Looked for once, where one picture is asked for again and again.
         """
         picture = self.accept(picture, "picture").float().nan_to_num(0)
-        number = hash((picture.shape, picture.cpu().numpy().tobytes()))
+        number = number_of(picture)
         if self._faces is None or self._faces[0] != number:
             self._faces = number, find_in(self, picture)
         return list(self._faces[1])
@@ -171,15 +175,21 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         reference: int | None,
         placement: Placement | None,
     ) -> tuple[MotionModel, Script | None]:
-        """Who can animate this picture by this clip, and what a look at the whole clip told."""
+        """Who can animate this picture by this clip, and what a look at the whole clip told; the
+        picture is encoded meanwhile.
+        """
         first = -1 if reference is None else reference
         partner = self.partners[0] if self.partners else None
-        if partner is None:
-            return self, watch(self, clip, 0, first)
-        if within(self.faces(source), placement, source) is None:
+        begun = meanwhile(partial(self.encode, source, placement))
+        try:
+            script = watch(self, so_long_as_it_does(begun, clip), 0, first)
+            begun.result()
+        except NoSubject:
+            if partner is None:
+                raise
             return partner, self.told("picture")
-        script = watch(self, clip, 0, first)
-        return (partner, self.told("clip")) if script.empty else (self, script)
+        self._begun = number_of(source), placement, begun
+        return (partner, self.told("clip")) if script.empty and partner else (self, script)
 
     def told(self, what: str) -> None:
         import logging
@@ -194,6 +204,9 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         The face is the largest, or the largest within the placement's box. Raises InputError where
         there is none.
         """
+        begun, self._begun = self._begun, None
+        if begun is not None and begun[:2] == (number_of(source), placement):
+            return begun[2].result()
         picture = self.accept(source, "source").float()
         faces, points = [], []
         for i in range(len(picture)):
@@ -267,6 +280,19 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
         return paint.frames(portrait.faces, told)
+
+
+def number_of(picture: Tensor) -> int:
+    """By which it is known again."""
+    return hash((picture.shape, picture.cpu().numpy().tobytes()))
+
+
+def so_long_as_it_does(work: Future[Any], clip: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The clip. Raises what ends the work."""
+    for frames in clip:
+        if work.done():
+            work.result()
+        yield frames
 
 
 def finite(frames: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
@@ -18,30 +18,26 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Threads:
+class Threads(threading.local):
     """PyTorch's own threads, put aside while frames are worked on side by side: small steps are
-    slower on several, and those wait in each other's way.
+    slower on several, and those wait in each other's way. How many there are is each thread's own.
     """
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users, self.count = 0, 1
+    users, count = 0, 1
 
     @contextmanager
     def aside(self) -> Iterator[int]:
-        """How many there are; meanwhile there is one, as long as anybody is in here."""
-        with self.lock:
-            if not self.users:
-                self.count = torch.get_num_threads()
-                torch.set_num_threads(1)
-            self.users += 1
+        """How many there are; meanwhile there is one, as long as this thread is in here."""
+        if not self.users:
+            self.count = torch.get_num_threads()
+            torch.set_num_threads(1)
+        self.users += 1
         try:
             yield self.count
         finally:
-            with self.lock:
-                self.users -= 1
-                if not self.users:
-                    torch.set_num_threads(self.count)
+            self.users -= 1
+            if not self.users:
+                torch.set_num_threads(self.count)
 
 
 THREADS = Threads()
@@ -61,13 +57,24 @@ def one_by_one(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     return [work(item) for item in items]
 
 
-def later(work: Callable[[], R]) -> Callable[[], R]:
-    """`work` begun on another thread, where there may be one; called, what came of it."""
+def meanwhile(work: Callable[[], R]) -> Future[R]:
+    """`work`, which may itself work side by side, begun on a thread of its own, where PyTorch has
+    several; else done.
+    """
     with THREADS.aside() as count:
-        if count == 1:
-            made = work()
-            return lambda: made
-        return pool(count).submit(inferring(lambda _: work()), None).result
+        if count > 1:
+            return alone().submit(work)
+    begun: Future[R] = Future()
+    try:
+        begun.set_result(work())
+    except Exception as error:
+        begun.set_exception(error)
+    return begun
+
+
+@lru_cache
+def alone() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="face")
 
 
 def inferring(work: Callable[[T], R]) -> Callable[[T], R]:

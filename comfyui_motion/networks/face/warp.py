@@ -18,7 +18,6 @@ from .pose import Similarity, fit_head
 from .raster import NO_MAP, Array, Raster, both, draw, farthest
 from .source import SourceFace
 from .surroundings import OUTLINE
-from .together import side_by_side
 from .topology import LIPS
 
 # pixels of the motion field over which mesh and surroundings go over into one another
@@ -64,7 +63,7 @@ def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
     def one(i: int) -> Moved:
         return moved_by(face, places[i], head, i, around[i], grids[i].numpy())
 
-    return side_by_side(one, range(len(posed)))
+    return [one(i) for i in range(len(posed))]
 
 
 def moved_by(

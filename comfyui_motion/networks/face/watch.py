@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from .keypoints import FaceKeypoints
 from .networks import SeesFaces
 from .pose import angles
 from .raster import Array
-from .together import THREADS, later
+from .together import THREADS
 from .topology import EYES, LIPS
 from .transfer import opening
 
@@ -115,13 +114,11 @@ def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: i
     number     which face, from left to right; 0: the largest
     reference  the frame at rest in its shot; -1: the most neutral one, as in every other shot
     """
-    follower, parts, waiting, looks = Follower(networks, number), [], [], []
+    follower, parts, looks = Follower(networks, number), [], []
     for frames in regrouped(clip, AT_ONCE):
         seen = follower.see(frames)
         parts.append(seen)
-        looks += [looked() for looked in waiting]
-        waiting = [later(partial(Looks.of, frames, seen.points[..., :2] - 0.5))]
-    looks += [looked() for looked in waiting]
+        looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
     followed, looked = Followed.join(parts), Looks.join(looks)
     if followed.found.any() and not followed.found.all():
         log.warning("%s", missing(followed.found))
