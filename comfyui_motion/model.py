@@ -185,6 +185,9 @@ class MotionModel(nn.Module):
         """The source moved by the field, what it hides made up. B C H W float32 in 0..1"""
         raise NotImplementedError
 
+    def expect(self, source: Tensor, placement: Placement | None = None) -> None:
+        """Told that the picture (1 3 H W) is to be encoded soon."""
+
     def rehearse(
         self,
         source: Tensor,

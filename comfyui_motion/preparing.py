@@ -139,7 +139,9 @@ def rehearsal(
         told=driving.told,
     )
     clip = Prefetched(shown)  # what brings frames to their size works beside what looks at them
-    return model.rehearse(picture.to(model.device), clip, options.reference, placement)
+    first = picture.to(model.device)
+    model.expect(first, placement)
+    return model.rehearse(first, clip, options.reference, placement)
 
 
 def look_ahead(portrait: FramedPortrait, driving: Batches) -> Any:

@@ -24,6 +24,9 @@ class Memory:
         self.most, self.held = most, 0
         self._kept: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
+    def __contains__(self, key: Any) -> bool:
+        return key in self._kept
+
     def recall(self, key: Any, make: Callable[[], Any], device: torch.device | None = None) -> Any:
         """What `make` gave for this key before, or gives now, on that device; None: where it was
         made, in main memory.
@@ -62,8 +65,15 @@ class Remembering:
         key = self._model.family, "detect", digest(frames), digest(reference)
         return self._recall(key, lambda: self._model.detect(frames, reference=reference))
 
+    def expect(self, source: Tensor, placement: Any = None) -> None:
+        if self._encoded(source, placement) not in self._memory:
+            self._model.expect(source, placement)
+
+    def _encoded(self, source: Tensor, placement: Any) -> Any:
+        return self._model.family, "encode", digest(source), repr(placement)
+
     def encode(self, source: Tensor, placement: Any = None) -> Any:
-        key = self._model.family, "encode", digest(source), repr(placement)
+        key = self._encoded(source, placement)
         placed = {} if placement is None else {"placement": placement}  # some families take none
         return self._recall(key, lambda: self._model.encode(source, **placed))
 

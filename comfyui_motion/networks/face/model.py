@@ -76,7 +76,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.person = PersonMask()
         self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
         self._faces: tuple[int, list[Face]] | None = None  # see `faces`
-        self._begun: tuple[Any, ...] | None = None  # see `rehearse`
+        self._begun: tuple[Any, ...] | None = None  # see `expect`
 
     @property
     def dtype(self) -> torch.dtype:
@@ -168,6 +168,11 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             self._rest = reference, bright, float(flag[0])
         return self._rest[1:]
 
+    def expect(self, source: Tensor, placement: Placement | None = None) -> None:
+        """Begins to encode the picture, where there are threads for it."""
+        work = meanwhile(partial(self.encoded, source, placement))
+        self._begun = number_of(source), placement, work
+
     def rehearse(
         self,
         source: Tensor,
@@ -175,48 +180,56 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         reference: int | None,
         placement: Placement | None,
     ) -> tuple[MotionModel, Script | None]:
-        """Who can animate this picture by this clip, and what a look at the whole clip told; the
-        picture is encoded meanwhile.
-        """
+        """Who can animate this picture by this clip, and what a look at the whole clip told."""
         first = -1 if reference is None else reference
         partner = self.partners[0] if self.partners else None
-        begun = meanwhile(partial(self.encode, source, placement))
+        if partner is None:
+            return self, watch(self, clip, 0, first)
+        work = self.begun(source, placement) or meanwhile(partial(self.find, source, placement))
         try:
-            script = watch(self, so_long_as_it_does(begun, clip), 0, first)
-            begun.result()
+            script = watch(self, so_long_as_it_does(work, clip), 0, first)
+            work.result()
         except NoSubject:
-            if partner is None:
-                raise
             return partner, self.told("picture")
-        self._begun = number_of(source), placement, begun
-        return (partner, self.told("clip")) if script.empty and partner else (self, script)
+        return (partner, self.told("clip")) if script.empty else (self, script)
+
+    def begun(self, source: Tensor, placement: Placement | None) -> Future[FacePortrait] | None:
+        """The encoding of this picture, where it was begun; see `expect`."""
+        begun = self._begun
+        return begun[2] if begun and begun[:2] == (number_of(source), placement) else None
+
+    def find(self, picture: Tensor, placement: Placement | None) -> Face:
+        """The face that is meant. 1 3 H W. Raises NoSubject where there is none."""
+        face = within(self.faces(picture), placement, picture)
+        if face is None:
+            raise NoSubject(
+                "There is no face in the source picture; choose the model for any subject (flow)."
+            )
+        return face
 
     def told(self, what: str) -> None:
         import logging
 
         logging.getLogger("comfyui_motion").warning("%s", NO_FACE.format(what))
 
-    @torch.inference_mode()
-    @THREADS.aside()
     def encode(self, source: Tensor, placement: Placement | None = None) -> FacePortrait:
         """Its mesh, who is in it, what is behind. 1 3 H W, or B: every frame its own source.
 
         The face is the largest, or the largest within the placement's box. Raises InputError where
         there is none.
         """
-        begun, self._begun = self._begun, None
-        if begun is not None and begun[:2] == (number_of(source), placement):
-            return begun[2].result()
+        begun, self._begun = self.begun(source, placement), None
+        return self.encoded(source, placement) if begun is None else begun.result()
+
+    @torch.inference_mode()
+    @THREADS.aside()
+    def encoded(self, source: Tensor, placement: Placement | None) -> FacePortrait:
+        """`encode`, now."""
         picture = self.accept(source, "source").float()
         faces, points = [], []
         for i in range(len(picture)):
             one = picture[i : i + 1]
-            face = within(self.faces(one), placement, one)
-            if face is None:
-                raise NoSubject(
-                    "There is no face in the source picture; choose the model for any subject"
-                    " (flow)."
-                )
+            face = self.find(one, placement)
             points.append(face.points - HALF)
             made = SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one))
             seen = faces[0].seen if faces else answers(self, one.clamp(0, 1), points[-1], made)
