@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .doors.diagnosis import EXTENSIONS, diagnose, is_safetensors
 from .doors.limits import limits
-from .doors.unpickle import read_pickle
+from .doors.unpickle import StandIn, read_pickle
 from .doors.weights import read_safetensors, too_many
 from .doors.words import listed
 from .errors import CheckpointError
@@ -24,7 +24,7 @@ from .unwrapping import members, read_unpacked, unpacked_folder
 
 __all__ = ["EXTENSIONS", "Checkpoint", "clean", "diagnose", "read", "read_tensors", "sha256"]
 
-TRAINING = ("optimizer", "discriminator", "scheduler", "epoch", "iteration", "lr_", "losses")
+TRAINING = ("optim", "discriminator", "scheduler", "epoch", "iteration", "lr_", "losses")
 DEEPEST = 16  # dictionaries in dictionaries: published files have 3
 
 
@@ -38,6 +38,8 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict[str, str])  # of a safetensors file
     dropped: tuple[str, ...] = ()  # top-level names that only training needs
+    place: str = ""  # of the model, where it was inside other dictionaries
+    beside: tuple[str, ...] = ()  # what else they hold
     members: tuple[Path, ...] = ()  # of a checkpoint that is several files: all of them
 
     @property
@@ -75,20 +77,37 @@ def clean(content: Any, path: Path) -> Checkpoint:
     """Nested dictionaries of tensors, as authors save them, to a Checkpoint."""
     if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"{path.name} holds a {type(content).__name__}, not a dictionary of tensors; it is no"
-            " checkpoint of a motion model."
+            f"{path.name} holds a {type(content).__name__}, not a dictionary of tensors, as"
+            " checkpoints are; where it was made, save the networks' state_dict() by name."
         )
     content = cast("Mapping[Any, Any]", content)
     dropped = tuple(str(key) for key in content if str(key).lower().startswith(TRAINING))
     kept = {key: value for key, value in content.items() if str(key) not in dropped}
     tensors = flattened(kept, path.name)
+    if {"state", "param_groups"} <= content.keys():
+        tensors, dropped = {}, ("the state of an optimizer",)
     if not tensors:
-        found = f"only what training needs ({listed(dropped)})" if dropped else "no tensors"
         raise CheckpointError(
-            f"{path.name} holds {found}, no network; use the file that its authors publish for"
-            " testing."
+            f"{path.name} holds {_what_else(kept, dropped)}, no network; use the file that its"
+            " authors publish for testing, or save the networks' state_dict() where it was made."
         )
     return Checkpoint(path, tensors, dropped=dropped)
+
+
+def _what_else(kept: Mapping[Any, Any], dropped: tuple[str, ...]) -> str:
+    """What is in a file without tensors."""
+    inner = [v for value in kept.values() for v in (*_values(value), value)]
+    kinds = {type(value).__name__ for value in inner if isinstance(value, StandIn)}
+    if "_reconstruct" in kinds:
+        return "arrays of NumPy's and no tensors of PyTorch's"
+    if kinds:
+        return f"objects of a program that is not here ({listed(sorted(kinds))}) and no tensors"
+    return f"only what training needs ({listed(dropped)})" if dropped else "no tensors"
+
+
+def _values(value: Any) -> Iterator[Any]:
+    if _is_table(value):
+        yield from value.values()
 
 
 def flattened(content: Mapping[Any, Any], name: str) -> dict[str, Tensor]:

@@ -9,10 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
+import torch
+from torch import Tensor
+
 from .checkpoint import Checkpoint
 from .doors.documents import is_table, read_json
 from .doors.words import listed, shown
-from .errors import CheckpointError, InputError, boundary
+from .errors import CheckpointError, InputError, MotionError
 from .model import Family
 
 FORMAT = "comfyui_motion"  # in a file's metadata: one of ours
@@ -50,12 +53,7 @@ def configure(
         )
     name = checkpoint.path.name
     own = described(checkpoint, kind)
-    incomplete = (
-        f"{name} looks like {kind.name} but lacks a tensor to configure it by ({{reason}}); it is"
-        " incomplete."
-    )
-    with boundary(CheckpointError, incomplete):
-        shapes = kind.configure(checkpoint.tensors)
+    shapes = _shapes(checkpoint, kind)
     preset, entry = ({}, None) if own else known
     preset = {name: value for name, value in preset.items() if name in kind.assumed}
     sources = dict.fromkeys(kind.assumed, "the family's default")
@@ -70,6 +68,37 @@ def configure(
         raise CheckpointError(f"{name} is no {kind.name} that could be built: {error}") from error
     _check_against(spec, shapes, name)
     return spec, sources
+
+
+class _Asked(dict[str, Tensor]):
+    """Tensors by name, of which the last one asked for is known."""
+
+    last = ""
+
+    def __getitem__(self, name: str) -> Tensor:
+        self.last = name
+        return super().__getitem__(name)
+
+
+def _shapes(checkpoint: Checkpoint, kind: Family) -> dict[str, Any]:
+    """What the shapes tell. Raises CheckpointError, which names the tensor that does not."""
+    asked = _Asked(checkpoint.tensors)
+    unlike = f"{checkpoint.path.name} looks like {kind.name} but"
+    try:
+        return kind.configure(asked)
+    except MotionError:
+        raise
+    except KeyError as error:
+        raise CheckpointError(
+            f"{unlike} lacks a tensor to configure it by ({shown(error.args[0])}); it is"
+            " incomplete."
+        ) from error
+    except Exception as error:  # whatever a shape that is none of its own makes it raise
+        raise CheckpointError(
+            f"{unlike} its tensor {shown(asked.last)} has the shape"
+            f" {tuple(asked.get(asked.last, torch.empty(0)).shape)}, by which it cannot be"
+            " configured; it is damaged, or of a variant that was never published."
+        ) from error
 
 
 def described(checkpoint: Checkpoint, kind: Family) -> dict[str, Any]:

@@ -7,12 +7,13 @@ when one is still wanted, and never one larger than such files are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .checkpoint import EXTENSIONS, Checkpoint, read
 from .errors import CheckpointError, boundary
 from .model import Files
+from .unwrapping import unwrapped
 
 LARGEST = 400_000_000  # bytes: a folder may hold whatever else its owner keeps
 ROOMS = ("base_models", "retargeting_models")  # folders that the authors keep theirs apart in
@@ -33,9 +34,11 @@ class Found:
         except CheckpointError as error:
             self.complaints[path] = str(error)
             return
-        member = files.which(checkpoint.tensors)
-        if member:
-            self.checkpoints.setdefault(member, checkpoint)
+        inside = unwrapped(checkpoint.tensors, lambda found: files.which(found) is not None)
+        if inside is not None:
+            self.checkpoints.setdefault(
+                str(files.which(inside.tensors)), replace(checkpoint, tensors=inside.tensors)
+            )
 
     def lacks(self, files: Files) -> list[str]:
         return [name for name in files.names if name not in self.checkpoints]

@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from .doors.weights import check_numbers
 from .doors.words import A_REPORT, listed, logger, shown
 from .errors import CheckpointError, InputError, UnknownCheckpoint, boundary
 from .fileset import gather
+from .half import half_of
 from .model import Family, Files, MotionModel
 from .speed.optimise import MODES, optimise
 from .unwrapping import groups, unwrapped
@@ -123,11 +125,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if os.path.isdir(path):
         whole = next(filter(None, (gather(path, files) for files in sets)), None)
         return whole or read(path)
-    checkpoint = read(path)
+    checkpoint = _laid_open(read(path))
     for files in sets:
         if files.which(checkpoint.tensors):
             return gather(path, files) or checkpoint
-    return _laid_open(checkpoint)
+    return checkpoint
 
 
 def _laid_open(checkpoint: Checkpoint) -> Checkpoint:
@@ -135,8 +137,19 @@ def _laid_open(checkpoint: Checkpoint) -> Checkpoint:
     if checkpoint.metadata.get("format") == FORMAT:
         return checkpoint
     kinds = [family(name) for name in FAMILIES]
-    inside = unwrapped(checkpoint.tensors, lambda found: any(k.recognise(found) for k in kinds))
-    return checkpoint if inside is None else dataclasses.replace(checkpoint, tensors=inside)
+    inside = unwrapped(checkpoint.tensors, lambda found: any(_is_of(k, found) for k in kinds))
+    if inside is None:
+        return checkpoint
+    return dataclasses.replace(
+        checkpoint, tensors=inside.tensors, place=inside.place, beside=inside.beside
+    )
+
+
+def _is_of(kind: Family, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether they are a family's, and those that it is configured by are there."""
+    with suppress(Exception):  # whatever shapes that are none of its own make it raise
+        return kind.recognise(tensors) and bool(kind.files or kind.configure(tensors))
+    return False
 
 
 def recognise(checkpoint: Checkpoint) -> Family:
@@ -146,11 +159,14 @@ def recognise(checkpoint: Checkpoint) -> Family:
     for name in FAMILIES:
         if family(name).recognise(checkpoint.tensors):
             return family(name)
+    learned = [family(name) for name in FAMILIES if name not in (DEFAULT, PARTNER)]
+    half = half_of(checkpoint.tensors, learned)
+    if half:
+        raise UnknownCheckpoint(f"{checkpoint.path.name} holds {half}.")
     first = ", ".join(shown(name) for name in list(checkpoint.tensors)[:3])
     raise UnknownCheckpoint(
         f"{checkpoint.path.name} is not a checkpoint I know: it holds {len(checkpoint.tensors)}"
-        f" tensors, the first {first}. I know"
-        f" {', '.join(name for name in FAMILIES if name not in (DEFAULT, PARTNER))}."
+        f" tensors, the first {first}. I know {', '.join(kind.name for kind in learned)}."
     )
 
 
@@ -265,7 +281,7 @@ def load(
     found = inspected(checkpoint, overrides)
     model = without_storage(found, checkpoint.path.name)
     tensors = renamed(checkpoint, family(found.family))
-    tensors = belonging(model, tensors, checkpoint.path.name)
+    tensors = belonging(model, tensors, checkpoint)
     check_numbers(tensors, checkpoint.path.name)
     fill(model, tensors, checkpoint.path.name)
     model.inspection = found
@@ -300,9 +316,18 @@ def renamed(checkpoint: Checkpoint, kind: Family) -> dict[str, Tensor]:
         return kind.rename(dict(checkpoint.tensors))
 
 
-def belonging(model: MotionModel, tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def belonging(
+    model: MotionModel, tensors: dict[str, Tensor], checkpoint: Checkpoint
+) -> dict[str, Tensor]:
     """Those of the model. What else the file holds (an EMA copy, a loss's network) is told of."""
-    wanted = model.state_dict().keys()
+    wanted, name = model.state_dict().keys(), checkpoint.path.name
+    if checkpoint.beside:
+        logger().warning(
+            "%s: the model was taken from %s; what lies beside it is left out (%s).",
+            name,
+            shown(checkpoint.place),
+            listed(checkpoint.beside, 4),
+        )
     others = [key for key in tensors if key not in wanted]
     if others:
         logger().warning(
@@ -339,9 +364,12 @@ def fill(model: MotionModel, tensors: Mapping[str, Tensor], name: str) -> None:
         ("has, of an unexpected shape,", shaped),
     ):
         if keys:
+            first = shown(keys[0])
+            if keys is shaped:
+                first += f" ({tuple(tensors[keys[0]].shape)} for {tuple(wanted[keys[0]].shape)})"
             raise CheckpointError(
                 f"{name} is a {model.family} checkpoint but {what} {len(keys)} tensors, the first"
-                f" {shown(keys[0])}; it is damaged, or of a variant that was never published."
+                f" {first}; it is damaged, or of a variant that was never published."
             )
     model.load_state_dict(dict(tensors), strict=True, assign=True)
 

@@ -85,7 +85,7 @@ def convert(
     found = inspected(checkpoint, overrides)
     tensors = renamed(checkpoint, family(found.family))
     empty = without_storage(found, origin.name)
-    tensors = belonging(empty, tensors, origin.name)
+    tensors = belonging(empty, tensors, checkpoint)
     check_numbers(tensors, origin.name)
     fill(empty, tensors, origin.name)
     kept = _dtypes(family(found.family), found.parameters, dtype) if dtype else {}

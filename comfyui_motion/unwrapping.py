@@ -8,6 +8,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +22,47 @@ from .errors import CheckpointError, boundary
 WRAPPERS = frozenset(
     "state_dict model model_state_dict net network networks params weights module".split()
 )
-DEEPEST = 4  # dictionaries that are looked into
-MOST = 64  # of them
+DEEPEST = 12  # dictionaries that are looked into
+MOST = 256  # of them
 COPIES = ("ema", "average", "avg", "swa", "teacher")  # of a network, beside the one that is wanted
+# what programs put before and behind a network's name
+BEFORE, BEHIND = ("net_", "model_"), ("_state_dict", "_state", "_model", "_net", "_weights")
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """A model found in other dictionaries."""
+
+    tensors: dict[str, Tensor]  # by the names they have there
+    place: str  # where: "state_dict.model"
+    beside: tuple[str, ...]  # what else is in the file
 
 
 def unwrapped(
     tensors: Mapping[str, Tensor], known: Callable[[Mapping[str, Tensor]], bool]
-) -> dict[str, Tensor] | None:
-    """Those that are a known model's, by the names they have there; None if nothing is.
+) -> Inside | None:
+    """Those that are a known model's; None if nothing is.
 
     Of several copies the one that is no average is taken, of those the first.
     """
-    for found in (dict(tensors), _without_wrappers(tensors)):
+    for view in (dict, _without_wrappers, _with_bare_names, _each_opened):
+        found = view(tensors)
         for prefix in _prefixes(found):
             inside = _within(found, prefix)
             if known(inside):
-                return inside
+                return Inside(inside, prefix.rstrip("."), _beside(found, prefix))
     return None
+
+
+def _beside(tensors: Mapping[str, Tensor], prefix: str) -> tuple[str, ...]:
+    """The dictionaries that are not in the one of that prefix."""
+    others: dict[str, None] = {}
+    for name in tensors:
+        if not name.startswith(prefix):
+            path, place = name.split("."), prefix.split(".")
+            shared = next(i for i, part in enumerate(place) if path[i : i + 1] != [part])
+            others[".".join(path[: shared + 1])] = None
+    return tuple(others)
 
 
 def groups(names: Iterable[str], networks: Iterable[str]) -> str:
@@ -59,6 +83,39 @@ def _without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def _with_bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Networks without what programs put before and behind their names: net_generator."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        network, _, rest = name.partition(".")
+        found.setdefault(f"{_bare(network)}.{rest}", tensor)
+    return found
+
+
+def _each_opened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every network out of the one dictionary in its own: {"generator": {"g_ema": {...}}}"""
+    inner: dict[str, dict[str, None]] = {}
+    for name in tensors:
+        network, _, rest = name.partition(".")
+        inner.setdefault(network, {})[rest.partition(".")[0]] = None
+    alone = {network for network, names in inner.items() if len(names) == 1}
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        network, _, rest = name.partition(".")
+        if network in alone and "." in rest:
+            rest = rest.partition(".")[2]
+        found.setdefault(f"{_bare(network)}.{rest}", tensor)
+    return found
+
+
+def _bare(network: str) -> str:
+    for before in BEFORE:
+        network = network.removeprefix(before)
+    for behind in BEHIND:
+        network = network.removesuffix(behind)
+    return network
+
+
 def _prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
     """The dictionaries inside, the outer ones first, copies last."""
     found = dict.fromkeys(
@@ -76,8 +133,10 @@ def _within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def unpacked_folder(path: Path) -> Path | None:
     """The folder that holds what torch.save had packed into one file, if the path is,
-    or has, one.
+    or has, one, or is the data.pkl in it.
     """
+    if path.name == "data.pkl" and os.path.isdir(path.parent / "data"):
+        return path.parent
     if not os.path.isdir(path):  # which takes any name
         return None
     return next(

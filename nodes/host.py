@@ -53,6 +53,7 @@ EXTENSIONS = {
     ".pt",
     ".ckpt",
     ".tar",
+    ".bin",
 }  # the host sees vox-cpk.pth.tar as .tar
 log = logger()
 

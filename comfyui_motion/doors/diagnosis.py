@@ -11,7 +11,7 @@ from ..errors import CheckpointError, boundary
 from ..media.kinds import archive, is_film, is_picture, is_pointer, is_text, is_web_page
 from .words import shown
 
-EXTENSIONS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar")
+EXTENSIONS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 LONGEST_HEADER = 100_000_000  # bytes, as the safetensors format has it
 
 

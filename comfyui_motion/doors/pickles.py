@@ -15,6 +15,18 @@ from typing import IO, Any, TypeGuard
 from ..errors import CheckpointError, UnsafeCheckpoint
 from .documents import is_list
 from .limits import how_to_raise, limits
+from .names import (
+    ELEMENT,
+    HARMLESS,
+    OTHERS,
+    PARAMETERS,
+    REBUILDS,
+    SETS,
+    SETTINGS,
+    TENSORS_OF_OTHER_KINDS,
+    modern,
+    of_a_program,
+)
 from .words import shown
 
 INSTRUCTIONS_A_TENSOR = 50  # published files have under 20
@@ -24,47 +36,6 @@ KNOWN = frozenset(
     " NONE"
     " NEWFALSE NEWTRUE EMPTY_TUPLE EMPTY_LIST EMPTY_DICT BININT BININT1 BININT2 BINFLOAT BINUNICODE"
     " SHORT_BINSTRING BINPERSID BINGET LONG_BINGET BINPUT LONG_BINPUT LONG1 PROTO STOP".split()
-)
-ELEMENT = {
-    "torch DoubleStorage": 8,
-    "torch FloatStorage": 4,
-    "torch HalfStorage": 2,
-    "torch BFloat16Storage": 2,
-    "torch LongStorage": 8,
-    "torch IntStorage": 4,
-    "torch ShortStorage": 2,
-    "torch CharStorage": 1,
-    "torch ByteStorage": 1,
-    "torch BoolStorage": 1,
-    "torch ComplexDoubleStorage": 16,
-    "torch ComplexFloatStorage": 8,
-    "torch.storage UntypedStorage": 1,
-}
-DTYPES = frozenset(
-    f"torch {name}"
-    for name in "float64 double float32 float float16 half bfloat16 int64 long int32 int int16 int8"
-    " uint8 uint16 uint32 uint64 bool complex64 complex128 float8_e4m3fn float8_e5m2".split()
-)
-REBUILDS = frozenset(f"torch._utils _rebuild_tensor{version}" for version in ("", "_v2", "_v3"))
-PARAMETERS = frozenset({"torch._utils _rebuild_parameter", "torch.nn.parameter Parameter"})
-TABLES = frozenset({"collections OrderedDict", "collections Counter"})
-# numbers in training states, which are dropped: checkpoint.py puts something harmless in their
-# place
-IGNORED = (
-    "numpy.core.multiarray scalar",
-    "numpy._core.multiarray scalar",
-    "numpy dtype",
-    "_codecs encode",
-    *(f"numpy.dtypes {kind}DType" for kind in ("Float64", "Float32", "Int64", "Int32", "Bool")),
-)
-OTHERS = frozenset({"torch Size", "torch device"})
-HARMLESS = frozenset({*ELEMENT, *DTYPES, *REBUILDS, *PARAMETERS, *TABLES, *OTHERS, *IGNORED})
-# torch's own, which hold tensors that no model's weights are
-TENSORS_OF_OTHER_KINDS = (
-    "torch._utils _rebuild_",
-    "torch._tensor _rebuild",
-    "torch.serialization _get_layout",
-    "torch Q",
 )
 
 
@@ -77,11 +48,14 @@ class Named:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A value that is known only by its kind: "table", "tensor", "storage", "ignored", "other"."""
+    """A value that is known only by its kind: "table", "tensor", "storage", "object" (a setting, or
+    some program's own), "other".
+    """
 
     kind: str
     bytes: int = 0
     elements: int = 0
+    name: str = ""  # of an object's class
 
 
 class Mark:
@@ -99,6 +73,8 @@ class Survey:
         self.most = int(limits().tensors)
         self.storages: dict[Token, Made] = {}
         self.tensors, self.claimed, self.stored = 0, 0, 0
+        self.objects: set[str] = set()  # classes that something harmless stands in for
+        self.tables: set[str] = set()  # those of them that are filled like dictionaries
         self.foreign: str | None = None  # an instruction that torch.save does not write
         self.stack: list[Token] = []
         self.memo: dict[int, Token] = {}
@@ -182,18 +158,19 @@ class Survey:
 
     def check_keys(self, keys: list[Token]) -> None:
         """Names and numbers, in a table: a key of another kind could take for ever to look up."""
-        whole = all(
-            key is None
-            or isinstance(key, (str, bytes, bool))
-            or isinstance(key, int)
-            and abs(key) < 2**60
-            for key in keys
-        )
-        if not whole or not isinstance(self.stack[-1], Made) or self.stack[-1].kind != "table":
+        top = self.stack[-1]
+        if not _plain(keys) or not isinstance(top, Made) or top.kind not in ("table", "object"):
             raise self.damaged()
+        if top.name:
+            self.tables.add(top.name)
 
     def on_binpersid(self, _: Any) -> None:
         told = self.stack.pop()  # ("storage", kind, key, device, elements, view of another)
+        if _is_tuple(told) and told and told[0] in ("module", b"module"):
+            raise CheckpointError(
+                f"{self.name} holds whole modules of a program that is not here, in the old format;"
+                " where it was made, save their state_dict()."
+            )
         if not _is_tuple(told) or len(told) < 5 or told[0] not in ("storage", b"storage"):
             raise self.damaged()
         kind, key, elements = told[1], told[2], told[4]
@@ -215,17 +192,24 @@ class Survey:
         self.stack.append(before)
 
     def on_reduce(self, _: Any) -> None:
+        self.call(new=False)
+
+    def on_newobj(self, _: Any) -> None:
+        self.call(new=True)
+
+    def call(self, new: bool) -> None:
+        """`new`: an object of a class, without what the class does when it is called."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Named) or not _is_tuple(arguments):
             raise self.damaged()
-        self.stack.append(self.called(function.name, arguments))
-
-    def on_newobj(self, _: Any) -> None:
-        self.on_reduce(None)
+        if new and of_a_program(function.name) and function.name not in HARMLESS:
+            self.stack.append(Made("object", name=function.name))
+        else:
+            self.stack.append(self.called(function.name, arguments))
 
     def on_build(self, _: Any) -> None:
         self.stack.pop()
-        if not isinstance(self.stack[-1], Made) or self.stack[-1].kind not in ("table", "ignored"):
+        if not _is(self.stack[-1], "table") and not _is(self.stack[-1], "object"):
             raise self.damaged()
 
     def called(self, name: str, arguments: tuple[Token, ...]) -> Made:
@@ -244,8 +228,10 @@ class Survey:
             return Made("table")
         if name in OTHERS:
             return Made("other")
-        if name in IGNORED:
-            return Made("ignored")
+        if name in SETS and not all(is_list(given) and _plain(given) for given in arguments):
+            raise self.damaged()
+        if name in SETTINGS:
+            return Made("object", name=name)
         raise self.refused(name)
 
     def tensor(self, storage: Token, offset: Token, size: Token) -> Made:
@@ -283,9 +269,12 @@ class Survey:
         raise self.damaged()
 
     def named(self, name: str) -> Named:
-        if name in HARMLESS:
-            return Named(name)
-        raise self.refused(name)
+        now = modern(name)
+        if now in SETTINGS or of_a_program(now) and now not in HARMLESS:
+            self.objects.add(now)
+        elif now not in HARMLESS:
+            raise self.refused(name)
+        return Named(now)
 
     def refused(self, name: str) -> CheckpointError:
         dotted = shown(name.replace(" ", "."))
@@ -331,3 +320,14 @@ def _is_tuple(token: Token) -> TypeGuard[tuple[Token, ...]]:
 
 def _is(token: Token, kind: str) -> bool:
     return isinstance(token, Made) and token.kind == kind
+
+
+def _plain(keys: list[Token]) -> bool:
+    """Names, numbers and classes, which are quick to look up."""
+    return all(
+        key is None
+        or isinstance(key, (str, bytes, bool, Named))
+        or isinstance(key, int)
+        and abs(key) < 2**60
+        for key in keys
+    )

@@ -7,14 +7,16 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ..errors import CheckpointError, boundary
 from .limits import how_to_raise, limits
-from .pickles import IGNORED, Survey
+from .pickles import Survey
 
 # weights_only can be got round before 2.6 (CVE-2025-32434) and 2.10 (CVE-2026-24747)
 SAFE = (2, 10)
@@ -22,12 +24,34 @@ LEGACY = 5  # pickles in a file of PyTorch before 1.6: its mark, version, machin
 LONGEST_PICKLE = 64_000_000  # bytes; published files have under 100 000
 
 
-class Ignored:
-    """What a number of a training state becomes: nothing of what the file says is built."""
+class StandIn(dict[str, Any]):
+    """What an object of a class that is not torch's own becomes: a setting, an array, some
+    program's object. Empty; of a PyTorch module, the tensors and the modules in it.
+    """
 
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
 
-    def __setstate__(self, state: Any) -> None: ...
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, Mapping):
+            told = cast("Mapping[Any, Any]", state)
+            for part in ("_parameters", "_buffers", "_modules"):
+                if isinstance(inside := told.get(part), Mapping):
+                    self.update(cast("Mapping[str, Any]", inside))
+
+
+class Table:
+    """What stands in for a class that is filled like a dictionary: one that torch fills."""
+
+    def __new__(cls, *_: Any) -> Any:
+        return OrderedDict[Any, Any]()
+
+
+def _stand_ins(survey: Survey) -> Iterator[tuple[Any, str]]:
+    """Classes of ours, by the names that the file has for its own."""
+    for name in survey.objects:
+        module, _, kind = name.partition(" ")
+        yield type(kind, (Table if name in survey.tables else StandIn,), {}), f"{module}.{kind}"
 
 
 def read_pickle(path: Path, mapped: bool = True) -> Any:
@@ -42,16 +66,20 @@ def read_pickle(path: Path, mapped: bool = True) -> Any:
         " was cut short: download it again."
     )
     with boundary(CheckpointError, damaged):
-        stored = _survey_zip(path) if zipped else _survey_legacy(path)
-    stand_ins: list[Any] = [(Ignored, name.replace(" ", ".")) for name in IGNORED]
+        survey = Survey(path.name, path.stat().st_size)
+        stored = _survey_zip(path, survey) if zipped else _survey_legacy(path, survey)
+    misnamed = path.name.endswith(".safetensors")  # torch would go by the name
     with (
         boundary(CheckpointError, damaged),
-        torch.serialization.safe_globals([Ignored, *stand_ins]),
+        torch.serialization.safe_globals(cast("Any", list(_stand_ins(survey)))),
         warnings.catch_warnings(),
+        path.open("rb") as file,
     ):
         # torch's remarks on old formats are nothing the user can act on
         warnings.simplefilter("ignore")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and stored)
+        mapped = mapped and stored and not misnamed
+        content = path if mapped else file
+        return torch.load(content, map_location="cpu", weights_only=True, mmap=mapped)
 
 
 def check_torch(name: str) -> None:
@@ -66,7 +94,7 @@ def check_torch(name: str) -> None:
         )
 
 
-def _survey_zip(path: Path) -> bool:
+def _survey_zip(path: Path, survey: Survey) -> bool:
     """Whether all of the archive is stored as it is. Raises CheckpointError."""
     size = path.stat().st_size
     most = limits()
@@ -91,13 +119,13 @@ def _survey_zip(path: Path) -> bool:
                 " published files need some thousands; it is no checkpoint of a motion model."
             )
         with archive.open(pickles[0]) as file:
-            Survey(path.name, max(size, unpacked)).follow(file)
+            survey.size = max(size, unpacked)
+            survey.follow(file)
     return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
 
 
-def _survey_legacy(path: Path) -> bool:
+def _survey_legacy(path: Path, survey: Survey) -> bool:
     with path.open("rb") as file:
-        survey = Survey(path.name, path.stat().st_size)
         for _ in range(LEGACY):
             survey.follow(file)
     return False

@@ -270,11 +270,23 @@ def test_numbers_that_are_none_are_refused_by_file_and_tensor(folder):
         motion.load(folder)
 
 
-def test_a_pickled_module_beside_the_files_is_not_opened(folder):
+def test_a_pickled_module_beside_the_files_is_none_of_them(folder):
     torch.save(torch.nn.Linear(2, 2), folder / "landmark_model.pth")
     motion.load(folder)
-    with pytest.raises(motion.UnsafeCheckpoint, match="landmark_model.pth"):
+    with pytest.raises(motion.UnknownCheckpoint, match="landmark_model.pth"):
         motion.load(folder / "landmark_model.pth")
+
+
+@pytest.mark.parametrize("inside", ["model", "params_ema", "exp.net.state_dict"])
+def test_files_whose_networks_are_inside_other_dictionaries_are_found(folder, inside):
+    wanted = dict(motion.load(folder).state_dict())
+    for path in folder.iterdir():
+        content = torch.load(path, weights_only=True)
+        for name in reversed(inside.split(".")):
+            content = {name: content, "epoch": 3}
+        torch.save(content, path.with_suffix(".bin"))
+        path.unlink()
+    assert_close(dict(motion.load(folder).state_dict()), wanted)
 
 
 def test_animals_are_told_by_their_folder_and_by_content(folder, monkeypatch):
