@@ -181,11 +181,9 @@ def steady(networks: SeesFaces, picture: Tensor, face: Face) -> bool:
 
 def stray(networks: SeesFaces, picture: Tensor, face: Face) -> float:
     """How far its points move when the mesh looks from elsewhere, in its size."""
-    at, worst = face.region, 0.0
-    for x, y, scale, turn in SHAKES:
-        middle = at.outside(torch.tensor([0.5 + x, 0.5 + y])).tolist()
-        region = Region(middle[0], middle[1], at.side * scale, at.angle + turn)
-        points, flag = look(networks, picture, region)
+    worst = 0.0
+    for shake in SHAKES:
+        points, flag = look(networks, picture, face.region.moved(*shake))
         if flag[0] < FLAG / 2:
             return math.inf
         off = (points[0, :SURFACE, :2] - face.points[:SURFACE, :2]).norm(dim=1)

@@ -18,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...doors.words import logger
 from ...errors import InputError, NoSubject
 from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Detect, Family, MotionModel, Placement, Portrait
 from ...shapes import are_numbers
 from . import light, paint, warp
+from .covered import covered
 from .detector import FaceDetector
 from .find import Face, find_in
 from .finder import FindsFaces
@@ -42,6 +44,9 @@ from .watch import Looks, Script, watch
 
 HALF = torch.tensor([0.5, 0.5, 0.0])  # from the picture's outer edge to the first pixel's centre
 NO_FACE = "There is no face in the {}, so all that moves in the clip moves it, as for any subject."
+
+COVERED = "Something is held before the mouth in the picture, so that mouth stays as it is."
+log = logger()
 
 
 @dataclass(frozen=True)
@@ -208,9 +213,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return face
 
     def told(self, what: str) -> None:
-        import logging
-
-        logging.getLogger("comfyui_motion").warning("%s", NO_FACE.format(what))
+        log.warning("%s", NO_FACE.format(what))
 
     def encode(self, source: Tensor, placement: Placement | None = None) -> FacePortrait:
         """Its mesh, who is in it, what is behind. 1 3 H W, or B: every frame its own source.
@@ -232,8 +235,12 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             face = self.find(one, placement)
             points.append(face.points - HALF)
             made = SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one))
-            seen = faces[0].seen if faces else answers(self, one.clamp(0, 1), points[-1], made)
-            faces.append(replace(made, seen=seen))
+            shown = one.clamp(0, 1)
+            seen = faces[0].seen if faces else answers(self, shown, points[-1], made)
+            held = covered(self, shown, points[-1])
+            if held and not any(face.covered for face in faces):
+                log.warning("%s", COVERED)
+            faces.append(replace(made, seen=seen, covered=held))
         size = picture.new_tensor([[picture.shape[3], picture.shape[2]]]).cpu()
         keypoints = FaceKeypoints.placed(
             torch.stack(points), size, confidence=torch.ones(len(points), POINTS)

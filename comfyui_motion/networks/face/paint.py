@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...geometry.pixels import identity_grid
 from . import lids, mouth
+from .held import unlit
 from .hidden import LAYERED, places
 from .raster import NO_MAP, Array, both, farthest
 from .source import SourceFace
@@ -175,6 +176,8 @@ def lit(face: SourceFace, told: Tensor | None) -> Array | None:
     if told is None or not bool((told.abs() > 0.004).any()):
         return None
     light = told[0, 0].float().cpu().numpy()
+    if face.covered:
+        light = light * (1 - unlit())
     return cv2.remap(light, face.cells, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
 
 

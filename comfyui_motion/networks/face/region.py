@@ -52,6 +52,11 @@ class Region:
         middle = ((low + high) / 2).tolist()
         return Region(middle[0], middle[1], ROOM * float((high - low).max()), angle)
 
+    def moved(self, x: float, y: float, scale: float, turn: float) -> Region:
+        """Another near it: shifted along its own sides, in sides, scaled, turned by radians."""
+        middle = self.outside(torch.tensor([0.5 + x, 0.5 + y])).tolist()
+        return Region(middle[0], middle[1], self.side * scale, self.angle + turn)
+
     def apart(self, other: Region) -> float:
         """How far two lie apart in place, size and angle: 1 is a third of the side, or half as
         large again, or 30 degrees."""

@@ -40,6 +40,7 @@ class SourceFace:
     colours: Array  # H W 3: the picture
     table: Array  # H W 4, or finer: the picture and who is in it, to be read bilinearly
     seen: Array | None = None  # N 2: how far open lids look, drawn as `lids.DRAWN`
+    covered: bool = False  # whether something is held before the mouth
 
     @cached_property
     def rest(self) -> Array:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...field import MotionField, identity_grid
 from ...geometry.easing import ramp
 from . import eyes, lids, mouth
+from .held import at_rest
 from .hidden import hiding, places
 from .pose import Similarity, fit_head
 from .raster import NO_MAP, Array, Raster, both, draw, farthest
@@ -55,6 +56,8 @@ def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
     """
     rest = torch.from_numpy(face.points).float()[None]
     head = fit_head(rest, posed)
+    if face.covered:
+        posed = at_rest(posed, rest, head)
     ring = list(OUTLINE)
     besides = (posed[:, ring] - head.apply(rest.expand(len(posed), -1, -1))[:, ring])[..., :2]
     around = face.surroundings.motion(head, besides)
@@ -146,5 +149,7 @@ def to_unit(motion: Array) -> None:
 
 def opened(face: SourceFace, posed: Array, now: mouth.Opening) -> float:
     """How much of the mouth's inside shows, by the picture's own lips, now and at rest. 478 3"""
+    if face.covered:
+        return 0.0
     wide, was = (float(np.hypot(*(p[61] - p[291])[:2])) for p in (posed, face.rest))
     return mouth.shown(now, face.mouth, wide, was)
