@@ -89,7 +89,10 @@ def _with_alpha(steps: Iterator[Step], alpha: Tensor) -> Iterator[Step]:
         part = alpha if len(alpha) == 1 else alpha[done : done + len(step.frames)]
         done += len(step.frames)
         moved = move_alpha(part, step.field, step.occlusion)
-        yield replace(step, alpha=moved.to(step.frames.device))
+        step = replace(step, alpha=moved.to(step.frames.device))
+        del moved
+        yield step
+        del step
 
 
 def checked(steps: Iterator[Step], model: MotionModel, source: Any = None) -> Iterator[Step]:
@@ -102,6 +105,7 @@ def checked(steps: Iterator[Step], model: MotionModel, source: Any = None) -> It
             _check_made(step.frames, done, model)
             done += len(step.frames)
             yield step
+            del step  # large frames are not kept beside the next ones
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -211,6 +215,7 @@ def _perform(
             for step in () if made is None else in_parts(Posed.painted, made, device):
                 fits(len(step.frames), len(made))
                 yield from step.again(tuple(islice(shown, len(step.frames))), clip.batch_size)
+                del step  # as in `checked`
             done += looked.total
             if progress:
                 progress(done, clip.total)

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import InputError
-from .geometry.pixels import from_pixels, identity_grid, to_pixels
+from .geometry.pixels import LARGE, from_pixels, identity_grid, to_pixels
+from .geometry.rows import identity_rows, resized_rows, strips
 from .shapes import check_shape
 
 if TYPE_CHECKING:
@@ -299,11 +300,30 @@ class MotionField:
                 f"A field of {len(self)} frames warps one picture or {len(self)} of them, not"
                 f" {picture.shape[0]}."
             )
-        grid = resize_grid(
-            self.grid, picture.shape[2], picture.shape[3], align_corners=self.align_corners
-        )
+        height, width = picture.shape[-2:]
+        if self.align_corners and height * width > LARGE:
+            return self._warped(picture, padding)
+        grid = resize_grid(self.grid, height, width, align_corners=self.align_corners)
         moved = sample(picture, grid.to(picture.device), self.align_corners, padding)
         return moved if moved.requires_grad else _unmoved(moved, picture, grid)
+
+    @torch.no_grad()
+    def _warped(self, picture: Tensor, padding: str) -> Tensor:
+        """`warp` of a large picture, some rows at a time."""
+        height, width = picture.shape[-2:]
+        frames = picture.new_empty(len(self), *picture.shape[1:])
+        shift = self.grid - identity_grid(*self.size, self.grid)
+        shift = shift.movedim(-1, 1).to(picture.device)
+        for i, frame in enumerate(frames):
+            one = picture[i % len(picture)][None]
+            for rows in strips(height, width):
+                offset = resized_rows(shift[i : i + 1], rows, height, width).movedim(1, -1)
+                moved = sample(
+                    one, identity_rows(rows, height, width, offset) + offset, True, padding
+                )
+                still = (offset.abs() < STILL).all(-1)
+                frame[:, rows] = torch.where(still, one[0, :, rows], moved[0])
+        return frames
 
     def occlusion_mask(self, height: int, width: int) -> Tensor:
         """What the source does not show.
@@ -312,7 +332,10 @@ class MotionField:
         """
         if not self.occlusion:
             return self.grid.new_zeros(len(self), 1, height, width)
-        return 1 - resize(self.occlusion[-1], height, width).clamp(0, 1)
+        level = self.occlusion[-1]
+        visible = resize(level, height, width)
+        visible = visible.clamp(0, 1) if visible is level else visible.clamp_(0, 1)
+        return visible.neg_().add_(1)
 
     def to_pixels(self, height: int, width: int) -> Tensor:
         """Absolute positions (x, y) in pixels of a source of that size, 0 = centre of the first.

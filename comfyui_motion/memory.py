@@ -98,7 +98,7 @@ def in_parts(
     """
     made = _attempt(work, batch)
     if made is not None:
-        yield made[0]
+        yield made.pop()
         return
     middle = (len(batch) + 1) // 2
     log.warning("Out of memory: going on with %d frames at a time.", middle)
@@ -107,12 +107,12 @@ def in_parts(
         yield from in_parts(work, half, device)
 
 
-def _attempt(work: Callable[[Any], T], batch: Any) -> tuple[T] | None:
-    """None where memory runs out, and fewer frames can be tried. On return the exception is gone,
-    and with it the tensors that its frames hold.
+def _attempt(work: Callable[[Any], T], batch: Any) -> list[T] | None:
+    """The one thing made; None where memory runs out, and fewer frames can be tried. On return the
+    exception is gone, and with it the tensors that its frames hold.
     """
     try:
-        return (work(batch),)
+        return [work(batch)]
     except Exception as error:
         if len(batch) == 1 or not is_out_of_memory(error):
             raise

@@ -199,9 +199,10 @@ def run(
                 passes.write(step.field, {"beauty": with_alpha(step), **behind}, parts.of(step))
             if samples:
                 samples.add(step)
+            height, width = step.frames.shape[-2:]
+            del step  # large frames are not kept beside the next ones
     say(
-        f"{options.output}: {writer.count} frames of"
-        f" {step.frames.shape[-1]}x{step.frames.shape[-2]} at {float(clip.fps):g} a"
+        f"{options.output}: {writer.count} frames of {width}x{height} at {float(clip.fps):g} a"
         " second"
     )
     if passes:

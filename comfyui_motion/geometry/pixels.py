@@ -15,15 +15,19 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+LARGE = 1 << 24  # pixels: grids of more are made anew, for each is hundreds of megabytes
 
-@lru_cache(maxsize=64)
+
 def _identity(height: int, width: int, device: torch.device, align_corners: bool) -> Tensor:
     with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
-        x, y = (_along(count, device, align_corners) for count in (width, height))
+        x, y = (along(count, device, align_corners) for count in (width, height))
         return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
-def _along(count: int, device: torch.device, align_corners: bool) -> Tensor:
+_kept = lru_cache(maxsize=64)(_identity)
+
+
+def along(count: int, device: torch.device, align_corners: bool) -> Tensor:
     """A row's pixels, as kornia's create_meshgrid has them to the bit: a still picture needs no
     more of kornia than that, and starts sooner by its import.
     """
@@ -42,7 +46,8 @@ def identity_grid(
     the device of `like`; shared, never to be written into.
     """
     device = torch.device("cpu") if like is None else like.device
-    return _identity(height, width, device, align_corners)
+    make = _kept if height * width <= LARGE else _identity
+    return make(height, width, device, align_corners)
 
 
 def to_pixels(points: Tensor, height: int, width: int) -> Tensor:

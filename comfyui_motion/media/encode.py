@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..doors.words import logger
 from ..errors import InputError, MediaError
+from ..geometry.pixels import LARGE
 from .clip import Clip
 from .files import REASONS, cannot_write, kept_unfinished, written_whole
 from .sound import SOUND, Sound
@@ -30,17 +31,42 @@ class Format:
     encoder: str
     pixels: str  # FFmpeg's name of the pixel format
     alpha: str = ""  # its name with alpha, where there is one
-    # the encoder's; {crf} is filled in
+    # the encoder's; {crf} and {ahead} are filled in
     options: dict[str, str] = field(default_factory=dict[str, str])
     even: bool = False  # chroma is stored at half size
     deep: bool = False  # more than 8 bits go in
     worst: int = 0  # the highest crf; 0: it has none
     fastest: Fraction | None = None  # frames a second that browsers play as they are told
+    ahead: int = 0  # frames that it looks ahead by itself
+    # other options for frames that are larger than LARGE
+    large: dict[str, str] = field(default_factory=dict[str, str])
 
 
-H264 = Format("libx264", "yuv420p", "", {"crf": "{crf}", "preset": "medium"}, even=True, worst=51)
+WAITING = 5e8  # bytes of frames that an encoder may hold to look ahead
+A_PIXEL = 3.1  # bytes that it holds of each: the frame, and what it has found in it
+LEAST_AHEAD = 5  # frames, of any size: more than the B-frames in a row
+H264_OPTIONS = {"crf": "{crf}", "preset": "medium", "rc-lookahead": "{ahead}"}
+H264 = Format(
+    "libx264",
+    "yuv420p",
+    "",
+    H264_OPTIONS,
+    even=True,
+    worst=51,
+    ahead=40,
+    # which keeps three more frames for each that others are told from: 8K in 0.9 GB, not 6
+    large={"rc-lookahead": "2", "bf": "0", "refs": "1"},
+)
 VP9_OPTIONS = {"crf": "{crf}", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-VP9 = Format("libvpx-vp9", "yuv420p", "yuva420p", VP9_OPTIONS, even=True, worst=63)
+VP9 = Format(
+    "libvpx-vp9",
+    "yuv420p",
+    "yuva420p",
+    {**VP9_OPTIONS, "lag-in-frames": "{ahead}"},
+    even=True,
+    worst=63,
+    ahead=25,
+)
 PRORES_4444 = Format(
     "prores_ks", "yuv444p10le", "yuva444p10le", {"profile": "4", "vendor": "apl0"}, deep=True
 )
@@ -67,6 +93,13 @@ MUXER_OPTIONS = {
     ),  # the index in front: plays while it loads
     **dict.fromkeys((".gif", ".webp"), {"loop": "0"}),  # for ever
 }
+
+
+def frames_ahead(format: Format, pixels: int) -> int:
+    """How many frames of that size an encoder looks ahead: as many as it does by itself, or as
+    memory has room for.
+    """
+    return min(format.ahead, max(LEAST_AHEAD, int(WAITING / (A_PIXEL * pixels))))
 
 
 def film_format(path: Path, codec: str | None, crf: int) -> Format:
@@ -198,7 +231,9 @@ class _Film:
             "w",
             options=MUXER_OPTIONS.get(self.path.suffix.lower(), {}),
         )
-        options = {name: value.format(crf=self.crf) for name, value in self.format.options.items()}
+        told = {"crf": self.crf, "ahead": frames_ahead(self.format, height * width)}
+        asked = {**self.format.options, **(self.format.large if height * width > LARGE else {})}
+        options = {name: value.format(**told) for name, value in asked.items()}
         self.pixels = self.format.alpha if channels == 4 else self.format.pixels
         if self.pixels == "yuva420p":
             options["auto-alt-ref"] = "0"  # VP9 has no alpha with it

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logger()
 WHITE = (1.0, 1.0, 1.0)
 
-ROWS = 512  # composited at a time
+ROWS = 512  # worked on at a time
 # EXIF orientation → how the stored pixels become upright: transposed, then mirrored left-right,
 # then top-bottom
 UPRIGHT = {
@@ -146,10 +146,13 @@ def check_extension(path: str | os.PathLike[str]) -> None:
 def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:
     """B C H W in 0..1 → B H W C, uint8 or uint16, rounded. What lies outside 0..1 is cut off."""
     top, dtype = (255, torch.uint8) if bits == 8 else (65535, torch.uint16)
-    rows = pictures.detach().permute(0, 2, 3, 1)
-    made = torch.empty(rows.shape, dtype=dtype, device=rows.device)
-    for picture, into in zip(rows, made, strict=True):  # one at a time: it stays in the cache
-        into.copy_(picture.float().clamp(0, 1).mul_(top).round_())
+    pixels = pictures.detach().permute(0, 2, 3, 1)
+    made = torch.empty(pixels.shape, dtype=dtype, device=pixels.device)
+    for picture, into in zip(pixels, made, strict=True):
+        # some at a time: they stay in the cache
+        for first in range(0, len(picture), ROWS):
+            rows = slice(first, first + ROWS)
+            into[rows] = picture[rows].float().clamp(0, 1).mul_(top).round_()
     return made
 
 
@@ -223,8 +226,9 @@ def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) 
 
 
 def _unit(picture: Tensor) -> Tensor:
-    """Integers to 0..1 float32; floats cut off at 0 and 1."""
+    """Integers to 0..1 float32; floats cut off at 0 and 1, the picture itself where none is."""
     if picture.is_floating_point():
-        return picture.clamp(0, 1)
+        low, high = picture.aminmax()
+        return picture if bool((low >= 0) & (high <= 1)) else picture.clamp(0, 1)
     made = torch.empty(picture.shape, device=picture.device)  # once: large pictures are dear
     return made.copy_(picture).div_(255 if picture.dtype == torch.uint8 else 65535)

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from ...geometry.easing import ramp
+from ...geometry.pixels import LARGE
 from .mouth import Opening
 from .raster import NO_MAP, Array, Raster, corners, farthest, solid
 from .source import SourceFace
@@ -73,7 +74,16 @@ def left_behind(person: Array, motion: Array) -> Array:
 @lru_cache(maxsize=16)
 def places(height: int, width: int) -> Array:
     """Where each pixel is. h w 2: x, y"""
-    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return places_of((slice(height), slice(width)))
+
+
+def places_in(box: tuple[slice, slice], height: int, width: int) -> Array:
+    """Those of a box; of a large picture only they are made."""
+    return places(height, width)[box] if height * width <= LARGE else places_of(box)
+
+
+def places_of(box: tuple[slice, slice]) -> Array:
+    y, x = np.mgrid[box].astype(np.float32)
     return np.ascontiguousarray(np.stack([x, y], axis=-1))
 
 

@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from ...geometry.easing import ramp
+from ...geometry.rows import strips
 from .mouth import GREY
 from .raster import NO_MAP, Array
 
@@ -29,14 +30,33 @@ class Layers:
     """Over the picture."""
 
     person: Array  # H W in 0..1
-    plate: Array  # H W 3: the picture with nobody in it
+    box: tuple[slice, slice]  # round the person
+    plate: Array  # h w 3, over the box: the picture with nobody in it
 
     @staticmethod
     def of(picture: Array, mask: Array, apart: float) -> Layers:
         """H W 3, the mask network's answer at any size, the eyes' distance in pixels."""
         person = refined(picture, mask)
-        person = np.maximum(person, thin_things(picture, person, apart))
-        return Layers(person, made_up(picture, person))
+        np.maximum(person, thin_things(picture, person, apart), out=person)
+        box = stands_in(person)
+        return Layers(person, box, made_up(picture, person)[box].copy())
+
+    def behind(self, box: tuple[slice, slice], picture: Array) -> Array:
+        """A box of what is there with nobody in it, where the picture has `picture`. h w 3"""
+        made = picture.copy()
+        here, there = zip(*map(common, box, self.box), strict=True)
+        made[here] = self.plate[there]
+        return made
+
+
+def common(one: slice, other: slice) -> tuple[slice, slice]:
+    """What two stretches share, counted from the start of each."""
+    first, last = max(one.start, other.start), min(one.stop, other.stop)
+    last = max(first, last)
+    return (
+        slice(first - one.start, last - one.start),
+        slice(first - other.start, last - other.start),
+    )
 
 
 def thin_things(picture: Array, person: Array, apart: float) -> Array:
@@ -96,8 +116,10 @@ def refined(picture: Array, mask: Array) -> Array:
     slope, base = (
         cv2.resize(m, (width, height)) for m in (mean(slope), mean(shape - slope * light))
     )
-    found = slope * (picture @ np.array(GREY, np.float32)) + base
-    return ramp(0.12, 0.88, found.clip(0, 1)).astype(np.float32)
+    for rows in strips(height, width):
+        found = slope[rows] * (picture[rows] @ np.array(GREY, np.float32)) + base[rows]
+        slope[rows] = ramp(0.12, 0.88, found.clip(0, 1))
+    return slope
 
 
 def made_up(picture: Array, person: Array) -> Array:
@@ -115,15 +137,25 @@ def made_up(picture: Array, person: Array) -> Array:
     if hidden.all():
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
-    filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
-    x, y, across, down = cv2.boundingRect((person > STANDS[0]).view(np.uint8))
-    box = slice(y, y + down), slice(x, x + across)
+    made = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
+    box = stands_in(person)
     stands = ramp(*STANDS, person[box])[..., None]
-    made = picture.copy()
-    made[box] += (filled[box] - picture[box]) * stands
-    fine = grain(made, person, GRAIN / scale, box)
-    made[box] = np.clip(made[box] + fine * stands, 0, 1)
+    carried = made[box] - picture[box]
+    np.copyto(made, picture)
+    here = made[box]
+    here += np.multiply(carried, stands, out=carried)
+    del carried
+    here += grain(made, person, GRAIN / scale, box) * stands
+    np.clip(here, 0, 1, out=here)
     return made
+
+
+def stands_in(person: Array) -> tuple[slice, slice]:
+    """The box of all pixels that show anything of a person. H W"""
+    import cv2
+
+    x, y, across, down = cv2.boundingRect((person > STANDS[0]).view(np.uint8))
+    return slice(y, y + down), slice(x, x + across)
 
 
 def grain(picture: Array, person: Array, coarse: float, box: tuple[slice, slice]) -> Array:
@@ -153,21 +185,32 @@ def grain(picture: Array, person: Array, coarse: float, box: tuple[slice, slice]
     last = np.array([size[0] - 1, size[1] - 1], np.float32)
     there = last - np.abs(last - there)  # mirrored at the picture's edge, too
     known = cv2.remap(bare, there, NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    fine = cv2.subtract(picture, blurred(picture, coarse))
-    there = 2 * cv2.resize(there, (width, height), interpolation=cv2.INTER_LINEAR)[box] + 0.5
-    fine = cv2.remap(fine, there, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    there = cv2.resize(there, (width, height), interpolation=cv2.INTER_LINEAR)[box]
+    fine = finer_than(coarse, picture, np.add(2 * there, 0.5, dtype=np.float32))
     share = cv2.GaussianBlur(cv2.resize(known, (width, height)).astype(np.float32), (0, 0), 2)
-    return fine * share[box][..., None]
+    fine *= share[box][..., None]
+    return fine
 
 
-def blurred(picture: Array, sigma: float) -> Array:
-    """By a Gaussian of so many pixels; of a wide one, on a smaller picture. H W 3"""
+def finer_than(sigma: float, picture: Array, at: Array) -> Array:
+    """What a picture has, at those places, that a Gaussian of so many pixels takes out of it; a
+    wide one is told from a smaller picture. H W 3, h w 2 -> h w 3
+    """
     import cv2
+
+    def read(pixels: Array, places: Array) -> Array:
+        border = cv2.BORDER_REFLECT_101
+        return cv2.remap(pixels, places, NO_MAP, cv2.INTER_LINEAR, borderMode=border)
 
     height, width = picture.shape[:2]
     times = int(sigma / WIDE)
     if times < 2:
-        return cv2.GaussianBlur(picture, (0, 0), sigma)
+        return read(cv2.subtract(picture, cv2.GaussianBlur(picture, (0, 0), sigma)), at)
     size = width // times, height // times
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / times), (width, height))
+    small = cv2.GaussianBlur(small, (0, 0), sigma / times)
+    scale = np.divide(size, [width, height], dtype=np.float32)
+    fine = read(picture, at)
+    for rows in strips(*at.shape[:2]):
+        fine[rows] -= read(small, (at[rows] + 0.5) * scale - 0.5)
+    return fine

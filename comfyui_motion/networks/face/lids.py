@@ -95,6 +95,18 @@ def widened(picture: Array, points: Array) -> Array:
     return spread(moved, fixed)
 
 
+def around(picture: Array, at: Array, room: int) -> tuple[Array, Array]:
+    """The part of a picture that holds those places and as many pixels round them, and where they
+    are in it. H W 3, h w 2
+    """
+    height, width = picture.shape[:2]
+    left, top = (max(int(np.floor(at[..., i].min())) - room, 0) for i in (0, 1))
+    right, bottom = (int(np.ceil(at[..., i].max())) + room + 1 for i in (0, 1))
+    left, top = min(left, width - 1), min(top, height - 1)
+    part = picture[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return np.ascontiguousarray(part), at - np.array([left, top], np.float32)
+
+
 def pulled_in(row: Array, sign: int, by: float) -> Array:
     inside = row.copy()
     inside[:, 1] -= sign * by * np.clip(1 - (2 * row[:, 0]) ** 2, 0, 1)
@@ -119,7 +131,9 @@ def unlike_skin(picture: Array, axes: frame, inner: list[Array]) -> Array:
     at = at.reshape(ROWS, COLUMNS, 2).astype(np.float32)
     width = float(np.hypot(*axes.across))
     if width * 2 * REACH > 2 * COLUMNS:
-        picture = cv2.blur(picture, (round(width * 2 * REACH / COLUMNS),) * 2)
+        side = round(width * 2 * REACH / COLUMNS)
+        picture, at = around(picture, at, side + 2)
+        picture = cv2.blur(picture, (side, side))
     seen = cv2.remap(
         picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -7,6 +7,7 @@ own pixels; inside of the mouth and light on the skin from the driver.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.mesh = FaceMesh()
         self.person = PersonMask()
         self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
-        self._faces: tuple[int, list[Face]] | None = None  # see `faces`
+        self._faces: tuple[Any, list[Face]] | None = None  # see `faces`
         self._begun: tuple[Any, ...] | None = None  # see `expect`
 
     @property
@@ -106,7 +107,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
 
         Looked for once, where one picture is asked for again and again.
         """
-        picture = self.accept(picture, "picture").float().nan_to_num(0)
+        picture = finite(self.accept(picture, "picture").float())
         number = number_of(picture)
         if self._faces is None or self._faces[0] != number:
             self._faces = number, find_in(self, picture)
@@ -229,15 +230,16 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     def encoded(self, source: Tensor, placement: Placement | None) -> FacePortrait:
         """`encode`, now."""
         picture = self.accept(source, "source").float()
+        shown = in_range(picture)
         faces, points = [], []
         for i in range(len(picture)):
             one = picture[i : i + 1]
             face = self.find(one, placement)
             points.append(face.points - HALF)
-            made = SourceFace.of(one[0].clamp(0, 1), points[-1], self.people(one))
-            shown = one.clamp(0, 1)
-            seen = faces[0].seen if faces else answers(self, shown, points[-1], made)
-            held = covered(self, shown, points[-1])
+            made = SourceFace.of(shown[i], points[-1], self.people(one))
+            one = shown[i : i + 1]
+            seen = faces[0].seen if faces else answers(self, one, points[-1], made)
+            held = covered(self, one, points[-1])
             if held and not any(face.covered for face in faces):
                 log.warning("%s", COVERED)
             faces.append(replace(made, seen=seen, covered=held))
@@ -302,9 +304,10 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return paint.frames(portrait.faces, told)
 
 
-def number_of(picture: Tensor) -> int:
+def number_of(picture: Tensor) -> tuple[Any, bytes]:
     """By which it is known again."""
-    return hash((picture.shape, picture.cpu().numpy().tobytes()))
+    pixels = picture.cpu().contiguous().numpy()
+    return pixels.shape, hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 
 def so_long_as_it_does(work: Future[Any], clip: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -318,6 +321,12 @@ def so_long_as_it_does(work: Future[Any], clip: Iterable[Tensor]) -> Iterator[Te
 def finite(frames: Tensor) -> Tensor:
     """The same, but 0 where they are no numbers."""
     return frames if bool(are_numbers(frames).all()) else frames.nan_to_num(0)
+
+
+def in_range(pictures: Tensor) -> Tensor:
+    """The same, cut off at 0 and 1; themselves where nothing is beyond: large ones are dear."""
+    low, high = pictures.aminmax()
+    return pictures if bool((low >= 0) & (high <= 1)) else pictures.clamp(0, 1)
 
 
 def face_of(portrait: FacePortrait, i: int) -> SourceFace:

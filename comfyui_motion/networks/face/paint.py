@@ -12,7 +12,7 @@ from torch import Tensor
 from ...geometry.pixels import identity_grid
 from . import lids, mouth
 from .held import unlit
-from .hidden import LAYERED, places
+from .hidden import LAYERED, places_in
 from .raster import NO_MAP, Array, both, farthest
 from .source import SourceFace
 from .together import one_by_one, side_by_side
@@ -89,7 +89,7 @@ def move_strip(
     if light is not None:
         shine(face, light, colour, here)
     if face.layers is not None:
-        lay_over(colour, warped[..., 3], far[part], face.layers.plate[box])
+        lay_over(colour, warped[..., 3], far[part], face.layers.behind(box, made[box]))
     np.clip(colour, 0, 1, out=colour)  # bicubic reading and light lead beyond
     cv2.copyTo(colour, np.ascontiguousarray(moves[part]), made[box])
 
@@ -127,7 +127,7 @@ def gather(face: SourceFace, went: Array, box: tuple[slice, slice]) -> tuple[Arr
     table = face.table
     height, width = face.colours.shape[:2]
     finer = (table.shape[0] - 1) // max(height - 1, 1)
-    here = cv2.add(went, places(height, width)[box])
+    here = cv2.add(went, places_in(box, height, width))
     at = cv2.multiply(here, both(finer, finer)) if finer != 1 else here
     kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     return cv2.remap(table, at, NO_MAP, kind, borderMode=border), here
@@ -144,7 +144,7 @@ def lay_over(colour: Array, person: Array, far: Array, plate: Array) -> None:
     nobody = (NOBODY - person) / NOBODY
     np.clip(cv2.max(share, nobody, dst=share), 0, 1, out=share)
     share *= np.subtract(1, person, out=person)
-    cv2.copyTo(np.ascontiguousarray(plate), (share >= 1).view(np.uint8), colour)
+    cv2.copyTo(plate, (share >= 1).view(np.uint8), colour)
     partly = np.nonzero((share > 0) & (share < 1))
     colour[partly] += (plate[partly] - colour[partly]) * share[partly][:, None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -71,6 +71,10 @@ class SourceFace:
         at = points.double().numpy()
         wider = widened(plain, at) + parted(plain, at) if lids is None else lids
         scale = (np.array(size[::-1]) - 1) / (np.array([width, height]) - 1)
+        both = np.concatenate([plain, person], axis=2)
+        table = finer(both)
+        if layers is not None and table is both:  # large pictures are kept once
+            layers = replace(layers, person=both[..., 3])
         tones = Tones.of(plain, points[:, :2].numpy())
         lit, cells = lit_cells(places.numpy(), size)
         return SourceFace(
@@ -85,8 +89,8 @@ class SourceFace:
             tint=light.tint(tones.skin),
             layers=layers,
             person=np.ascontiguousarray(halved(person, size)),
-            colours=plain,
-            table=finer(np.concatenate([plain, person], axis=2)),
+            colours=plain if table is not both else both[..., :3],
+            table=table,
         )
 
 

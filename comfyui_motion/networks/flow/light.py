@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...field import MotionField
+from ...geometry.rows import resized_rows, strips
 from ...keypoints import SHAPES, Keypoints
 from . import tracking as flow_tracking
 
@@ -102,8 +103,8 @@ def spots(maps: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(F.pad(maps, (side // 2,) * 4, mode="replicate"), side, 1)
 
 
-def relit(pictures: Tensor, light: Tensor) -> Tensor:
-    """Pictures under the light, which is brought to their size. B 3 H W, B 1 h w"""
-    return pictures * torch.exp(
-        F.interpolate(light.float(), size=pictures.shape[-2:], mode="bilinear", align_corners=True)
-    )
+def relight(frame: Tensor, light: Tensor) -> None:
+    """A picture put under the light, which is brought to its size. 3 H W, 1 1 h w"""
+    height, width = frame.shape[-2:]
+    for rows in strips(height, width):
+        frame[:, rows] *= resized_rows(light.float(), rows, height, width)[0].exp()

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
-from ...field import MotionField, remapped, resize_grid
+from ...field import MotionField, remapped
 from ...geometry.easing import smoothstep
 from ...geometry.pixels import identity_grid
+from ...geometry.rows import identity_rows, resized_rows, strips
 from ...geometry.scatter import fill, splat
 from ...keypoints import Keypoints
 from ...model import (
@@ -35,7 +36,7 @@ from .light import (
     FlowField,
     FlowKeypoints,
     came_to_light,
-    relit,
+    relight,
 )
 from .stopping import side_by_side
 from .tracking import Level, resize_lattice, working_size
@@ -274,10 +275,13 @@ class Flow(MotionModel):
         no nearer).
         """
         picture, field = portrait.picture, field.to(self.device)
-        frames = [resample(picture[i % len(picture)], field[i].grid) for i in range(len(field))]
-        moved = torch.stack(frames)
+        moved = picture.new_empty(len(field), *picture.shape[1:])
         light = field.light if isinstance(field, FlowField) else None
-        return (moved if light is None else relit(moved, light)).clamp(0, 1)
+        for i, frame in enumerate(moved):
+            resample(picture[i % len(picture)], field.grid[i : i + 1], frame)
+            if light is not None:
+                relight(frame, light[i : i + 1])
+        return moved.clamp_(0, 1)
 
 
 def slopes(maps: Tensor) -> Tensor:
@@ -333,17 +337,19 @@ def visibility(grid: Tensor, weight: Tensor, stretch: float) -> Tensor:
     return (2 - beyond).clamp(0, 1) * (2 * fallen * stretch - 1).clamp(0, 1)
 
 
-def resample(picture: Tensor, grid: Tensor) -> Tensor:
-    """The picture read where the grid says, bicubically; pixels that stay are copied.
+def resample(picture: Tensor, grid: Tensor, frame: Tensor) -> None:
+    """The picture read where the grid says, bicubically, into `frame`; pixels that stay are copied.
 
-    C H W, 1 h w 2 -> C H W
+    C H W, 1 h w 2. Some rows at a time: what is between does not grow with the picture.
     """
     height, width = picture.shape[-2:]
-    target = resize_grid(grid, height, width, align_corners=True)
-    offset = target - identity_grid(height, width, like=grid)
-    moved = remapped(picture[None], target, True, "border", "bicubic")[0]
-    still = (offset[0].abs() < 2e-3 / max(height, width)).all(-1)
-    return torch.where(still, picture, moved)
+    motion = grid - identity_grid(grid.shape[1], grid.shape[2], grid)
+    for rows in strips(height, width):
+        offset = resized_rows(motion.permute(0, 3, 1, 2), rows, height, width).permute(0, 2, 3, 1)
+        target = identity_rows(rows, height, width, grid) + offset
+        moved = remapped(picture[None], target, True, "border", "bicubic")[0]
+        still = (offset[0].abs() < 2e-3 / max(height, width)).all(-1)
+        torch.where(still, picture[:, rows], moved, out=frame[:, rows])
 
 
 def recognise(tensors: Any) -> bool:
