@@ -9,8 +9,12 @@ import importlib.util
 import json
 import lzma
 import os
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
@@ -23,6 +27,7 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
+READY = 180  # seconds for a server to start
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 CORE = ("nodes_video.py", "nodes_mask.py", "nodes_images.py", "nodes_preview_any.py")
 
@@ -219,3 +224,50 @@ def template() -> Callable[[str], dict[str, Any]]:
     return lambda name: cards.prompt_of(
         json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     )
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_folder: Path) -> Iterator[str]:
+    """The address of a server with the pack, as a program of its own; its folders lie in
+    `server_folder`.
+    """
+    if not os.environ.get("COMFYUI_PATH"):
+        pytest.skip("COMFYUI_PATH names no ComfyUI")
+    base = server_folder
+    for name in ("input", "output", "temp", "models/motion", "custom_nodes", "user"):
+        (base / name).mkdir(parents=True)
+    (base / "custom_nodes" / "comfyui_motion").symlink_to(ROOT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "main.py", "--cpu", "--port", str(port), "--base-directory"]
+    command += [str(base), "--database-url", f"sqlite:///{base}/user/comfyui.db"]
+    if os.environ.get("PAGE_ROOT"):
+        command += ["--front-end-root", os.environ["PAGE_ROOT"]]
+    with (base / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=os.environ["COMFYUI_PATH"], stdout=log, stderr=subprocess.STDOUT
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(address, process, base / "log.txt")
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + READY
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/object_info/CM_Animate").close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(log.read_text()[-2000:])

@@ -11,12 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +21,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = Path(__file__).parent / "page" / "drive.mjs"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-READY = 180  # seconds for the server to start
 pytestmark = [
     pytest.mark.host,
     pytest.mark.skipif(
@@ -34,46 +29,6 @@ pytestmark = [
     ),
 ]
 Drive = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with the pack."""
-    if not os.environ.get("COMFYUI_PATH"):
-        pytest.skip("COMFYUI_PATH names no ComfyUI")
-    base = tmp_path_factory.mktemp("server")
-    for name in ("input", "output", "temp", "models/motion", "custom_nodes", "user"):
-        (base / name).mkdir(parents=True)
-    (base / "custom_nodes" / "comfyui_motion").symlink_to(ROOT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "main.py", "--cpu", "--port", str(port), "--base-directory"]
-    command += [str(base), "--database-url", f"sqlite:///{base}/user/comfyui.db"]
-    if os.environ.get("PAGE_ROOT"):
-        command += ["--front-end-root", os.environ["PAGE_ROOT"]]
-    with (base / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=os.environ["COMFYUI_PATH"], stdout=log, stderr=subprocess.STDOUT
-        )
-        address = f"http://127.0.0.1:{port}"
-        try:
-            _wait_for(address, process, base / "log.txt")
-            yield address
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + READY
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/object_info/CM_Animate").close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text()[-2000:])
 
 
 @pytest.fixture
