@@ -16,7 +16,7 @@ from ..model import MotionModel
 
 def lively(model: MotionModel, seed: int = 0) -> MotionModel:
     """Weights and running statistics that keep every map alive and every head spread, so that
-    errors mean something. In place.
+    errors mean something. In place, on the model's device.
     """
     random = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
@@ -28,12 +28,12 @@ def lively(model: MotionModel, seed: int = 0) -> MotionModel:
             # starts at the identity: stays near it
             resting = module.bias is not None and bool((module.bias == 1).any())
             spread = (0.05 if resting else gain) / module.weight[0].numel() ** 0.5
-            module.weight.data = spread * torch.randn(module.weight.shape, generator=random)
+            module.weight.data.copy_(spread * torch.randn(module.weight.shape, generator=random))
             if module.bias is not None and not resting:
-                module.bias.data = 0.1 * torch.randn(module.bias.shape, generator=random)
+                module.bias.data.copy_(0.1 * torch.randn(module.bias.shape, generator=random))
         elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d | nn.InstanceNorm2d):
-            module.weight.data = 1 + 0.2 * torch.randn(module.weight.shape, generator=random)
-            module.bias.data = 0.3 * torch.randn(module.bias.shape, generator=random)
+            module.weight.data.copy_(1 + 0.2 * torch.randn(module.weight.shape, generator=random))
+            module.bias.data.copy_(0.3 * torch.randn(module.bias.shape, generator=random))
     _settle(model, random)
     return model.eval()
 
@@ -46,7 +46,7 @@ def _settle(model: MotionModel, random: torch.Generator) -> None:
         norm.reset_running_stats()
         norm.momentum = None
     model.train()
-    frames = pictures(4, model.size, random)
+    frames = pictures(4, model.size, random).to(model.device)
     portrait = model.encode(frames)
     model.generate(portrait, model.motion(portrait, model.detect(frames.flip(0))))
     for norm in norms:

@@ -33,6 +33,7 @@ from .lively import clip, lively, pictures
 
 SPEEDS = ("float32", "bfloat16")
 CLIP = 8  # frames of a run, or one batch; the plain loop, the same for every frame, takes one
+BATCHES = 4  # of a run on a GPU, whose end alone is waited for
 STAGES = ("detect", "encode", "motion", "generate")
 
 
@@ -138,7 +139,22 @@ class OurPath:
             self.model.generate(portrait, self.model.motion(portrait, self.model.detect(d)))
             for d in driving.split(self.batch)
         ]
-        return torch.cat([batch.cpu() for batch in frames])
+        return fetched(frames)
+
+
+def fetched(batches: list[Tensor]) -> Tensor:
+    """On the CPU. From a GPU into memory that it writes by itself, so that only the end is waited
+    for.
+    """
+    device = batches[0].device
+    if device.type == "cpu":
+        return torch.cat(batches)
+    count = sum(len(batch) for batch in batches)
+    made = torch.empty(count, *batches[0].shape[1:], dtype=batches[0].dtype, pin_memory=True)
+    for part, batch in zip(made.split([len(batch) for batch in batches]), batches, strict=True):
+        part.copy_(batch, non_blocking=True)
+    wait(device)
+    return made
 
 
 def stages(model: MotionModel, source: Tensor, driving: Tensor) -> dict[str, float]:
@@ -182,6 +198,12 @@ def unpacked(model: MotionModel) -> MotionModel:
     return model
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """From now on; a process's own peak stays."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -201,21 +223,20 @@ def measure(
     parameters. Raises InputError.
     """
     device = device_of(device)
-    model = lively(build(family, **values))
+    model = lively(build(family, **values).to(device))
+    batch = batch or frames_at_once(model)
+    count = max(CLIP, batch if device.type == "cpu" else BATCHES * batch)
     source, driving = (
         pictures(1, model.size, torch.Generator().manual_seed(3)).to(device),
-        clip(32, model.size).to(device),
+        clip(count, model.size).to(device),
     )
-    model = model.to(device)
-    batch = batch or frames_at_once(model)
-    driving = driving[: max(CLIP, batch)]
     paths: dict[str, PlainLoop | OurPath] = {"plain": PlainLoop(model)}
     paths |= {speed: OurPath(optimise(model, speed), batch) for speed in speeds}
     frames = {name: driving[:1] if name == "plain" else driving for name in paths}
     expected = PlainLoop(model)(source, driving[:2])
-    results = {name: path(source, frames[name]) for name, path in paths.items()}
+    results = {name: path(source, frames[name])[:2].clone() for name, path in paths.items()}
     times: dict[str, list[float]] = {name: [] for name in paths}
-    peaks = {torch.float32: 0.0, torch.bfloat16: 0.0}
+    peaks = {getattr(torch, name): 0.0 for name in ("float32", *speeds)}
     for _ in range(runs):
         # between runs: the machine may not be ours alone
         peaks = {dtype: max(best, peak(dtype, device)) for dtype, best in peaks.items()}
@@ -225,15 +246,17 @@ def measure(
             )
     middle = {name: statistics.median(values) for name, values in times.items()}
     for name, path in paths.items():
-        difference = (results[name][:2] - expected[: len(results[name][:2])]).double()
+        difference = (results[name] - expected[: len(results[name])]).double()
         parts = stages(path.model, source, frames[name][:batch])
+        reset_peak_memory(device)
+        path(source, frames[name])
         memory = peak_memory(device)
         work = (
             gflop(lambda p=path, n=name: p(source, frames[n]))
             if name == "plain"
             else gflop_of(path, source, frames[name])
         )
-        best = peaks[torch.float32 if name in ("plain", "float32") else torch.bfloat16]
+        best = peaks[torch.float32 if name == "plain" else getattr(torch, name)]
         yield Measured(
             family=family,
             path=name,

@@ -94,6 +94,7 @@ class StandIn(TorchDispatchMode):
         super().__init__()
         self.waits: Counter[tuple[str, str]] = Counter()
         self.makes = _Made()
+        self.threads = 1
 
     @property
     def waited(self) -> int:
@@ -101,12 +102,15 @@ class StandIn(TorchDispatchMode):
         return self.waits.total()
 
     def __enter__(self) -> StandIn:
+        self.threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # a mode is one thread's own: nothing may be done on another
         self.makes.__enter__()
         return super().__enter__()
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)
         self.makes.__exit__(*raised)
+        torch.set_num_threads(self.threads)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kind, kwargs = func.overloadpacket, dict(kwargs or {})

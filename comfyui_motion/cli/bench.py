@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from ..bench import faces
 from ..bench import measure as bench
-from ..bench.gpu import Plan, report
-from ..bench.report import page, update_readme
+from ..bench.gpu import SECTIONS
+from ..bench.sections import measure_device
 from ..devices import device_of
-from ..errors import InputError
 from ..media.files import made_folder, write_text, write_whole
 from .arguments import DTYPES
 from .out import say
@@ -66,6 +62,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         " step, written as faces.md",
     )
     command.add_argument(
+        "--section",
+        choices=SECTIONS,
+        help="of the report, this section alone: the others stay as they were measured last",
+    )
+    command.add_argument(
         "--minutes", type=float, default=12, metavar="N", help="the report's, at most (12)"
     )
 
@@ -76,9 +77,10 @@ def run(options: argparse.Namespace) -> None:
     if options.faces:
         write_faces(Path(options.output), *options.faces)
         return
-    if options.gpu:
-        plan = Plan.small if device.type == "cpu" else Plan
-        write_report(Path(options.output), device, plan(minutes=options.minutes))
+    if options.gpu or options.section:
+        folder = made_folder(options.output)
+        file = measure_device(folder, device, options.minutes, options.section, Path())
+        say(f"{file.read_text(encoding='utf-8')}\nwritten to {file} and .json")
         return
     title, folder = bench.machine(device), made_folder(options.output)
     found = []
@@ -107,24 +109,3 @@ def write_faces(folder: Path, picture: Path, clip: Path) -> None:
     target = made_folder(folder) / "faces.md"
     write_text(target, faces.page(found, faces.steps(picture, clip)))
     say(f"{target.read_text()}\nwritten to {target}")
-
-
-def write_report(folder: Path, device: torch.device, plan: Plan) -> None:
-    """gpu-NAME.json and gpu-NAME.md, NAME being the device's, and of a GPU the README's section.
-    Raises InputError outside a checkout.
-    """
-    goldens, samples = Path("tests/golden"), Path("samples")
-    if not goldens.is_dir() or not samples.is_dir():
-        raise InputError(
-            "The report needs the recorded cases and the samples of a checkout: run it in the"
-            " repository's folder."
-        )
-    found = report(plan, device, goldens, samples, lambda row: say(row, flush=True))
-    folder = made_folder(folder)
-    name = re.sub(r"[^a-z0-9]+", "-", found["machine"].partition(",")[0].lower()).strip("-")
-    text = json.dumps(found, indent=1)
-    for suffix, content in ((".json", text), (".md", page(found))):
-        write_text(folder / f"gpu-{name}{suffix}", content)
-    if device.type != "cpu":
-        update_readme(Path("README.md"), found, f"gpu-{name}")
-    say(f"{page(found)}\nwritten to {folder}/gpu-{name}.md and .json")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import comfyui_motion as motion
 from comfyui_motion.animate import perform
-from comfyui_motion.bench.gpu import load_recorded, recorded_cases
+from comfyui_motion.bench.parity import load_recorded, recorded_cases
 from comfyui_motion.bench.stand_in import DEVICE, OnDevice, StandIn
 from comfyui_motion.media.picture import read_picture
 from comfyui_motion.media.video import read_video
