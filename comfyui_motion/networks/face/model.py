@@ -31,6 +31,7 @@ from .detector import FaceDetector
 from .find import Face, find_in
 from .finder import FindsFaces
 from .follow import choose, places
+from .hole import brought
 from .keypoints import FaceKeypoints
 from .mask import SIDE as MASKED
 from .mask import PersonMask
@@ -149,7 +150,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         """Points (B 478 3, as `Followed` has them) with what is seen of mouth and skin."""
         points = points - HALF
         looks = Looks.of(frames, points[..., :2])
-        bright = looks.bright.numpy()
+        points, bright = brought(points, looks.lips), looks.bright.numpy()
         rest, sure = self.at_rest(reference)
         lights = [
             light.change(now, rest) if float(sure) * s > 0 else 0 * rest

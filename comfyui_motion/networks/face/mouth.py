@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry.easing import ramp, smoothstep
-from .raster import NO_MAP, Array
+from .hole import Hole
+from .raster import Array
 from .topology import LIPS
 
 ROWS, COLUMNS = 32, 64  # of what is kept of a mouth
@@ -24,13 +25,12 @@ CHEEKS = (50, 280, 205, 425, 101, 330, 118, 347, 151, 9)
 GREY = (0.299, 0.587, 0.114)
 FINENESS = 127  # steps of light and redness that are kept
 SHOWN = (0.02, 0.06)  # mouth widths opened beyond the source's own: nothing shows, all shows
-SOFT = 0.008  # mouth widths: of the painted edge
-DEEP = 0.55  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
-RIM = 0.2  # of the opening along its edge: what is red there are lips
-LIP = (0.4, 0.72)  # redness, and light of the lips', from which lips are seen in a mouth
-TRIM = 0.34  # of a mouth, from each side: no more of it is taken for lip
-SHADED = (0.55, 0.8)  # of the picture's lips' colour, on their inside: of a slit, of a wide mouth
-SLIT = (0.15, 0.35)  # of its width that a mouth is open: a slit, wide
+SOFT = 0.012  # mouth widths: of the painted edge
+DEEP = 0.12  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
+LIT = (0.15, 0.85)  # light of what is deep in a mouth, and of what is shown as it is
+DARK = (0.45, 0.15)  # light: what is lighter in a mouth is as red as seen, what is darker as lips
+RIM = (0.08, 0.3)  # of its width, of its gap: so deep in a mouth its lips' inside shows at most
+SHADED = 0.45  # of the picture's lips' colour, where that begins
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
 
@@ -78,14 +78,25 @@ class Opening:
         upper, lower = self.at(np.linspace(0, 1, columns), np.array([0.0, 1.0]))
         return np.concatenate([upper, lower[::-1]])
 
+    def to_hole(self, inner: Array, hole: Hole | None) -> Array:
+        """How far the mesh's inner lips (20 2) go towards where lips end. 20 2"""
+        if hole is None:
+            return np.zeros_like(inner)
+        along = (inner - self.start) @ self.across / max(float(self.across @ self.across), 1e-6)
+        was = np.repeat([0.0, 1.0], [len(inner) // 2 + 1, len(inner) // 2 - 1])
+        return self.each(*hole.lips(along)) - self.each(along, was)
+
     def at(self, along: Array, down: Array) -> Array:
         """Places in shares of the width, and of the way from lip to lip. C, R -> R C 2"""
-        down = down[:, None]
+        return self.each(along[None], down[:, None])
+
+    def each(self, along: Array, down: Array) -> Array:
+        """The same of as many of both, or shapes that go together. ... -> ... 2"""
         at = np.linspace(0, 1, STEPS)
         upper, lower = np.interp(along, at, self.upper), np.interp(along, at, self.lower)
-        deep = upper + (lower - upper) * down  # rows columns
+        deep = upper + (lower - upper) * down
         normal = np.array([-self.across[1], self.across[0]])
-        return self.start + along[None, :, None] * self.across + deep[..., None] * normal
+        return self.start + along[..., None] * self.across + deep[..., None] * normal
 
 
 def spans(ring: Array, at: Array) -> tuple[Array, Array]:
@@ -151,10 +162,11 @@ def patch(picture: Array, middle: Array, radius: int) -> Array:
     return picture[rows, columns].reshape(-1, picture.shape[2])
 
 
-def inside(picture: Array, points: Array) -> Array:
-    """What a driver's frame shows between the lips: light in halves of the skin's, redness.
+def inside(picture: Array, points: Array) -> tuple[Array, Array]:
+    """What a driver's frame shows between the lips: light in halves of the skin's, redness; and how
+    far its inner lips go towards where lips end.
 
-    H W 3 in 0..1, 478 2 -> 2 ROWS COLUMNS in 0..1
+    H W 3 in 0..1, 478 2 -> 2 ROWS COLUMNS in 0..1, 20 2
     """
     import cv2
 
@@ -170,35 +182,11 @@ def inside(picture: Array, points: Array) -> Array:
         0.08, 0.25, seen @ grey
     )
     seen = np.stack([np.clip(light / 2, 0, 1), red]).astype(np.float32)
-    seen = without_lips(seen, float(lips @ grey) / max(float(skin @ grey), 0.05) / 2)
-    return (np.round(np.clip(seen, 0, 1) * FINENESS) / FINENESS).astype(np.float32)
-
-
-def without_lips(seen: Array, tone: float) -> Array:
-    """What lies between the lips' outlines, less what is lip there: of a mouth that is pursed the
-    mesh takes in some. 2 ROWS COLUMNS, and how light lips are in it
-    """
-    import cv2
-
-    lip = (seen[1] > LIP[0]) & (seen[0] > LIP[1] * tone)
-    above = np.minimum.accumulate(lip, axis=0).sum(0)  # COLUMNS: rows in a row
-    below = np.minimum.accumulate(lip[::-1], axis=0).sum(0)
-    free = np.nonzero(above < ROWS)[0]
-    if not len(free):
-        return seen
-    left, right = min(free[0], TRIM * COLUMNS), max(free[-1] + 1, (1 - TRIM) * COLUMNS)
-    if right - left < COLUMNS / 4:
-        return seen
-    columns = (left + (np.arange(COLUMNS) + 0.5) / COLUMNS * (right - left) - 0.5)[None]
-    top, bottom = (
-        cv2.GaussianBlur(np.minimum(rows, TRIM * ROWS).astype(np.float32)[None], (0, 0), 3)
-        for rows in (above, below)
-    )
-    top, bottom = (np.interp(columns, np.arange(COLUMNS), rows[0]) for rows in (top, bottom))
-    down = top + (np.arange(ROWS) + 0.5)[:, None] / ROWS * (ROWS - top - bottom) - 0.5
-    at = np.stack([np.broadcast_to(columns, down.shape), down], -1).astype(np.float32)
-    kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    return np.stack([cv2.remap(part, at, NO_MAP, kind, borderMode=border) for part in seen])
+    tone = float(lips @ grey) / max(float(skin @ grey), 0.05) / 2
+    hole = Hole.of(seen, tone, opening.gap)
+    shown = seen if hole is None else hole.read(seen)
+    shown = np.round(np.clip(shown, 0, 1) * FINENESS) / FINENESS
+    return shown.astype(np.float32), opening.to_hole(points[list(LIPS.inner)], hole)
 
 
 def redness(colour: Array) -> Array:
@@ -220,25 +208,28 @@ def made_up(opening: float) -> Tensor:
     gaps = 1 - 0.18 * np.exp(-((((along * 8) % 1 - 0.5) / 0.07) ** 2))
     light = light + teeth * (1.02 * shade * gaps - light)
     left = opening * bulge - down  # from the lower lip
-    tongue = (1 - teeth) * ramp(0.02, 0.2, 0.22 * bulge - left) * ramp(0.12, 0.3, np.array(opening))
-    light = light + tongue * (0.42 - light)
+    tongue = ramp(0, 0.14, 0.6 * opening * bulge**2 - left) * ramp(0.12, 0.3, np.array(opening))
+    tongue *= 1 - teeth
+    light = light + tongue * (0.55 - light)
     return torch.from_numpy(np.stack([light / 2, tongue]).astype(np.float32))
 
 
-def coloured(mouth: Tensor, tones: Tones) -> Tensor:
-    """The inside of a mouth in a picture's own colours. 2 h w -> h w 3"""
+def coloured(mouth: Tensor, tones: Tones, near: Tensor) -> Tensor:
+    """The inside of a mouth in a picture's own colours. 2 h w, and how near the lips, h w in 0..1
+    -> h w 3
+    """
     grey = np.array(GREY)
     skin, lips = (np.maximum(tone, 0.01) for tone in (tones.skin, tones.lips))
     tint = 1 + 0.55 * (skin / (skin @ grey) - 1)
     light = mouth[0] * 2
-    light = torch.where(light < 1, light * (DEEP + (1 - DEEP) * light), light)
+    red = torch.maximum(mouth[1], ramp(*DARK, light))[..., None]
+    light = light * (DEEP + (1 - DEEP) * ramp(*LIT, light))
     bright = 1.0 / max(float(skin @ grey), 0.2)
-    light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)[
-        ..., None
-    ]
-    teeth = light * torch.tensor(tint * (skin @ grey), dtype=mouth.dtype, device=mouth.device)
-    tongue = light / LIP_LIGHT * torch.tensor(lips, dtype=mouth.dtype, device=mouth.device)
-    red = mouth[1][..., None]
+    light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)
+    dark = light / LIP_LIGHT
+    dark = dark + (SHADED - dark).clamp(min=0) * near
+    skin, lips = (torch.from_numpy(tone).to(mouth) for tone in (tint * (skin @ grey), lips))
+    teeth, tongue = light[..., None] * skin, dark[..., None] * lips
     return (teeth + red * (tongue - teeth)).clamp(0, 1)
 
 
@@ -270,12 +261,8 @@ def paint(
         mouth[None].float(), grid, "bicubic", padding_mode="border", align_corners=False
     )[0].clamp(0, 1)
     share = smooth_edge(depth * opening.width + edge, edge) * shown
-    rim = 1 - (depth / (RIM * opening.gap)).clamp(0, 1)
-    wide = float(ramp(*SLIT, np.array(opening.gap)))
-    shaded = SHADED[0] + (SHADED[1] - SHADED[0]) * wide
-    lips = torch.tensor(tones.lips * shaded, dtype=read.dtype)
-    colour = coloured(read, tones)
-    colour = colour + (lips - colour) * (rim * read[1])[..., None]
+    near = (1 - depth / max(min(RIM[0], RIM[1] * opening.gap), 1e-6)).clamp(0, 1).square()
+    colour = coloured(read, tones, near)
     return Painted(box, colour, share[..., None])
 
 

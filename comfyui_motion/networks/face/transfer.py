@@ -193,10 +193,10 @@ def mouth_weight(face: Face) -> Tensor:
 
 
 def mouth_scale(theirs: Face, own: Face) -> Tensor:
-    """A mouth moves sideways in widths of itself, and half so up and down. B 478 3"""
+    """A mouth moves sideways in widths of itself. B 478 3"""
     ratio = own.mouth_width / theirs.mouth_width
     factors = torch.stack(
-        [ratio.clamp(0.6, 1.4), ((1 + ratio) / 2).clamp(0.7, 1.3), torch.ones_like(ratio)], dim=-1
+        [ratio.clamp(0.6, 1.4), torch.ones_like(ratio), torch.ones_like(ratio)], dim=-1
     )
     return 1 + mouth_weight(theirs)[..., None] * (factors[:, None] - 1)
 

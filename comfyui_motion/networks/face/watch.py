@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ...geometry.easing import ramp
 from ...shapes import check_reference
 from . import light, mouth
 from .follow import AT_ONCE, Followed, Follower, missing
+from .hole import brought
 from .keypoints import FaceKeypoints
 from .networks import SeesFaces
 from .pose import angles
@@ -36,6 +37,7 @@ class Looks:
     """What is seen of faces besides their points."""
 
     mouth: Tensor  # T 2 h w, see FaceKeypoints
+    lips: Tensor  # T 20 2: how far the inner lips go, in pixels, towards where lips end
     bright: Tensor  # T h w: how light the skin is, over the canonical face
 
     @staticmethod
@@ -47,18 +49,24 @@ class Looks:
     @staticmethod
     def join(parts: list[Looks]) -> Looks:
         return Looks(
-            *(torch.cat(rows) for rows in zip(*((p.mouth, p.bright) for p in parts), strict=True))
+            *(
+                torch.cat(rows)
+                for rows in zip(*((p.mouth, p.lips, p.bright) for p in parts), strict=True)
+            )
         )
 
 
-def look(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
-    """The inside of a mouth, and the light on the skin, of one frame."""
+def look(frame: Tensor, points: Tensor) -> tuple[Array, Array, Array]:
+    """The inside of a mouth, how far its lips go to where they end, and the light on the skin, of
+    one frame.
+    """
     cut, places = cut_out(frame, points)
     if min(cut.shape[:2]) < 2:
-        return np.zeros((2, mouth.ROWS, mouth.COLUMNS), np.float32), np.zeros(
-            (light.SIDE, light.SIDE), np.float32
-        )
-    return mouth.inside(cut, places), light.brightness(cut, places)
+        nothing = np.zeros((2, mouth.ROWS, mouth.COLUMNS), np.float32)
+        still = np.zeros((len(LIPS.inner), 2), np.float32)
+        return nothing, still, np.zeros((light.SIDE, light.SIDE), np.float32)
+    inside, went = mouth.inside(cut, places)
+    return inside, went.astype(np.float32), light.brightness(cut, places)
 
 
 def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
@@ -120,6 +128,8 @@ def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: i
         parts.append(seen)
         looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
     followed, looked = Followed.join(parts), Looks.join(looks)
+    lips = looked.lips[nearest_shown(followed.found)]
+    followed = replace(followed, points=brought(followed.points, lips))
     if followed.found.any() and not followed.found.all():
         log.warning("%s", missing(followed.found))
     return scripted(followed.smooth() if len(followed) > 1 else followed, looked, reference)
