@@ -8,6 +8,8 @@ import torch
 
 from .errors import InputError
 
+MOST_WORKERS = 256  # on one machine
+
 
 def available() -> list[str]:
     """What can be named: "cpu", and every GPU that PyTorch can use here."""
@@ -44,6 +46,11 @@ def shared_out(named: Sequence[str], workers: int | None) -> list[str]:
     """
     if workers is not None and workers < 1:
         raise InputError(f"There must be 1 worker or more, and {workers} were asked for.")
+    if workers is not None and workers > MOST_WORKERS:
+        raise InputError(
+            f"{workers} workers were asked for, each a process with the whole model; {MOST_WORKERS}"
+            " are the most that are started."
+        )
     for name in named:
         device_of(name)
     there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]

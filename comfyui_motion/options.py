@@ -24,6 +24,7 @@ from .shapes import check_numbers, check_shape
 SIZES = ("source", "model")
 AUTO = "auto"
 ALL_FACES = -1
+LARGEST = 2**31 - 1  # of what is counted
 OF_HEADS = ("neutral_source", "published", "close_lips", "retarget_eyes", "retarget_lips")
 
 
@@ -160,7 +161,9 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _check_whole(name: str, value: int | None, least: int, wanted: str) -> None:
-    if value is not None and (isinstance(value, bool) or int(value) != value or value < least):
+    if value is not None and (
+        isinstance(value, bool) or int(value) != value or not least <= value <= LARGEST
+    ):
         raise InputError(f"{name} must be {wanted}, and is {value!r}.")
 
 

@@ -9,7 +9,6 @@ avd         a network's guess at the driver's pose in the source's shape (MRAA, 
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -21,6 +20,7 @@ from .keypoints import Keypoints, is_keypoints
 from .shapes import check_numbers
 
 MODES = ("absolute", "relative", "avd")
+MOST = 100  # times what the driver does: beyond is a slip of the hand
 STITCHING = ("settled", "published", "none")
 
 
@@ -172,13 +172,16 @@ def check_strength(strength: float | Tensor | Strengths) -> None:
     """Raises InputError unless it is a number, or numbers."""
     if isinstance(strength, Strengths):
         for name, part in dataclasses.asdict(strength).items():
-            if not math.isfinite(part):
-                raise InputError(f"{name} must be a number, such as 1 for all of it, not {part}.")
+            if not abs(part) <= MOST:
+                raise InputError(
+                    f"{name} must be a number from -{MOST} to {MOST}, such as 1 for all of it, not"
+                    f" {part}."
+                )
         return
-    if not bool(torch.as_tensor(strength).isfinite().all()):
+    if not bool((torch.as_tensor(strength).abs() <= MOST).all()):
         raise InputError(
-            "strength must be a number, such as 1 for as far as the driver moves, and is"
-            f" {strength}."
+            f"strength must be a number from -{MOST} to {MOST}, such as 1 for as far as the driver"
+            f" moves, and is {strength}."
         )
 
 

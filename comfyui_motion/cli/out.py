@@ -6,12 +6,13 @@ import argparse
 import json
 import re
 import sys
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, cast
 
 from ..doors.words import A_SENTENCE, shown
 
 NAME = "comfyui-motion"
 A_TABLE = 1_000_000  # characters
+LARGEST = 2**31 - 1  # of what is counted: frames, pixels, steps
 
 
 def say(*words: object, file: TextIO | None = None, flush: bool = False) -> None:
@@ -44,6 +45,17 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
         # a box may begin beyond the picture's edge: "-5,0,90,80" is no option
         self._negative_number_matcher = re.compile(r"-[\d.][-\d.,e+]*$")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """A value as the option takes it: never an empty one, nor a number beyond all counting."""
+        if not arg_string.strip() and action.option_strings:
+            raise argparse.ArgumentError(action, "a value was expected, and it is empty")
+        value = cast("Any", super())._get_value(action, arg_string)
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise argparse.ArgumentError(
+                action, f"a whole number up to {LARGEST} was expected, not {shown(arg_string, 40)}"
+            )
+        return value
 
     def error(self, message: str) -> NoReturn:
         complain(f"{message}; {self.prog} --help lists what can be given.")

@@ -35,6 +35,7 @@ from .times import Shown, as_rate, evenly, in_order
 
 Decode = Callable[[int], Iterator[Shown]]  # from that frame on at least, at the clip's own rate
 STILL = Fraction(25)  # the rate of what has none of its own
+LATEST = 2**31  # a frame's number
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +139,12 @@ def read_video(
     sound. `background` (red, green, blue in 0..1) shows where frames are transparent. MediaError
     if there is nothing there, nothing to see in it, or nothing of it can be read.
     """
-    if start < 0 or stop is not None and stop <= start:
+    if not 0 <= start < LATEST or stop is not None and stop <= start:
         raise InputError(
             f"a clip runs from start to stop, counted from 0 and stop the later: {start} to {stop}"
             " holds no frame."
         )
+    stop = stop if stop is None else min(stop, LATEST)
     remarks = Remarks(Path(path))
     wanted = None if fps is None else as_rate(fps)
     source = _source(path, wanted or STILL, background, remarks)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError
-from .profiles import Shaper
+from .profiles import Shaper, Shaping
 
 GRAY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 TOLERANCE = 1.2  # a resampled picture overshoots a little: 1.1 is white, not a 255th
@@ -27,7 +27,7 @@ class Deep:
     say: Callable[[str], Any]
     top: float | None = None  # what is white, for numbers whose kind does not tell
 
-    def __call__(self, pixels: np.ndarray, path: Path, profile: bytes | Shaper | None) -> Tensor:
+    def __call__(self, pixels: np.ndarray, path: Path, profile: bytes | Shaping | None) -> Tensor:
         """H W C, or H W -> 1 C H W: uint16, or float32 in 0..1. Raises MediaError for
         no numbers.
         """

@@ -14,6 +14,7 @@ from ..doors.limits import how_to_raise, limits
 from ..errors import MediaError, boundary
 from .files import existing_file
 from .kinds import is_tiff, kinds_of, no_picture
+from .points import heed
 from .promised import whole_frames
 
 PIXELS_A_BYTE = 32  # photographs have one or two, drawings up to some dozens
@@ -23,7 +24,7 @@ LARGEST = 170e6  # pixels, about Pillow's own bound
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Generator[Any]:
     """The file as a Pillow image, the first frame in view, of a kind and a size that are opened
-    here. Raises MediaError.
+    here; its info has the Tone of what says its colours by number. Raises MediaError.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -42,6 +43,7 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
             except Image.DecompressionBombError as error:
                 raise _too_large(path, 2 * float(Image.MAX_IMAGE_PIXELS or most)) from error
         stack.enter_context(image)
+        heed(path, image.info)
         check_size(path, *image.size)
         yield image
 

@@ -22,7 +22,7 @@ from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
 from .files import existing_file, write_whole
 from .naming import WRITTEN
 from .opening import check_size, decoding, opened
-from .profiles import adobe_rgb, in_srgb, png_colours
+from .profiles import in_srgb, told_otherwise
 from .tiff import deep_layout, deep_pixels
 
 if TYPE_CHECKING:
@@ -210,9 +210,7 @@ def read_pixels(path: str | os.PathLike[str], deep: Deep | None = None) -> Tenso
             with decoding(path):
                 image.load()  # Pillow turns some kinds by itself, and forgets their orientation
                 exif = image.getexif()
-                profile = (
-                    image.info.get("icc_profile") or adobe_rgb(exif) or png_colours(image.info)
-                )
+                profile = image.info.get("icc_profile") or told_otherwise(image.info, exif)
                 orientation = exif.get(0x0112, 1)
                 stored = gray_of(image) if image.mode in GRAY else coded_pixels(path)
     upright = turned(stored, *UPRIGHT.get(orientation, (False, False, False)))

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..doors.words import shown
+from ..errors import InputError, boundary
 from .naming import PICTURES, Numbered, sequence_paths, sequence_pattern
 
 Named = Mapping[str, str | os.PathLike[str] | None]  # what it is for the user ("--preview") → where
@@ -30,7 +31,7 @@ class Place:
         pattern = sequence_pattern(path, codec)
         if pattern:
             return Place(_identity(pattern.parent), Numbered.of(pattern.name), frozenset())
-        real = Path(os.path.realpath(path))
+        real = _real(path)
         return Place(_identity(real.parent), _same(real.name), _number(real))
 
     def meets(self, other: Place) -> bool:
@@ -72,7 +73,7 @@ def check_places(outputs: Named, inputs: Named, codec: str | None = None) -> Non
 
 def check_folder(folder: str | os.PathLike[str], name: str, inputs: Named) -> None:
     """Refuse a folder of files `name`.* where one of them is what is read. Raises InputError."""
-    home = _identity(Path(os.path.realpath(folder)))
+    home = _identity(_real(folder))
     for what, path in inputs.items():
         for place in _read_from(path) if path else ():
             if place.folder == home and str(place.names).startswith(_same(f"{name}.")):
@@ -94,8 +95,13 @@ def _read_from(path: str | os.PathLike[str]) -> Iterator[Place]:
         yield _file(path)
 
 
+def _real(path: str | os.PathLike[str]) -> Path:
+    with boundary(InputError, f"{shown(path, 200)} is no file's name ({{reason}})."):
+        return Path(os.path.realpath(path))
+
+
 def _file(path: str | os.PathLike[str]) -> Place:
-    real = Path(os.path.realpath(path))
+    real = _real(path)
     return Place(_identity(real.parent), _same(real.name), _number(real))
 
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from ..doors.words import logger
-from .tone import D65, SRGB, encoded, to_xyz
+from .tone import D65, SRGB, Tone, encoded, to_xyz
 
 log = logger()
 Array = np.ndarray[Any, Any]
 Curve = Callable[[Array], Array]  # coded 0..1 → linear light
+Shaping = Callable[[Tensor], Tensor]  # 1 C H W in 0..1, its own colours → sRGB
 
 D50 = np.array([0.9642, 1.0, 0.8249])  # the white of every profile
 # Bradford's cone responses, by which profiles are adapted to it (ICC.1, annex E)
@@ -32,7 +33,7 @@ ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 def in_srgb(image: Any, profile: bytes | None) -> Any:
     """A Pillow image of 8 bits a channel as RGB or RGBA, in sRGB."""
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    shaper = None if profile else adobe_rgb(image.getexif()) or png_colours(image.info)
+    shaper = None if profile else told_otherwise(image.info, image.getexif())
     colours = _by_profile(image, profile) if profile else image.convert("RGB")
     if shaper:
         colours = _shaped(colours, shaper)
@@ -65,12 +66,18 @@ def _transform(profile: bytes, mode: str) -> Any:
     return ImageCms.buildTransform(own, wanted, mode, "RGB")
 
 
-def _shaped(image: Any, shaper: Shaper) -> Any:
+def _shaped(image: Any, shaper: Shaping) -> Any:
     from PIL import Image
 
     pixels = torch.as_tensor(np.array(image)).permute(2, 0, 1)[None].float() / 255
     made = shaper(pixels)[0].mul(255).round().byte().permute(1, 2, 0).contiguous()
     return Image.fromarray(made.numpy())
+
+
+def told_otherwise(info: dict[str, Any], exif: Any) -> Shaping | None:
+    """The colours of a picture without a profile, by what else its file says of them."""
+    tone: Tone | None = info.get("tone")
+    return tone.picture if tone else adobe_rgb(exif) or png_colours(info)
 
 
 def adobe_rgb(exif: Any) -> Shaper | None:

@@ -1,5 +1,5 @@
-"""The colours of films that are not a screen's: HDR (PQ, HLG) brought down to what a screen shows,
-wide gamuts (BT.2020, Display P3) into sRGB's.
+"""The colours of films and pictures that are not a screen's: HDR (PQ, HLG) brought down to what a
+screen shows, wide gamuts (BT.2020, Display P3) into sRGB's.
 
 HDR's reference white (203 cd/m2, ITU-R BT.2408) becomes white less a little; what is brighter is
 rolled off, hue kept.
@@ -17,14 +17,15 @@ from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 
-PQ, HLG = 16, 18  # FFmpeg's numbers of transfer characteristics
+PQ, HLG = 16, 18  # numbers of transfer characteristics (ITU-T H.273), which are FFmpeg's too
+POWERS = {4: 2.2, 5: 2.8, 8: 1.0}  # those that are a plain power
 WHITE = 203.0  # cd/m2
 PEAK = 1000.0 / WHITE  # what HDR is graded to
 KNEE = 0.7  # linear light up to which nothing is changed
 
 D65 = (0.3127, 0.3290)
 SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-GAMUTS = {  # FFmpeg's numbers of primaries
+GAMUTS = {  # by number, likewise
     9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),  # BT.2020
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),  # Display P3
 }
@@ -46,6 +47,21 @@ class Tone:
             return Tone(transfer, primaries if primaries in GAMUTS else 9)
         return Tone(1, primaries) if primaries in GAMUTS else None
 
+    @staticmethod
+    def by(transfer: int, primaries: int) -> Tone | None:
+        """Of a picture, which is believed in plain powers as well. None for sRGB."""
+        if transfer in (PQ, HLG):
+            return Tone(transfer, primaries if primaries in GAMUTS else 9)
+        if transfer in POWERS or primaries in GAMUTS:
+            return Tone(transfer if transfer in POWERS else 1, primaries)
+        return None
+
+    def picture(self, picture: Tensor) -> Tensor:
+        """1 C H W in 0..1 → 1 3 H W likewise, and a last channel that is alpha as it is."""
+        colours = 3 if picture.shape[1] >= 3 else 1
+        coded = picture[0, :colours].expand(3, -1, -1).mul(65535).round().to(torch.int32)
+        return torch.cat((self(coded)[None], picture[:, colours:]), 1)
+
     @property
     def bright(self) -> bool:
         return self.transfer in (PQ, HLG)
@@ -56,7 +72,8 @@ class Tone:
         if self.transfer == HLG:  # the screen's own gamma (BT.2100), on luminance
             luminance = (light * light.new_tensor((0.2627, 0.678, 0.0593)).view(3, 1, 1)).sum(0)
             light = light * luminance.clamp(min=1e-6).pow(0.2) * PEAK
-        light = torch.einsum("ij,jhw->ihw", _into_srgb(self.primaries), light)
+        if self.primaries in GAMUTS:
+            light = torch.einsum("ij,jhw->ihw", _into_srgb(self.primaries), light)
         if self.bright:
             strongest = light.amax(0).clamp(min=1e-6)
             light = light * (rolled_off(strongest) / strongest)
@@ -89,6 +106,8 @@ def _table(transfer: int) -> Tensor:
     elif transfer == HLG:  # ARIB STD-B67, the scene's light in 0..1
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         light = torch.where(coded <= 0.5, coded**2 / 3, (((coded - c) / a).exp() + b) / 12)
+    elif transfer in POWERS:
+        light = coded ** POWERS[transfer]
     else:  # as sRGB, which is what is written again
         light = torch.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055).pow(2.4))
     return light.float()

@@ -124,6 +124,69 @@ def test_sixteen_bits_keep_theirs_through_a_profile(tmp_path):
     assert (found - encoded(light.clamp(0, 1))).abs().max() < 0.01  # gray is gray in every gamut
 
 
+def numbered_colours(path, primaries, transfer):
+    """A PNG that says its colours by number."""
+    body = b"cICP" + bytes([primaries, transfer, 0, 1])
+    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + chunk + data[33:])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "sixteen bits"])
+@pytest.mark.parametrize(
+    ("numbers", "meant", "gray"),
+    [
+        ((12, 13), (217, 42, 23), 128),  # Display P3
+        ((1, 8), (229, 133, 110), 188),  # linear
+        ((1, 13), COLOUR, 128),
+        ((2, 2), COLOUR, 128),  # not told
+    ],
+)
+def test_a_png_s_colours_by_number_are_heeded(tmp_path, mode, numbers, meant, gray):
+    path = tmp_path / "a.png"
+    if mode == "sixteen bits":
+        pixels = np.full((16, 16, 3), COLOUR[::-1], np.uint16) * 257
+        cv2.imwrite(str(path), pixels)
+    elif mode == "P":
+        Image.new("RGB", (16, 16), COLOUR).quantize(4).save(path)
+    else:
+        colour = 128 if mode == "L" else (*COLOUR, 255)[: len(mode)]
+        Image.new(mode, (16, 16), colour).save(path)
+    numbered_colours(path, *numbers)
+    wanted = (gray,) * 3 if mode == "L" else meant
+    for found in (read_picture(path), read_video(path).frames()):
+        assert max(abs(a - b) for a, b in zip(colour_of(found), wanted, strict=True)) <= 1
+
+
+def test_a_png_s_number_is_above_its_profile(tmp_path):
+    Image.new("RGB", (16, 16), COLOUR).save(tmp_path / "a.png", icc_profile=profile(P3))
+    numbered_colours(tmp_path / "a.png", 1, 13)
+    assert colour_of(read_picture(tmp_path / "a.png")) == list(COLOUR)
+
+
+@pytest.mark.parametrize(("transfer", "white"), [(16, 38000), (18, 49000)])
+@pytest.mark.parametrize("gray", [True, False])
+def test_a_bright_png_is_brought_down_as_a_film_is(tmp_path, transfer, white, gray):
+    pixels = np.full((16, 16) if gray else (16, 16, 3), white, np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    numbered_colours(tmp_path / "a.png", 9, transfer)
+    assert all(200 < value < 245 for value in colour_of(read_picture(tmp_path / "a.png")))
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_an_avif_s_colours_by_number_are_heeded(tmp_path, frames):
+    if ".avif" not in Image.registered_extensions():
+        pytest.skip("this Pillow knows no AVIF")
+    path, still = tmp_path / "a.avif", Image.new("RGB", (32, 32), COLOUR)
+    more = {"save_all": True, "append_images": [still.rotate(1)] * 2} if frames > 1 else {}
+    still.save(path, quality=100, **more)
+    data = path.read_bytes()
+    assert b"colrnclx" in data
+    path.write_bytes(data.replace(b"colrnclx\0\1\0\x0d", b"colrnclx\0\x0c\0\x0d"))
+    for found in (read_picture(path), read_video(path).frames()):
+        assert max(abs(a - b) for a, b in zip(colour_of(found), (217, 42, 23), strict=True)) <= 2
+
+
 def test_a_camera_that_says_adobe_rgb_in_exif_alone_is_believed(tmp_path):
     image, exif = Image.new("RGB", (32, 32), (60, 180, 80)), Image.Exif()
     image.save(tmp_path / "icc.jpg", quality=100, icc_profile=profile(ADOBE_RGB, 563 / 256))
