@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError, MotionError, boundary, reason_of
+from .interlaced import made_whole
 from .kinds import mistaken
 from .losses import Facts, Losses
 from .opening import check_size, most_pixels
@@ -186,7 +187,7 @@ def decode_film(
         read, losses = FrameReader(background, stream), Losses(remarks, facts)
         step = float(1 / facts.rate)
         moment, offset = -step, -float(facts.begin)
-        for frame in _frames(container, stream, losses):
+        for frame in made_whole(_frames(container, stream, losses), remarks):
             base = frame.time_base or stream.time_base
             found = moment + step if frame.pts is None else float(frame.pts * base) + offset
             if not moment - 0.5 * step < found < moment + LONGEST:  # the clock was set anew
@@ -214,7 +215,9 @@ def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
     for packet in _packets(container, stream, flush=True):
         losses.sent(packet, stream.time_base)
         try:
-            yield from decoder.decode(packet if packet.size else None)
+            for frame in decoder.decode(packet if packet.size else None):
+                losses.decoded(frame)
+                yield frame
         except (MemoryError, MotionError):
             raise
         except Exception as error:  # what a damaged film makes a decoder raise cannot be foreseen

@@ -45,11 +45,13 @@ class Losses:
         if packet.is_corrupt:
             self.remarks.repaired.add(round(moment * self.facts.rate))
 
+    def decoded(self, frame: Any) -> None:
+        self.timeless -= 2 if frame.interlaced_frame else 1  # two fields may be two packets
+
     def shown(self, moment: float, frame: Any) -> None:
         step = float(1 / self.facts.rate)
         passed = {other for other in self.waiting if other <= moment + 1e-6}
         self.waiting -= passed
-        self.timeless -= 2 if frame.interlaced_frame else 1  # two fields may be two packets
         if moment - self.last > 1.5 * step:  # else they were halves of what is shown
             self.remarks.held |= {
                 round(other / step) for other in passed if other < moment - 0.5 * step
