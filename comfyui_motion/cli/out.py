@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """A value as the option takes it: never an empty one, nor a number beyond all counting."""
-        if not arg_string.strip() and action.option_strings:
+        if action.option_strings and not arg_string.strip() and arg_string != action.default:
             raise argparse.ArgumentError(action, "a value was expected, and it is empty")
         value = cast("Any", super())._get_value(action, arg_string)
         if isinstance(value, int) and abs(value) > LARGEST:
