@@ -14,6 +14,7 @@ from .lids import lash_tone, widened
 from .lips import parted
 from .mouth import Opening, Tones
 from .raster import Array, draw
+from .relief import nearer
 from .surroundings import Surroundings
 
 FINE = 1_300_000  # pixels of a picture that is kept at twice its size
@@ -28,6 +29,7 @@ class SourceFace:
     points: Array  # 478 3, in pixels of the motion field
     # 468 2: what is to be added so that the mesh's lids and lips are the picture's own
     lids: Array
+    nearer: Tensor  # 478: see `relief.nearer`
     size: tuple[int, int]  # height and width of the motion field
     surroundings: Surroundings
     tones: Tones
@@ -66,6 +68,7 @@ class SourceFace:
         apart = float((points[33] - points[263]).norm())
         size = field_size(height, width, apart)
         places = to_field(points, (height, width), size)
+
         layers = None if mask is None else Layers.of(plain, mask, apart)
         person = np.ones_like(plain[..., :1]) if layers is None else layers.person[..., None]
         at = points.double().numpy()
@@ -80,6 +83,7 @@ class SourceFace:
         return SourceFace(
             points=places.numpy().astype(np.float64),
             lids=wider * scale,
+            nearer=nearer(places),
             size=size,
             surroundings=Surroundings.of(places, *size),
             tones=tones,

@@ -17,9 +17,10 @@ from .held import at_rest
 from .hidden import hiding, places
 from .pose import Similarity, fit_head
 from .raster import NO_MAP, Array, Raster, both, draw, farthest
+from .relief import shifts
 from .source import SourceFace
 from .surroundings import OUTLINE
-from .topology import LIPS
+from .topology import LIPS, SURFACE
 
 # pixels of the motion field over which mesh and surroundings go over into one another
 FEATHER = 2.5
@@ -58,6 +59,8 @@ def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
     head = fit_head(rest, posed)
     if face.covered:
         posed = at_rest(posed, rest, head)
+    flatter = shifts(head, face.nearer, rest[0, :, :2] - rest[0, :SURFACE, :2].mean(0))
+    posed = torch.cat([posed[..., :2] + flatter, posed[..., 2:]], dim=-1)
     ring = list(OUTLINE)
     besides = (posed[:, ring] - head.apply(rest.expand(len(posed), -1, -1))[:, ring])[..., :2]
     around = face.surroundings.motion(head, besides)
