@@ -22,6 +22,7 @@ from typing import Any
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, a terminal that closes
 GRACE = 0.6  # seconds that work has to come to an end by itself
 WITH_WORKERS = 3.0  # the same where it has workers, which have theirs first
+STEP = 0.1  # seconds that are waited at a time
 SAID = "stopped; nothing half-written is left."
 
 
@@ -118,15 +119,24 @@ def _watch(told: socket.socket, over: threading.Event, stopping: Stopping) -> No
         stopping.number = number[0]
         if stopping.grace is None:
             continue
-        again, _, _ = select.select([told], [], [], stopping.grace)
+        again = _heard_within(told, stopping.grace)
         if not over.is_set() and (not again or told.recv(1)):
             _end(128 + number[0], stopping.aloud)
 
 
+def _heard_within(told: socket.socket, seconds: float) -> bool:
+    """Whether another signal comes in that time, little by little: while this process is paused,
+    as by Ctrl-Z, its work has none of it.
+    """
+    return any(select.select([told], [], [], STEP)[0] for _ in range(round(seconds / STEP)))
+
+
 def _end(code: int, aloud: bool) -> None:
+    from ..jobs.workers import end_all
     from ..media.files import discard_unfinished
     from .out import complain
 
+    end_all()
     for _ in range(2):  # an encoder may yet be writing
         discard_unfinished()
     if aloud:

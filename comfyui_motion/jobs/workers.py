@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..errors import MotionError
+from ..media.files import discard_unfinished
 from .job import Job, Outcome
 
 Work = Callable[[Job, str], str]  # a job and the device of its worker → what was made
 END = 0.8  # seconds that workers have to clear up behind themselves when they are stopped
+STEP = 0.1  # seconds that are waited at a time
 TRIES = 2  # of a job whose worker died under it; one that raised an error is not tried again
 
 
@@ -52,9 +55,30 @@ def in_processes(
     finally:
         for worker in workers:
             worker.tell_to_stop()
-        end = time.monotonic() + END
+        wait_for([worker.process for worker in workers if worker.process is not None])
         for worker in workers:
-            worker.stop(end)
+            worker.stop()
+
+
+def wait_for(processes: Sequence[Any]) -> None:
+    """Until they have ended, or the time is over that they have to clear up behind themselves:
+    little by little, for while this process is paused, as by Ctrl-Z, they may be as well.
+    """
+    for _ in range(round(END / STEP)):
+        alive = [process.sentinel for process in processes if process.is_alive()]
+        if not alive:
+            return
+        wait(alive, STEP)
+
+
+def end_all() -> None:
+    """Ends every worker, where this process has to end at once."""
+    processes = multiprocessing.active_children()
+    for process in processes:
+        process.terminate()
+    wait_for(processes)
+    for process in processes:
+        process.kill()
 
 
 def attempt(work: Work, job: Job, device: str, tries: int) -> Outcome:
@@ -90,13 +114,14 @@ class _Worker:
     def take(self, job: Job, tries: int) -> None:
         if self.process is None:
             context = multiprocessing.get_context("spawn")
-            self.pipe, far = context.Pipe()
-            self.process = context.Process(
-                target=_serve, args=(far, self.work, self.device), daemon=True
-            )
-            with _unheard():
-                self.process.start()
-            far.close()
+            with _undisturbed(), _unheard():
+                self.pipe, far = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(far, self.work, self.device), daemon=True
+                )
+                process.start()
+                self.process = process
+                far.close()
         assert self.pipe is not None  # it comes with the process
         self.job, self.tries = job, tries
         try:
@@ -117,7 +142,8 @@ class _Worker:
             message = f"The worker died {self.tries} times ({why}), out of memory perhaps."
             self.lost = Outcome(self.job.name, False, message, 0.0, self.device, self.tries)
             self.tell_to_stop()
-            self.stop(time.monotonic() + END)
+            wait_for([self.process])
+            self.stop()
         self.job = None
         return said
 
@@ -127,15 +153,34 @@ class _Worker:
             self.pipe.close()
             self.process.terminate()  # it cleans up after itself
 
-    def stop(self, end: float) -> None:
-        """Wait for its end until that moment, then kill it."""
+    def stop(self) -> None:
+        """Kill it, where it has not ended."""
         if self.process is not None:
-            self.process.join(max(0.0, end - time.monotonic()))
             if self.process.is_alive():
                 self.process.kill()
                 self.process.join()
             self.process.close()
             self.process = None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that come in the block are answered after it: a start that they cut short leaves a
+    process that nobody knows of.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    heard = [number for number in signal.valid_signals() if callable(signal.getsignal(number))]
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
@@ -157,6 +202,7 @@ def _serve(pipe: Connection, work: Work, device: str) -> None:
     """A worker's life: job after job until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143) if not busy else _interrupt())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     busy = False
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
@@ -170,3 +216,15 @@ def _serve(pipe: Connection, work: Work, device: str) -> None:
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Clears up and ends this process once its parent is gone: killed, that tells nobody to stop,
+    and what is made for it is made for no one.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a worker has one
+    parent.join()
+    for _ in range(2):  # an encoder may yet be writing
+        discard_unfinished()
+    os._exit(143)

@@ -5,7 +5,9 @@ without remains.
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import time
 import pytest
 from PIL import Image
 
-from comfyui_motion.cli.stopping import Stopped, stoppable
+from comfyui_motion.cli.stopping import Stopped, _heard_within, stoppable
 
 RUN = "from comfyui_motion.cli import program; program()"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
@@ -94,6 +96,23 @@ def test_work_that_hears_nothing_is_ended_from_beside_it(tmp_path):
     said = process.communicate(timeout=30)[1].decode()
     assert process.returncode == 143 and "Traceback" not in said
     assert not (tmp_path / "half").exists()
+
+
+def test_work_that_is_paused_keeps_the_time_it_has_to_end():
+    told, tell = socket.socketpair()
+    with told, tell:
+        asked = []
+
+        def waiting(read, write, odd, seconds):
+            asked.append(seconds)
+            return [], [], []
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(select, "select", waiting)
+            assert not _heard_within(told, 3.0)
+        assert len(asked) == 30  # a pause takes one of them at most
+        tell.send(b"x")
+        assert _heard_within(told, 3.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +19,9 @@ from comfyui_motion.jobs import on_ray
 from comfyui_motion.jobs.batch import JOURNAL, run_batch
 from comfyui_motion.jobs.job import Job, Outcome, check_jobs
 from comfyui_motion.jobs.table import read_jobs
-from comfyui_motion.jobs.workers import attempt, in_processes
+from comfyui_motion.jobs.workers import _undisturbed, attempt, in_processes
+
+ROOT = Path(__file__).parents[2]
 
 
 def job(folder: Path, name: str, **values: object) -> Job:
@@ -33,6 +40,77 @@ def shout(job: Job, device: str) -> str:
         os._exit(9)
     target.write_text(f"{value} on {device}")
     return target.name
+
+
+BEGUN = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from comfyui_motion.jobs.job import Job
+from comfyui_motion.jobs.workers import in_processes
+import working
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    list(in_processes([Job("a", (), (target,), {})], working.long, ["cpu"]))
+"""
+WORKING = """
+import os, time
+from comfyui_motion.media.files import partial_path, temporary
+
+def long(job, device):
+    target = job.writes[0]
+    with temporary(partial_path(target)) as partial:
+        partial.write_text("half")
+        target.with_name("pid").write_text(str(os.getpid()))
+        time.sleep(120)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill there")
+def test_workers_end_with_a_parent_that_is_killed_and_leave_nothing(tmp_path):
+    """Also one that is paused when it happens, as soon as it goes on."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "begun.py").write_text(BEGUN)
+    (tmp_path / "working.py").write_text(WORKING)
+    words = [sys.executable, tmp_path / "begun.py", out / "a.txt", tmp_path]
+    with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(ROOT)}) as parent:
+        until(lambda: (out / "pid").exists() and (out / "pid").read_text())
+        worker = int((out / "pid").read_text())
+        os.kill(worker, signal.SIGSTOP)
+        parent.kill()
+    assert len(list(out.iterdir())) == 2
+    os.kill(worker, signal.SIGCONT)
+    until(lambda: [path.name for path in out.iterdir()] == ["pid"])
+    until(lambda: not_running(worker))
+
+
+def until(happened: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def not_running(number: int) -> bool:
+    try:
+        told = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return True
+    return told.rpartition(")")[2].split()[0] == "Z"  # nobody has asked yet how it ended
+
+
+def test_a_signal_that_comes_while_a_worker_is_started_is_answered_after_it():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    try:
+        with _undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            assert not heard
+        assert heard == [1]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def here(jobs):
