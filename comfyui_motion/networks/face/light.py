@@ -10,10 +10,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from .mouth import GREY
+from .mouth import GREY, read
 from .pose import model_face
-from .raster import NO_MAP, Array, corners, paint
+from .raster import Array, corners, paint
 from .topology import BROWS, CONTOURS, EYES, LIPS
 
 SIDE, FINER = 48, 3  # of the map, and how many times finer a face is looked at
@@ -53,19 +56,21 @@ def cells(side: int) -> tuple[Array, Array]:
 
 
 @lru_cache
-def corners_of_cells() -> list[tuple[Array, Array]]:
-    """Of each cell of a finer map the three points, and their weights. S S, S S 1"""
+def between() -> tuple[Tensor, Tensor]:
+    """Of each cell of a finer map the three points it lies between, and their weights. S*S 3"""
     triangle, weight = cells(SIDE * FINER)
-    return [
-        (np.ascontiguousarray(triangle[..., k]), np.ascontiguousarray(weight[..., k : k + 1]))
-        for k in range(3)
-    ]
+    with torch.inference_mode(False):  # what is kept outlives the mode it was asked for in
+        return torch.from_numpy(triangle).flatten(0, 1), torch.from_numpy(weight).flatten(0, 1)
 
 
-def between(points: Array) -> Array:
-    """Where the cells of a finer map lie in a picture. 478 2 -> S S 2"""
-    first, second, third = (np.take(points, k, axis=0) * w for k, w in corners_of_cells())
-    return first + second + third
+def placed(points: Tensor) -> Array:
+    """Where the cells of a finer map lie in pictures. B 478 2 -> B S S 2, float32"""
+    corner, weight = between()
+    table = points.double().permute(1, 0, 2).flatten(1)  # 478 B*2: one look-up for all pictures
+    read = F.embedding_bag(corner, table, mode="sum", per_sample_weights=weight)
+    side = SIDE * FINER
+    found = read.view(side, side, len(points), 2).permute(2, 0, 1, 3)
+    return found.float().contiguous().numpy()
 
 
 def cross(a: Array, b: Array) -> Array:
@@ -95,14 +100,14 @@ def polygon(points: Array, ids: tuple[int, ...]) -> Array:
     return np.round(points[list(ids)]).astype(np.int32)
 
 
-def brightness(picture: Array, points: Array) -> Array:
-    """Of a face, over the canonical one. H W 3 in 0..1, 478 2 in pixels -> SIDE SIDE"""
+def brightness(picture: Array, at: Array) -> Array:
+    """Of a face, over the canonical one. H W 3 in 0..1, S S 2 (see `placed`) -> SIDE SIDE"""
     import cv2
 
-    at = between(points).astype(np.float32)
-    seen = cv2.remap(picture, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    grey = cv2.resize(seen @ np.array(GREY, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(grey, (0, 0), BLUR)
+    grey = read(picture, at) @ np.array(GREY, np.float32)
+    return cv2.GaussianBlur(
+        cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA), (0, 0), BLUR
+    )
 
 
 def spread(ratio: Array, mask: Array) -> Array:

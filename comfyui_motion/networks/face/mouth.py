@@ -155,11 +155,25 @@ def lip_tone(picture: Array, points: Array) -> Array:
 def patch(picture: Array, middle: Array, radius: int) -> Array:
     """Pixels round a point, held within the picture. N 3"""
     height, width = picture.shape[:2]
-    x = int(np.clip(round(float(middle[0])), 0, width - 1))
-    y = int(np.clip(round(float(middle[1])), 0, height - 1))
+    x = min(max(round(float(middle[0])), 0), width - 1)
+    y = min(max(round(float(middle[1])), 0), height - 1)
     rows = slice(max(0, y - radius), y + radius + 1)
     columns = slice(max(0, x - radius), x + radius + 1)
     return picture[rows, columns].reshape(-1, picture.shape[2])
+
+
+def read(picture: Array, at: Array) -> Array:
+    """A picture at some places, h w 2, bilinearly; one whose channels lie apart, each by itself.
+
+    H W 3 -> h w 3
+    """
+    import cv2
+
+    kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    if picture.strides[-1] == picture.itemsize:
+        return cv2.remap(picture, at, NO_MAP, kind, borderMode=border)
+    planes = np.moveaxis(picture, -1, 0)
+    return cv2.merge([cv2.remap(one, at, NO_MAP, kind, borderMode=border) for one in planes])
 
 
 def inside(picture: Array, points: Array) -> tuple[Array, Array]:
@@ -168,13 +182,8 @@ def inside(picture: Array, points: Array) -> tuple[Array, Array]:
 
     H W 3 in 0..1, 478 2 -> 2 ROWS COLUMNS in 0..1, 20 2
     """
-    import cv2
-
     opening = Opening.of(points)
-    at = opening.places().astype(np.float32)
-    seen = cv2.remap(
-        picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    seen = read(picture, opening.places().astype(np.float32))
     grey = np.array(GREY, np.float32)
     skin, lips = skin_tone(picture, points), lip_tone(picture, points)
     light = seen @ grey / max(float(skin @ grey), 0.05)

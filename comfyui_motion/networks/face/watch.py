@@ -43,7 +43,8 @@ class Looks:
     @staticmethod
     def of(frames: Tensor, points: Tensor) -> Looks:
         """B 3 H W in 0..1, B 478 2 in pixels, 0 the first one's centre"""
-        seen = [look(frame, place) for frame, place in zip(frames, points, strict=True)]
+        cells = light.placed(points)
+        seen = [look(*one) for one in zip(frames, points, cells, strict=True)]
         return Looks(*(torch.from_numpy(np.stack(rows)) for rows in zip(*seen, strict=True)))
 
     @staticmethod
@@ -56,23 +57,22 @@ class Looks:
         )
 
 
-def look(frame: Tensor, points: Tensor) -> tuple[Array, Array, Array]:
+def look(frame: Tensor, points: Tensor, cells: Array) -> tuple[Array, Array, Array]:
     """The inside of a mouth, how far its lips go to where they end, and the light on the skin, of
-    one frame.
+    one frame, where the cells of the latter's map lie so. 3 H W, 478 2, S S 2
     """
-    cut, places = cut_out(frame, points)
+    cut, corner = cut_out(frame, points)
     if min(cut.shape[:2]) < 2:
         nothing = np.zeros((2, mouth.ROWS, mouth.COLUMNS), np.float32)
         still = np.zeros((len(LIPS.inner), 2), np.float32)
         return nothing, still, np.zeros((light.SIDE, light.SIDE), np.float32)
-    inside, went = mouth.inside(cut, places)
-    return inside, went.astype(np.float32), light.brightness(cut, places)
+    inside, went = mouth.inside(cut, points.double().numpy() - corner)
+    lit = light.brightness(cut, cells - np.float32(corner))
+    return inside, went.astype(np.float32), lit
 
 
-def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
-    """The box round a face, and its points there. 3 H W, 478 2 -> h w 3, 478 2"""
-    import cv2
-
+def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, list[int]]:
+    """The box round a face, a view, and its corner. 3 H W, 478 2 -> h w 3, x and y"""
     height, width = frame.shape[1:]
     low, high = points.amin(0), points.amax(0)
     room = MARGIN * (high - low).max()
@@ -81,8 +81,7 @@ def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
     cut = frame[:, top : min(bottom, height), left : min(right, width)].float().cpu()
     if not bool(cut.sum().isfinite()):
         cut = cut.nan_to_num(0)
-    plain = cv2.merge(list(cut.numpy())) if cut.numel() else cut.permute(1, 2, 0).numpy()
-    return plain, points.double().numpy() - [left, top]
+    return cut.permute(1, 2, 0).numpy(), [left, top]
 
 
 @dataclass(frozen=True, eq=False)
