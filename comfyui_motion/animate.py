@@ -6,7 +6,7 @@ A model arrives as an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, cast
@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from .cores import one_core
 from .cutout import move_alpha, split_alpha
 from .driving import Batches, Frames, Held
 from .errors import InputError
@@ -191,7 +192,8 @@ def _perform(
         made = None
         if times:
             still = at_rest if len(at_rest) == 1 else at_rest[part]
-            made = Posed.of(portrait, points[part], still, held.frames[part], options)
+            with cores():
+                made = Posed.of(portrait, points[part], still, held.frames[part], options)
         seen += held.total
         return held, times, made
 
@@ -203,16 +205,21 @@ def _perform(
                 fits(len(looked), len(held))
                 yield looked, times, made
 
+    def painted(made: Posed) -> Step:
+        with cores():
+            return made.painted()
+
     def fits(count: int, of: int) -> None:
         if count < of:  # the next ones will not fit either
             clip.batch_size = max(1, min(clip.batch_size, count))
 
     done, device = 0, portrait.model.device
     beside = portrait.model.poses_ahead and device.type == "cpu"
+    cores = one_core if beside else nullcontext
     with closing(prefetch(all_posed(), 1) if beside else all_posed()) as batches:
         for looked, times, made in batches:
             shown = iter(times)
-            for step in () if made is None else in_parts(Posed.painted, made, device):
+            for step in () if made is None else in_parts(painted, made, device):
                 fits(len(step.frames), len(made))
                 yield from step.again(tuple(islice(shown, len(step.frames))), clip.batch_size)
                 del step  # as in `checked`

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...cores import CORES
 from ...doors.words import logger
 from ...errors import InputError, NoSubject
 from ...field import MotionField
@@ -39,7 +40,7 @@ from .mesh import FaceMesh
 from .parts import NAMES, Parts
 from .seen import answers
 from .source import SourceFace, to_field
-from .together import THREADS, meanwhile
+from .together import meanwhile
 from .topology import POINTS
 from .tracking import Tracker
 from .watch import Looks, Script, watch
@@ -115,7 +116,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return list(self._faces[1])
 
     @torch.inference_mode()
-    @THREADS.aside()
+    @CORES.aside()
     def detect(self, frames: Tensor, reference: Tensor | None = None) -> Keypoints:
         """The points of the largest face in each frame, B 3 H W -> B 478, with its mouth's inside
         and the light on its skin against the reference (1 3 h w; the first of these frames if
@@ -135,7 +136,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         follow = Tracker(self, rate)
 
         @torch.inference_mode()
-        @THREADS.aside()
+        @CORES.aside()
         def track(frames: Tensor, reference: Tensor | None = None) -> Keypoints:
             frames = self.accept(frames).float()
             points, flag = follow(frames)
@@ -227,7 +228,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return self.encoded(source, placement) if begun is None else begun.result()
 
     @torch.inference_mode()
-    @THREADS.aside()
+    @CORES.aside()
     def encoded(self, source: Tensor, placement: Placement | None) -> FacePortrait:
         """`encode`, now."""
         picture = self.accept(source, "source").float()
@@ -258,7 +259,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         return self.person(seen)[0, 0].cpu().numpy()
 
     @torch.inference_mode()
-    @THREADS.aside()
+    @CORES.aside()
     def motion(
         self, portrait: FacePortrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
@@ -298,7 +299,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         )
 
     @torch.inference_mode()
-    @THREADS.aside()
+    @CORES.aside()
     def generate(self, portrait: FacePortrait, field: MotionField) -> Tensor:
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)

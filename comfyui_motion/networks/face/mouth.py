@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...geometry.easing import ramp, smoothstep
 from .hole import Hole
-from .raster import Array
+from .raster import NO_MAP, Array
 from .topology import LIPS
 
 ROWS, COLUMNS = 32, 64  # of what is kept of a mouth

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...cores import CORES
 from ...geometry.easing import ramp
 from ...shapes import check_reference
 from . import light, mouth
@@ -21,7 +22,6 @@ from .keypoints import FaceKeypoints
 from .networks import SeesFaces
 from .pose import angles
 from .raster import Array
-from .together import THREADS
 from .topology import EYES, LIPS
 from .transfer import opening
 
@@ -113,7 +113,7 @@ class Script:
 
 
 @torch.no_grad()
-@THREADS.aside()
+@CORES.aside()
 def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: int) -> Script:
     """Follow a face through a clip.
 
