@@ -151,9 +151,25 @@ def to_pixels(pictures: Tensor, bits: int = 8) -> Tensor:
     for picture, into in zip(pixels, made, strict=True):
         # some at a time: they stay in the cache
         for first in range(0, len(picture), ROWS):
-            rows = slice(first, first + ROWS)
-            into[rows] = picture[rows].float().clamp(0, 1).mul_(top).round_()
+            some, there = (part[first : first + ROWS] for part in (picture, into))
+            if bits == 8 and _quick(some):
+                _eight_bits(some, there)
+            else:
+                there.copy_(some.float().clamp(0, 1).mul_(top).round_())
     return made
+
+
+def _quick(picture: Tensor) -> bool:
+    """Whether OpenCV can round it, in a fifth of the time: it lies in main memory as it will."""
+    return picture.is_cpu and picture.dtype == torch.float32 and picture.is_contiguous()
+
+
+def _eight_bits(picture: Tensor, into: Tensor) -> None:
+    """H W C in 0..1, cut off beyond, to 0..255."""
+    import cv2
+
+    values = cv2.min(picture.flatten(1).numpy(), 1.0)  # type: ignore[arg-type]
+    cv2.addWeighted(values, 255, values, 0, 0, dst=into.flatten(1).numpy(), dtype=cv2.CV_8U)
 
 
 def save_pixels(pixels: np.ndarray, path: Path) -> None:

@@ -28,8 +28,10 @@ def openings() -> dict[str, Array]:
 def look(raster: Raster, rest: Array, posed: Array) -> None:
     """Put the eyeballs behind the lids of a raster. 478 3 twice, pixels"""
     for side, eye in EYES.items():
-        rows, columns = np.nonzero(openings()[side][raster.label])
+        box = raster.round(posed[list(eye.outline), :2])
+        rows, columns = np.nonzero(openings()[side][raster.label[box]])
         if len(rows):
+            rows, columns = rows + box[0].start, columns + box[1].start
             pixels = np.stack([columns + raster.left, rows + raster.top], -1).astype(np.float32)
             seen = behind(pixels, eye, rest[:, :2], posed[:, :2])
             raster.motion[rows, columns] = seen - pixels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -101,14 +102,12 @@ def motion_of(grid: Array, strip: slice, height: int, width: int) -> Array:
     import cv2
 
     rows, columns = grid.shape[:2]
-    still = identity_grid(rows, columns).numpy()
-    pixels = both((width - 1) / 2, (height - 1) / 2)
     if (rows, columns) == (height, width):
-        return cv2.multiply(cv2.subtract(grid[strip], still[strip]), pixels)
+        return went_by(grid, strip, height, width)
     right, down = (columns - 1) / max(width - 1, 1), (rows - 1) / max(height - 1, 1)
     first = max(int(strip.start * down) - 1, 0)
     some = slice(first, min(int(strip.stop * down) + 3, rows))
-    went = cv2.multiply(cv2.subtract(grid[some], still[some]), pixels)
+    went = went_by(grid, some, height, width)
     return cv2.warpAffine(
         went,
         np.array([[right, 0, 0], [0, down, strip.start * down - first]]),
@@ -116,6 +115,21 @@ def motion_of(grid: Array, strip: slice, height: int, width: int) -> Array:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def went_by(grid: Array, part: slice, height: int, width: int) -> Array:
+    """Some rows of a grid less where it is at rest, in pixels of a picture of that size."""
+    rows, columns = grid.shape[:2]
+    still = identity_grid(rows, columns)[part].flatten(1)
+    went = torch.from_numpy(grid[part]).flatten(1) - still
+    return went.mul_(half(height, width, columns)).numpy().reshape(-1, columns, 2)
+
+
+@lru_cache(maxsize=16)
+def half(height: int, width: int, columns: int) -> Tensor:
+    """Pixels in a half of a picture, of every number in a row of a grid. columns*2"""
+    with torch.inference_mode(False):  # what is kept outlives the mode it was asked for in
+        return torch.tensor([(width - 1) / 2, (height - 1) / 2]).repeat(columns)
 
 
 def gather(face: SourceFace, went: Array, box: tuple[slice, slice]) -> tuple[Array, Array]:

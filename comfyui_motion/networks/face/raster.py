@@ -42,6 +42,13 @@ class Raster:
         height, width = self.label.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
+    def round(self, points: Array) -> tuple[slice, slice]:
+        """Of its rows and columns those that hold what is drawn between some points. N 2"""
+        low = np.floor(points.min(0)).astype(int) - [self.left + 1, self.top + 1]
+        high = np.ceil(points.max(0)).astype(int) - [self.left - 2, self.top - 2]
+        x, y = np.maximum([low, high], 0).T.tolist()
+        return slice(*y), slice(*x)
+
 
 def farthest(motion: Array) -> Array:
     """How far each pixel moves along x or y, whichever is more. h w 2 -> h w"""

@@ -5,6 +5,7 @@ is hidden.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -115,9 +116,10 @@ def lay(motion: Array, raster: Raster, person: Array) -> None:
 
     if not raster.label.size:
         return
-    there = (raster.label > 0).astype(np.float32)
+    solid = (raster.label > 0).view(np.uint8)
+    there = solid.astype(np.float32)
     below = motion[raster.box]
-    soft = cv2.erode(there, np.ones((3, 3)), iterations=round(FEATHER))
+    soft = cv2.erode(solid, np.ones((3, 3)), iterations=round(FEATHER)).astype(np.float32)
     soft = cv2.GaussianBlur(soft, (0, 0), FEATHER / 2)
     apart = cv2.subtract(raster.motion, below)
     share = cv2.min(soft, there)
@@ -141,13 +143,16 @@ def read(person: Array, raster: Raster, motion: Array) -> Array:
 
 def to_unit(motion: Array) -> None:
     """Pixels less identity made a grid in -1..1. h w 2"""
-    import cv2
-
     height, width = motion.shape[:2]
-    step = both(2 / max(width - 1, 1), 2 / max(height - 1, 1))
-    cv2.add(
-        cv2.multiply(motion, step, dst=motion), identity_grid(height, width).numpy(), dst=motion
-    )
+    flat = torch.from_numpy(motion).flatten(1)
+    torch.addcmul(identity_grid(height, width).flatten(1), flat, unit(height, width), out=flat)
+
+
+@lru_cache(maxsize=16)
+def unit(height: int, width: int) -> Tensor:
+    """A pixel in a grid in -1..1, of every number in a row. w*2"""
+    with torch.inference_mode(False):  # what is kept outlives the mode it was asked for in
+        return torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).repeat(width)
 
 
 def opened(face: SourceFace, posed: Array, now: mouth.Opening) -> float:
