@@ -61,7 +61,7 @@ def look(frame: Tensor, points: Tensor, cells: Array) -> tuple[Array, Array, Arr
     """The inside of a mouth, how far its lips go to where they end, and the light on the skin, of
     one frame, where the cells of the latter's map lie so. 3 H W, 478 2, S S 2
     """
-    cut, corner = cut_out(frame, points)
+    cut, corner = boxed(frame, points)
     if min(cut.shape[:2]) < 2:
         nothing = np.zeros((2, mouth.ROWS, mouth.COLUMNS), np.float32)
         still = np.zeros((len(LIPS.inner), 2), np.float32)
@@ -71,7 +71,13 @@ def look(frame: Tensor, points: Tensor, cells: Array) -> tuple[Array, Array, Arr
     return inside, went.astype(np.float32), lit
 
 
-def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, list[int]]:
+def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
+    """The box round a face, and its points there. 3 H W, 478 2 -> h w 3, 478 2"""
+    cut, corner = boxed(frame, points)
+    return np.ascontiguousarray(cut), points.double().numpy() - corner
+
+
+def boxed(frame: Tensor, points: Tensor) -> tuple[Array, list[int]]:
     """The box round a face, a view, and its corner. 3 H W, 478 2 -> h w 3, x and y"""
     height, width = frame.shape[1:]
     low, high = points.amin(0), points.amax(0)
