@@ -12,6 +12,7 @@ from ..framing.canvas import MODES as FITS
 from ..options import ALL_FACES
 from ..registry import SPEEDS
 from ..speed.optimise import MODES as DTYPES
+from .out import AT_ONCE, Number
 
 
 def output_options(command: argparse.ArgumentParser) -> None:
@@ -28,7 +29,10 @@ def output_options(command: argparse.ArgumentParser) -> None:
         help="rather than what the extension says",
     )
     command.add_argument(
-        "--crf", type=int, default=17, help="quality of H.264 and VP9, lower is better (17)"
+        "--crf",
+        type=Number(0, 63),
+        default=17,
+        help="quality of H.264 and VP9, lower is better (17)",
     )
     command.add_argument(
         "--bits", type=int, choices=(8, 16), default=8, help="of PNG sequences (8)"
@@ -51,7 +55,10 @@ def output_options(command: argparse.ArgumentParser) -> None:
         help="play every driving frame once at --fps: slow or fast motion, without sound",
     )
     command.add_argument(
-        "--start", type=int, default=0, help="first driving frame, at the driver's own rate (0)"
+        "--start",
+        type=Number(0),
+        default=0,
+        help="first driving frame, at the driver's own rate (0)",
     )
     command.add_argument("--stop", type=int, help="driving frame to end before (the clip's end)")
 
@@ -74,7 +81,9 @@ def model_options(command: argparse.ArgumentParser) -> None:
         default="stretch",
         help="how pictures come to the network's square (stretch)",
     )
-    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument(
+        "--batch", type=AT_ONCE, metavar="N", help="frames at a time (by the device)"
+    )
     command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
     command.add_argument(
         "--speed",

@@ -28,7 +28,7 @@ from ..model import MotionModel
 from . import animate
 from .bar import Bar
 from .loading import load_model
-from .out import say
+from .out import Number, say
 from .stopping import WITH_WORKERS, stoppable
 
 GRACE = WITH_WORKERS
@@ -59,7 +59,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="of the workers, given once for each: cpu, cuda:0, cuda:1 ... (every GPU there is)",
     )
     command.add_argument(
-        "--threads", type=int, metavar="N", help="of the processor, for each worker (a fair share)"
+        "--threads",
+        type=Number(1, 1024),
+        metavar="N",
+        help="of the processor, for each worker (a fair share)",
     )
     command.add_argument(
         "--engine", choices=ENGINES, default="processes", help="what runs the workers (processes)"

@@ -14,7 +14,7 @@ from ..bench.sections import measure_device
 from ..devices import device_of
 from ..media.files import made_folder, write_text, write_whole
 from .arguments import DTYPES
-from .out import say
+from .out import AT_ONCE, Number, say
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -39,12 +39,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--runs",
-        type=int,
+        type=Number(1, 10_000),
         default=5,
         metavar="N",
         help="alternating runs, of which medians are taken (5)",
     )
-    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument(
+        "--batch", type=AT_ONCE, metavar="N", help="frames at a time (by the device)"
+    )
     command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
     command.add_argument(
         "--gpu",
@@ -67,7 +69,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="of the report, this section alone: the others stay as they were measured last",
     )
     command.add_argument(
-        "--minutes", type=float, default=12, metavar="N", help="the report's, at most (12)"
+        "--minutes",
+        type=Number(0.001, whole=False),
+        default=12,
+        metavar="N",
+        help="the report's, at most (12)",
     )
 
 

@@ -36,7 +36,7 @@ from ..registry import face_finder
 from .arguments import SPEEDS, assumption_options, words
 from .bar import Bar
 from .loading import Ahead, load_model
-from .out import say
+from .out import AT_ONCE, Number, say
 
 LISTED = 20  # clips that are listed one by one on the screen
 
@@ -73,13 +73,18 @@ def add_options(command: argparse.ArgumentParser) -> None:
         " pictures and clips by path: does the face do what the driver's does?",
     )
     command.add_argument(
-        "--size", type=int, metavar="N", help="side of the squares compared (the models' own; 256)"
+        "--size",
+        type=Number(11, 4096),
+        metavar="N",
+        help="side of the squares compared (the models' own; 256)",
     )
-    command.add_argument("--limit", type=int, metavar="N", help="clips, or pairs, at most")
+    command.add_argument("--limit", type=Number(1), metavar="N", help="clips, or pairs, at most")
     command.add_argument(
-        "--frames", type=int, metavar="N", help="of each clip at most (all; puppets 16)"
+        "--frames", type=Number(2), metavar="N", help="of each clip at most (all; puppets 16)"
     )
-    command.add_argument("--clips", type=int, default=20, metavar="N", help="how many puppets (20)")
+    command.add_argument(
+        "--clips", type=Number(1), default=20, metavar="N", help="how many puppets (20)"
+    )
     command.add_argument(
         "--kinds",
         type=words,
@@ -96,7 +101,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--embedder", metavar="MODULE:FUNCTION", help="N 3 H W in 0..1 to N D, for identity (none)"
     )
-    command.add_argument("--batch", type=int, metavar="N", help="frames at a time (by the device)")
+    command.add_argument(
+        "--batch", type=AT_ONCE, metavar="N", help="frames at a time (by the device)"
+    )
     command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
     command.add_argument(
         "--speed",

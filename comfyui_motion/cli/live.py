@@ -15,13 +15,13 @@ from ..streaming.sinks import open_sink
 from ..streaming.sources import open_source
 from .arguments import box
 from .loading import load_model
-from .out import say
+from .out import Number, say
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("portrait", help="a picture")
     command.add_argument(
-        "--camera", type=int, default=0, metavar="N", help="its number (0, the first)"
+        "--camera", type=Number(0, 255), default=0, metavar="N", help="its number (0, the first)"
     )
     command.add_argument(
         "--clip", metavar="FILE", help="a clip, played in real time, in place of a camera"
@@ -33,12 +33,16 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="window|camera|OUT",
         help="a window, a virtual camera (pip install comfyui_motion[live]), or a film (window)",
     )
-    command.add_argument("--side", type=int, default=512, metavar="N", help="longest side (512)")
+    command.add_argument(
+        "--side", type=Number(16, 8192), default=512, metavar="N", help="longest side (512)"
+    )
     command.add_argument("--strength", type=float, default=1.0, help="1 moves as far as you do (1)")
     command.add_argument("--subject", type=box, metavar="L,T,R,B", help="where it is, in pixels")
     command.add_argument("--model", help="a checkpoint or a known name (the default)")
     command.add_argument("--device", help="cpu, cuda, mps ... (a GPU where there is one)")
-    command.add_argument("--seconds", type=float, help="stop after so long (never)")
+    command.add_argument(
+        "--seconds", type=Number(0.001, whole=False), help="stop after so long (never)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -6,13 +6,35 @@ import argparse
 import json
 import re
 import sys
+from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO, cast
 
 from ..doors.words import A_SENTENCE, shown
+from ..errors import InputError
 
 NAME = "comfyui-motion"
 A_TABLE = 1_000_000  # characters
 LARGEST = 2**31 - 1  # of what is counted: frames, pixels, steps
+
+
+@dataclass(frozen=True)
+class Number:
+    """The kind of an option's value: within a range, never NaN."""
+
+    least: float = -LARGEST
+    most: float = LARGEST
+    whole: bool = True
+
+    def __call__(self, text: str) -> float:
+        return int(text) if self.whole else float(text)
+
+    @property
+    def what(self) -> str:
+        return "a whole number" if self.whole else "a number"
+
+
+ANY_WHOLE, ANY = Number(), Number(whole=False)
+AT_ONCE = Number(1, 65536)  # frames
 
 
 def say(*words: object, file: TextIO | None = None, flush: bool = False) -> None:
@@ -47,13 +69,23 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-[\d.][-\d.,e+]*$")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """A value as the option takes it: never an empty one, nor a number beyond all counting."""
-        if action.option_strings and not arg_string.strip() and arg_string != action.default:
+        """A value as the option takes it: not an empty one, and a number within its range."""
+        name = "/".join(action.option_strings)
+        if name and not arg_string.strip() and arg_string != action.default:
             raise argparse.ArgumentError(action, "a value was expected, and it is empty")
-        value = cast("Any", super())._get_value(action, arg_string)
-        if isinstance(value, int) and abs(value) > LARGEST:
+        kind = {int: ANY_WHOLE, float: ANY}.get(cast("Any", action.type), action.type)
+        if not isinstance(kind, Number):
+            return cast("Any", super())._get_value(action, arg_string)
+        try:
+            value = kind(arg_string)
+        except ValueError:
             raise argparse.ArgumentError(
-                action, f"a whole number up to {LARGEST} was expected, not {shown(arg_string, 40)}"
+                action, f"{kind.what} was expected, not {shown(arg_string, 40)!r}"
+            ) from None
+        if not kind.least <= value <= kind.most:
+            raise InputError(
+                f"{name or action.dest} is {kind.what} from {kind.least:g} to {kind.most:g}, and"
+                f" {shown(arg_string, 40)} was given."
             )
         return value
 

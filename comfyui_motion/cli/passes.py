@@ -22,7 +22,7 @@ from ..passes.read import CLIP_OF_MAPS, read_stmap
 from ..passes.write import write_passes
 from .arguments import rate, whole_size, words
 from .bar import Bar
-from .out import say
+from .out import Number, say
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help=f"some of {', '.join(PASSES)} (all there is)",
     )
     command.add_argument("--name", default="motion", help="of the files: NAME.1001.exr (motion)")
-    command.add_argument("--first", type=int, default=1001, metavar="N", help="number (1001)")
+    command.add_argument("--first", type=Number(0), default=1001, metavar="N", help="number (1001)")
     command.add_argument("--fps", type=rate, help="frames a second (the clip's, or 25)")
     command.add_argument(
         "--size",
@@ -85,7 +85,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--detail",
-        type=int,
+        type=Number(16, 16384),
         default=DETAIL,
         metavar="PX",
         help=f"of a clip: longer side of the pictures that motion is found on ({DETAIL})",
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> None:
             passes=options.passes,
             name=options.name,
             start=options.first,
-            fps=options.fps or fps or 25,
+            fps=options.fps if options.fps is not None else fps or 25,
             size=options.size,
             v=options.v,
             colour=options.colour,

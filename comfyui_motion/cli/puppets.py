@@ -22,7 +22,7 @@ from ..data.puppets.clips import KINDS, PuppetClip, puppet_clip
 from ..media.files import made_folder
 from .arguments import words
 from .bar import Bar
-from .out import say
+from .out import Number, say
 
 Progress = Callable[[int, int | None], None]
 SHOWN = 8  # moments of each clip on a sheet
@@ -43,10 +43,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="face,...",
         help="of face, figure, animal, shape (all)",
     )
-    command.add_argument("--clips", type=int, default=8, metavar="N", help="how many (8)")
-    command.add_argument("--frames", type=int, default=32, metavar="N", help="of each (32)")
+    command.add_argument("--clips", type=Number(1), default=8, metavar="N", help="how many (8)")
     command.add_argument(
-        "--size", type=int, default=256, metavar="N", help="side of the frames (256)"
+        "--frames", type=Number(2, 1_000_000), default=32, metavar="N", help="of each (32)"
+    )
+    command.add_argument(
+        "--size", type=Number(16, 4096), default=256, metavar="N", help="side of the frames (256)"
     )
     command.add_argument(
         "--seed",

@@ -12,6 +12,7 @@ from ..jobs.servers import job_of_row, on_servers, read_workflow
 from ..jobs.table import read_jobs
 from .bar import Bar
 from .batch import finish
+from .out import Number
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -32,7 +33,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="given once for each (http://127.0.0.1:8188)",
     )
     command.add_argument(
-        "--patience", type=float, default=3600, metavar="S", help="seconds a run may take (3600)"
+        "--patience",
+        type=Number(0.001, whole=False),
+        default=3600,
+        metavar="S",
+        help="seconds a run may take (3600)",
     )
     command.add_argument("--fresh", action="store_true", help="do again what is done already")
 

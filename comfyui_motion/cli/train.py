@@ -21,7 +21,7 @@ from ..training.saved import state_file
 from ..training.table import LOSSES
 from ..training.trainer import Progress, train
 from .bar import Bar
-from .out import say
+from .out import AT_ONCE, Number, say
 
 EPILOG = "losses of a recipe:\n" + "\n".join(
     f"  {name:20} {loss.help}{' (of drawn clips)' * loss.supervised}"
@@ -55,7 +55,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of all stages together, each in proportion (the recipe's)",
     )
-    command.add_argument("--batch", type=int, metavar="N", help="pairs at a time (the recipe's)")
+    command.add_argument(
+        "--batch", type=AT_ONCE, metavar="N", help="pairs at a time (the recipe's)"
+    )
     command.add_argument(
         "--seed", type=int, metavar="N", help="of everything random (the recipe's)"
     )
@@ -71,7 +73,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         ),
     )
     command.add_argument(
-        "--threads", type=int, metavar="N", help="of the processor, for the network (all)"
+        "--threads",
+        type=Number(1, 1024),
+        metavar="N",
+        help="of the processor, for the network (all)",
     )
     command.add_argument("--device", help="cpu, cuda ... (a GPU where there is one)")
     again = command.add_mutually_exclusive_group()

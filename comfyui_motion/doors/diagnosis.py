@@ -71,7 +71,7 @@ def _diagnose_content(path: Path, size: int, head: bytes) -> str | None:
 
 
 def _diagnose_folder(path: Path) -> str:
-    return f"{path.name} is a folder; name the checkpoint file inside it."
+    return f"{path.name or path} is a folder; name the checkpoint file inside it."
 
 
 def _diagnose_zip(path: Path) -> str | None:

@@ -139,7 +139,7 @@ def check_extension(path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix.lower() not in WRITTEN:
         raise InputError(
-            f"{path.name} has no picture's extension; those known are {' '.join(WRITTEN)}."
+            f"{path.name or path} has no picture's extension; those known are {' '.join(WRITTEN)}."
         )
 
 
