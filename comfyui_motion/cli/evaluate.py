@@ -80,11 +80,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--limit", type=Number(1), metavar="N", help="clips, or pairs, at most")
     command.add_argument(
-        "--frames", type=Number(2), metavar="N", help="of each clip at most (all; puppets 16)"
+        "--frames", type=int, metavar="N", help="of each clip at most (all; puppets 16)"
     )
-    command.add_argument(
-        "--clips", type=Number(1), default=20, metavar="N", help="how many puppets (20)"
-    )
+    command.add_argument("--clips", type=int, default=20, metavar="N", help="how many puppets (20)")
     command.add_argument(
         "--kinds",
         type=words,

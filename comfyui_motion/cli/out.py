@@ -32,6 +32,12 @@ class Number:
     def what(self) -> str:
         return "a whole number" if self.whole else "a number"
 
+    @property
+    def range(self) -> str:
+        if self.most == LARGEST and self.least > -LARGEST:
+            return f"of {self.least:g} or more"
+        return f"from {self.least:.10g} to {self.most:.10g}"
+
 
 ANY_WHOLE, ANY = Number(), Number(whole=False)
 AT_ONCE = Number(1, 65536)  # frames
@@ -84,8 +90,8 @@ class Parser(argparse.ArgumentParser):
             ) from None
         if not kind.least <= value <= kind.most:
             raise InputError(
-                f"{name or action.dest} is {kind.what} from {kind.least:g} to {kind.most:g}, and"
-                f" {shown(arg_string, 40)} was given."
+                f"{name or action.dest} is {kind.what} {kind.range}, and {shown(arg_string, 40)}"
+                " was given."
             )
         return value
 
