@@ -69,6 +69,8 @@ def cannot_read(path: str | os.PathLike[str], error: BaseException) -> MediaErro
 def cannot_write(path: str | os.PathLike[str], error: BaseException) -> MediaError:
     """What the system or an encoder says of writing this target, in one sentence."""
     number = getattr(error, "errno", None)
+    told = str(error).lower()  # of encoders that know the system's words, but no numbers
+    number = number or next((n for n in REASONS if os.strerror(n).lower() in told), None)
     reason = REASONS.get(number) if isinstance(number, int) else None
     said = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
     return MediaError(f"{path} cannot be written: {reason or said}.")

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -141,6 +142,7 @@ class PassWriter:
         self.count = 0
         self.files: list[Path] = []
         self._written = 0
+        self._new = False  # whether the folder was made here
         self.size: tuple[int, int] | None = options.size
         self._form = options.form
         if options.format != "exr":  # PNG pictures are coded for screens, their alpha straight
@@ -151,6 +153,7 @@ class PassWriter:
         self._mattes: list[str] = []
 
     def __enter__(self) -> PassWriter:
+        self._new = not self.folder.exists()
         made_folder(self.folder)
         self._stale = self._there()
         sidecar = self.folder / f"{self.options.name}.json"
@@ -166,6 +169,9 @@ class PassWriter:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is not None:
+            if self._new:
+                with suppress(OSError):  # what is finished stays
+                    self.folder.rmdir()
             return
         if self._waiting is not None:
             self._write(self._waiting, None)

@@ -31,6 +31,7 @@ from comfyui_motion.media.places import check_places
 from comfyui_motion.media.video import VideoWriter, read_video, write_video
 
 ROOT = Path(__file__).parents[2]
+GRID = torch.rand(2, 64, 96, 2)
 NOISE = torch.rand(12, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 
@@ -163,6 +164,10 @@ WRITERS = {
     "deep sequence": lambda path: write_video(f"{path}/frames/", NOISE, 25, bits=16),
     "png": lambda path: write_picture(NOISE[0], path / "o.png"),
     "tif": lambda path: write_picture(NOISE[0], path / "o.tif", bits=16),
+    "passes": lambda path: motion.write_passes(
+        path / "passes", motion.MotionField(GRID), NOISE[:2]
+    ),
+    "field": lambda path: motion.save_field(path / "f.safetensors", motion.MotionField(GRID)),
     "text": lambda path: files.write_text(path / "o.txt", "x" * 9000),
     "model": lambda path: motion.save(motion.build("flow"), path / "o.safetensors"),
 }
