@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .cores import one_core
 from .drivers import driver_place
 from .driving import Batches
 from .errors import InputError, NoSubject
@@ -72,6 +74,11 @@ class Live:
             raise InputError(
                 f"A session takes one frame, 1 C H W, and was given {tuple(frame.shape)}."
             )
+        beside = self.model.poses_ahead and self.model.device.type == "cpu"
+        with one_core() if beside else nullcontext():  # the others are the source's and the sink's
+            return self._next(shown)
+
+    def _next(self, shown: Tensor) -> Tensor:
         try:
             self._look_for_head(shown)
             batch = self.portrait.driver(shown)
@@ -124,4 +131,4 @@ class Live:
 
     def _moved(self, pose: Any) -> Tensor:
         field = self.model.motion(self.portrait.portrait, pose)
-        return self.portrait.render(field, self.options.size)[0]
+        return self.portrait.shown(field, self.options.size)

@@ -120,7 +120,7 @@ class FramedPortrait:
         B 1 H W
         """
         full = size == "source"
-        pictures = self.model.generate(self.portrait if full else self.small, field)
+        pictures = self.generated(field, size)
         if not full or self.model.any_size:
             return pictures, field.occlusion_mask(*pictures.shape[-2:])
         visible = believed(field, self.resting)
@@ -132,6 +132,16 @@ class FramedPortrait:
             one = slice(i, i + 1)
             self._full_size(pictures[one], field[i], visible[one], frames[one], hidden[one])
         return frames, hidden
+
+    def shown(self, field: MotionField, size: str) -> Tensor:
+        """The frames that `render` gives, alone."""
+        if self.model.any_size:
+            return self.generated(field, size)
+        return self.render(field, size)[0]
+
+    def generated(self, field: MotionField, size: str) -> Tensor:
+        """The model's own pictures. B 3 H W, or B 3 h w"""
+        return self.model.generate(self.portrait if size == "source" else self.small, field)
 
     def over_picture(self, field: MotionField) -> MotionField:
         """The field over the whole picture, no larger than it was, read corner-aligned: what means

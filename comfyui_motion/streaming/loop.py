@@ -53,7 +53,7 @@ class Loop:
                 break
             if asked == RESET:
                 self.session.reset()
-            arrival = self.source.newest.take(PATIENCE)
+            arrival = self.source.newest.take(PATIENCE, self.source.rate)
             if arrival is None:
                 if self.source.newest.over:
                     break

@@ -1,7 +1,8 @@
 """Where frames come from in real time: a camera, or a clip that plays as if it were one.
 
 A source keeps the newest frame alone. Whoever is slower than the source misses frames and is never
-behind: that is the drop policy.
+behind; a frame that has waited for longer than half the time between two is passed over, too, if
+the next one comes when it is due. That is the drop policy.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from ..errors import InputError, MediaError
 from ..media.video import read_video
+
+STALE = 0.5  # of the time between two frames: what has waited for longer is left for the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +52,28 @@ class Newest:
             self._over = error or True
             self._changed.notify()
 
-    def take(self, patience: float) -> Arrival | None:
+    def take(self, patience: float, rate: float | None = None) -> Arrival | None:
         """The newest frame, once there is one. None when the time is up or no more will come.
+
+        `rate`: frames a second that come; then one that has waited for long is left for the next.
 
         Raises what ended the source.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._arrival is not None or self._over, patience)
+            if rate is not None and self._arrival is not None:
+                self._wait_for_next(self._arrival, 1 / rate)
             arrival, self._arrival = self._arrival, None
             if arrival is None and isinstance(self._over, BaseException):
                 raise self._over
             return arrival
+
+    def _wait_for_next(self, held: Arrival, apart: float) -> None:
+        """`apart`: seconds from one frame to the next."""
+        waited = time.perf_counter() - held.at
+        if STALE * apart < waited < apart:
+            late = apart - waited + STALE * apart
+            self._changed.wait_for(lambda: self._arrival is not held or self._over, late)
 
     @property
     def over(self) -> bool:

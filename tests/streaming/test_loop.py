@@ -61,6 +61,20 @@ def test_a_newer_frame_takes_the_place_of_one_that_nobody_took():
     assert not newest.over and newest.take(0).number == 3 and newest.over
 
 
+def test_a_frame_that_has_waited_for_long_is_left_for_the_next_but_not_if_none_comes():
+    newest, rate = Newest(), 0.5  # one every two seconds
+    newest.put(Arrival(torch.zeros(1, 3, 2, 2), time.perf_counter() - 1.9, 0))
+    threading.Timer(0.1, newest.put, [arrival(1)]).start()
+    assert newest.take(0, rate).number == 1 and newest.dropped == 1
+    newest.put(arrival(2))
+    assert newest.take(0, rate).number == 2  # it has just come
+    newest.put(Arrival(torch.zeros(1, 3, 2, 2), time.perf_counter() - 0.09, 3))
+    assert newest.take(0, 10).number == 3 and newest.dropped == 1
+    newest.put(Arrival(torch.zeros(1, 3, 2, 2), time.perf_counter() - 1.9, 4))
+    newest.end()
+    assert newest.take(0, rate).number == 4 and newest.over
+
+
 def test_what_ended_the_source_is_told_after_its_last_frame():
     newest = Newest()
     newest.put(arrival(0))

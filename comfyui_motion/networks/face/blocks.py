@@ -85,5 +85,5 @@ class BlazeBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         kept = F.max_pool2d(maps, 2) if self.stride == 2 else maps
         made = self.pointwise(self.depthwise(maps))
-        made[:, : kept.shape[1]] += kept
+        (made if made.shape == kept.shape else made[:, : kept.shape[1]]).add_(kept)
         return self.activation(made)
