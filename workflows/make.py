@@ -13,8 +13,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from build import written
 from templates import TEMPLATES
+
+from build import written
 
 FOLDER = Path(__file__).parent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 import zipfile
@@ -24,6 +25,12 @@ def diagnose(path: Path) -> str | None:
         try:
             found = path.stat()
         except FileNotFoundError:
+            address = re.match(r"([a-z][a-z0-9+.]+):/", str(path))
+            if address and len(address[1]) > 1:
+                return (
+                    f"{shown(path, 200)} is an address, and a checkpoint on this machine was"
+                    " expected: nothing is downloaded here, so save it and name the file."
+                )
             return (
                 f"There is no file {shown(path, 200)}; check the name, or run `comfyui-motion"
                 " models` to see what is installed."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .foreign import foreign
+
 # Pillow's names of what is opened here; no other of its formats, for some start programs
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 PICTURE_STARTS = (
@@ -68,6 +70,13 @@ def is_film(path: Path) -> bool:
     )
 
 
+def is_sound(path: Path) -> bool:
+    head = head_of(path)
+    return head.startswith((b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"FORM")) or (
+        head[8:12] in (b"WAVE", b"M4A ", b"M4B ") or head[28:36] in (b"OpusHead", b"\x01vorbis")
+    )
+
+
 def is_tiff(path: Path) -> bool:
     return head_of(path).startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 
@@ -106,6 +115,8 @@ def is_text(head: bytes) -> bool:
 def mistaken(path: Path, wanted: str) -> str | None:
     """What to say of a file that plainly is something else than `wanted`: "a clip"."""
     head = head_of(path, 512)
+    if told := foreign(path, wanted):
+        return told
     packed = archive(head) or ("zip" if head.startswith(b"PK\3\4") else None)
     if is_web_page(head):
         return (
@@ -123,13 +134,22 @@ def mistaken(path: Path, wanted: str) -> str | None:
     return None
 
 
-def no_picture(path: Path) -> str:
-    """What to say of a file that is no picture of those kinds."""
+def not_opened(path: Path) -> str | None:
+    """What to say of pictures and documents of kinds that are not opened here."""
     if is_heic(path):
         return (
             f"{path} is a HEIC picture, as iPhones take them, which is not opened here; save it as"
             " JPEG or PNG (on the phone: Settings, Camera, Formats, Most Compatible)."
         )
+    return foreign(path, "a picture")
+
+
+def no_picture(path: Path) -> str:
+    """What to say of a file that is no picture of those kinds."""
+    if told := not_opened(path):
+        return told
+    if is_sound(path):
+        return f"{path} holds only sound, and a picture was expected."
     if is_film(path):
         return (
             f"{path} is a film, and a picture was expected; the picture comes first, then the clip:"

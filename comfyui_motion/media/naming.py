@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..doors.words import listed
 from ..errors import InputError, MediaError
-from .kinds import is_film
+from .kinds import is_film, not_opened
 
 # %d, %5d, %05d; but "50%done.mp4" is a name
 NUMBER = re.compile(r"%0?\d+d|%d(?![A-Za-z])")
@@ -141,9 +142,17 @@ def _nothing(path: Path) -> str:
     """What to say of a folder or a pattern with no pictures in it."""
     if path.is_dir():
         files = sorted(e.name for e in path.iterdir() if e.is_file() and e.name[0] != ".")
+        rooms = sorted(e.name for e in path.iterdir() if e.is_dir() and e.name[0] != ".")
+        if not files and rooms:
+            return (
+                f"{path} holds folders alone ({listed(rooms, 3)}); a folder of frames stands for a"
+                " clip: name the one that has them."
+            )
         if not files:
             return f"{path} is an empty folder: a clip was expected there, as a folder of frames."
-        films = [name for name in files if is_film(path / name)]
+        films = [n for n in files if is_film(path / n) and not not_opened(path / n)]
+        if not films and (told := not_opened(path / files[0])):
+            return f"{told} It is the first of {len(files)} files in {path}."
         if len(films) == 1:
             return (
                 f"{path} is a folder without pictures; a folder of frames stands for a clip. If the"

@@ -13,6 +13,7 @@ from typing import Any
 from ..doors.limits import how_to_raise, limits
 from ..errors import MediaError, boundary
 from .files import existing_file
+from .foreign import LOOKED_AT, is_raw
 from .kinds import is_tiff, kinds_of, no_picture
 from .points import heed
 from .promised import whole_frames
@@ -34,6 +35,8 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
     with ExitStack() as stack:
         # by a handle, since Pillow 13 maps a path's pixels before it turns them, to garbage
         tiff = stack.enter_context(path.open("rb")) if is_tiff(path) else None
+        if tiff and is_raw(path, tiff.read(LOOKED_AT)):
+            raise MediaError(no_picture(path))
         with _pillow_allows(most), decoding(path):
             try:
                 kinds = [kind for kind in kinds_of(path) if kind in Image.OPEN]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import MediaError
 from .deep import coded_pixels
+from .foreign import LOOKED_AT, is_raw
 from .kinds import is_tiff
 from .opening import check_size, decoding
 
@@ -67,6 +68,9 @@ def _layout(path: Path) -> Layout:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     with path.open("rb") as file:
+        if is_raw(path, file.read(LOOKED_AT)):
+            raise ValueError("a camera's raw picture")
+        file.seek(0)
         head = file.read(8)
         head += file.read(8) if head[2] == 43 or head[3] == 43 else b""  # BigTIFF
         tags = ImageFileDirectory_v2(head)

@@ -81,6 +81,56 @@ def test_what_is_no_picture_and_no_clip_is_called_what_it_is(tmp_path, read, con
     assert named in said(read, tmp_path / "d.mp4")
 
 
+RAW_TIFF = (
+    b"II*\0\x08\0\0\0\x01\0" + (50706).to_bytes(2, "little") + b"\1\0\4\0\0\0\1\4\0\0" + bytes(40)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named", "cure"),
+    [
+        ("a.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing", "export it"),
+        ("a.svg", b'<?xml version="1.0"?>\n<svg/>', "an SVG drawing", "export it"),
+        ("a.pdf", b"%PDF-1.7\n" + bytes(90), "a PDF document", "export it"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript drawing", "export it"),
+        ("a.psd", b"8BPS\0\1" + bytes(90), "a Photoshop picture", "save it"),
+        ("a.jxl", b"\xff\x0a" + bytes(90), "a JPEG XL picture", "save it"),
+        ("a.jpg", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(90), "a JPEG XL picture", "save it"),
+        ("a.exr", b"v/1\1\2\0\0\0" + bytes(90), "an OpenEXR picture", "save it"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\1crx " + bytes(90), "raw picture", "develop it"),
+        ("a.nef", b"MM\0*\0\0\0\x08" + bytes(90), "raw picture", "develop it"),
+        ("a.tif", RAW_TIFF, "raw picture", "develop it"),
+        ("a.m3u8", b"#EXTM3U\n#EXTINF:10,\nseg0.ts\n", "a playlist", "save the film itself"),
+        ("a.mpd", b'<?xml version="1.0"?><MPD/>', "a playlist", "save the film itself"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\nhello\n", "subtitles", "name the film"),
+        ("a.url", b"[InternetShortcut]\nURL=https://example.org\n", "a link", "save what"),
+        ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1" + bytes(90), "a HEIC picture", "save it"),
+    ],
+)
+def test_pictures_and_documents_that_are_not_opened_are_named(tmp_path, name, content, named, cure):
+    (tmp_path / name).write_bytes(content)
+    for read in (read_picture, read_video):
+        told = said(read, tmp_path / name)
+        assert named in told and cure in told and "web page" not in told
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    if not name.endswith((".jpg", ".tif")):  # those are read, one by one
+        assert named in said(read_video, folder)
+
+
+def test_a_folder_of_folders_and_sound_alone_are_named(tmp_path):
+    (tmp_path / "shot" / "frames").mkdir(parents=True)
+    assert "folders alone (frames)" in said(read_video, tmp_path / "shot")
+    (tmp_path / "a.mp3").write_bytes(b"ID3\4" + bytes(90))
+    assert "only sound" in said(read_picture, tmp_path / "a.mp3")
+
+
+def test_an_address_is_no_checkpoint():
+    with pytest.raises(CheckpointError, match="is an address"):
+        motion.load("https://example.org/vox.pth")
+
+
 def test_a_picture_is_no_checkpoint(tmp_path):
     Image.new("RGB", (32, 32)).save(tmp_path / "p.png")
     with pytest.raises(CheckpointError, match=r"p\.png is a picture"):
