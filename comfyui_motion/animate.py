@@ -171,12 +171,13 @@ def _perform(
     portrait, clip, rest_frame, rest, script = begin(model, source, driving, options)
     seen = 0
 
-    def measured(batch: Tensor) -> tuple[Any, Any]:
+    def measured(held: Held) -> tuple[Any, Any]:
         """The driver's keypoints, and those at rest."""
         nonlocal rest, rest_frame
+        batch = held.frames
         if script is not None:
-            still = script.rest_of(seen, len(batch)) if rest is None else rest
-            return script.at(seen, len(batch)), still
+            points, still = script.of(seen + held.places)
+            return points, still if rest is None else rest
         rest_frame = batch[:1] if rest_frame is None else rest_frame
         points = portrait.detect(batch, rest_frame)
         rest = points[:1] if rest is None else rest
@@ -186,7 +187,7 @@ def _perform(
     def posed(held: Held) -> tuple[Held, tuple[int, ...], Posed | None]:
         """What was looked at, and what of it is to be painted, and shown how often."""
         nonlocal seen
-        points, at_rest = measured(held.frames)
+        points, at_rest = measured(held)
         start, stop = options.only or (0, seen + held.total)
         part, times = held.between(start - seen, stop - seen)
         made = None
@@ -235,17 +236,17 @@ def looked_through(clip: Batches, script: Any, options: Options) -> Iterator[Hel
     for more.
     """
     if script is None or options.driver_shown:
-        return clip.held(once=script is None)  # a script may move what stands still: it is smooth
-    return unseen(clip, len(script))
+        return clip.held()
+    return unseen(clip, script.times)
 
 
-def unseen(clip: Batches, count: int) -> Iterator[Held]:
-    """So many frames that nobody reads, in batches of the clip's size."""
+def unseen(clip: Batches, times: tuple[int, ...]) -> Iterator[Held]:
+    """Frames that nobody reads, each shown so often, in batches of the clip's size."""
     done = 0
-    while done < count:
-        size = min(clip.batch_size, count - done)
-        yield Held(torch.empty(size, 3, 0, 0), (1,) * size)
-        done += size
+    while done < len(times):
+        some = times[done : done + clip.batch_size]
+        yield Held(torch.empty(len(some), 3, 0, 0), some)
+        done += len(some)
 
 
 @torch.no_grad()

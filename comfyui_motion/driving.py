@@ -15,7 +15,7 @@ from .errors import InputError
 from .heap import drop_freed
 from .media.picture import to_rgb
 from .media.remarks import listed
-from .shapes import are_numbers
+from .shapes import are_numbers, same
 
 Frames = Tensor | Iterable[Tensor]
 BREATH = 200  # frames, after which memory that is free goes back to the system
@@ -38,6 +38,12 @@ class Held:
     @property
     def total(self) -> int:
         return sum(self.times)
+
+    @property
+    def places(self) -> Tensor:
+        """Where each of the frames begins to show, counted from the first. B"""
+        times = torch.tensor(self.times)
+        return times.cumsum(0) - times
 
     def between(self, start: int, stop: int) -> tuple[slice, tuple[int, ...]]:
         """Which of the frames show from place `start` to before `stop`, counted from the first
@@ -134,14 +140,6 @@ class Batches:
         if found is None or place >= len(found):
             raise no_such_frame(number)
         return found, place
-
-
-def same(frame: Tensor, other: Tensor) -> bool:
-    """Whether two frames, 1 C H W, are one to the last bit."""
-    few = slice(None, None, 16)
-    return frame is other or (
-        torch.equal(frame[..., few, few], other[..., few, few]) and torch.equal(frame, other)
-    )
 
 
 def check_frame(frame: Tensor, number: int) -> None:

@@ -86,6 +86,14 @@ def are_numbers(pictures: Tensor) -> Tensor:
     return sums if bool(sums.all()) else pictures.isfinite().flatten(1).all(1)
 
 
+def same(frame: Tensor, other: Tensor) -> bool:
+    """Whether two frames, 1 C H W, are one to the last bit."""
+    few = slice(None, None, 16)
+    return frame is other or (
+        torch.equal(frame[..., few, few], other[..., few, few]) and torch.equal(frame, other)
+    )
+
+
 def check_numbers(pictures: Tensor, name: str) -> None:
     """Refuse a batch that holds NaN or infinity. Raises InputError, which names the
     first such one.

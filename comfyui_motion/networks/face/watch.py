@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...cores import CORES
 from ...geometry.easing import ramp
-from ...shapes import check_reference
+from ...shapes import check_reference, same
 from . import light, mouth
 from .follow import AT_ONCE, Followed, Follower, missing
 from .hole import brought
@@ -97,6 +97,8 @@ class Script:
     keypoints: FaceKeypoints  # T: steadied, with light against each shot's rest
     rest: Tensor  # T: the frame that each frame's motion is measured from
     shown: bool  # whether there is a face in it at all
+    # how often each of its frames shows before another does: those that are held move nothing
+    times: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -109,6 +111,10 @@ class Script:
     def reference(self) -> int:
         """The frame that the motion of the first shot is measured from."""
         return int(self.rest[0])
+
+    def of(self, frames: Tensor) -> tuple[FaceKeypoints, FaceKeypoints]:
+        """Some frames by their numbers, and what the motion of each is measured from. B"""
+        return self.keypoints[frames], self.keypoints[self.rest[frames]]
 
     def at(self, start: int, count: int) -> FaceKeypoints:
         return self.keypoints[start : start + count]
@@ -128,7 +134,8 @@ def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: i
     reference  the frame at rest in its shot; -1: the most neutral one, as in every other shot
     """
     follower, parts, looks = Follower(networks, number), [], []
-    for frames in regrouped(clip, AT_ONCE):
+    times: list[int] = []
+    for frames in regrouped(without_held(clip, times), AT_ONCE):
         seen = follower.see(frames)
         parts.append(seen)
         looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
@@ -136,8 +143,28 @@ def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: i
     lips = looked.lips[nearest_shown(followed.found)]
     followed = replace(followed, points=brought(followed.points, lips))
     if followed.found.any() and not followed.found.all():
-        log.warning("%s", missing(followed.found))
-    return scripted(followed.smooth() if len(followed) > 1 else followed, looked, reference)
+        log.warning("%s", missing(followed.found.repeat_interleave(torch.tensor(times))))
+    steady = followed.smooth() if len(followed) > 1 else followed
+    return scripted(steady, looked, reference, tuple(times))
+
+
+def without_held(clip: Iterable[Tensor], times: list[int]) -> Iterator[Tensor]:
+    """The same frames, but those that are the one before to the last bit; `times` is filled with
+    how often each shows.
+    """
+    last: Tensor | None = None
+    for batch in clip:
+        new: list[int] = []
+        for i in range(len(batch)):
+            frame = batch[i : i + 1]
+            if last is not None and same(frame, last):
+                times[-1] += 1
+                continue
+            new.append(i)
+            times.append(1)
+            last = frame
+        if new:
+            yield batch if len(new) == len(batch) else batch[new]
 
 
 def regrouped(clip: Iterable[Tensor], count: int) -> Iterator[Tensor]:
@@ -156,8 +183,10 @@ def regrouped(clip: Iterable[Tensor], count: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
-    """Shots, their frames at rest, and light against those."""
+def scripted(followed: Followed, looks: Looks, reference: int, times: tuple[int, ...]) -> Script:
+    """Shots, their frames at rest, and light against those; each frame as often as it shows."""
+    often = torch.tensor(times, dtype=torch.long)
+    numbers = torch.arange(len(times)).repeat_interleave(often)
     shown = nearest_shown(followed.found)
     points = followed.points.clone()
     faceless = ~shots_with_faces(followed.found, followed.cut)
@@ -169,7 +198,8 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
         confidence=followed.flag.clamp(min=UNSEEN)[:, None].expand(-1, points.shape[1]),
     )
     if len(followed):
-        check_reference(reference, len(followed))
+        check_reference(reference, len(numbers))
+        reference = int(numbers[reference]) if reference >= 0 else reference
     rest = rests(keypoints, followed.found, followed.cut, reference)
     rest = torch.where(faceless, rest[shown], rest)
     bright = looks.bright[shown].numpy()
@@ -184,9 +214,10 @@ def scripted(followed: Followed, looks: Looks, reference: int) -> Script:
             mouth=looks.mouth[shown],
             light=lit,
             rest=torch.cat([keypoints.position, keypoints.depth[..., None]], dim=-1)[rest],
-        ),
-        rest,
+        )[numbers],
+        (often.cumsum(0) - often)[rest][numbers],
         bool(followed.found.any()),
+        times,
     )
 
 
