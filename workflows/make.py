@@ -13,9 +13,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from templates import TEMPLATES
-
 from build import written
+from templates import TEMPLATES
 
 FOLDER = Path(__file__).parent
 
