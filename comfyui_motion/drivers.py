@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .doors.words import logger
-from .driving import Batches
+from .driving import Batches, in_order
 from .errors import InputError
 from .framing.canvas import Box
 from .framing.crop import Place, square_box
@@ -47,7 +47,7 @@ class Performance:
     def __len__(self) -> int:
         return len(self.points)
 
-    def at(self, frames: slice) -> Performance:
+    def at(self, frames: slice | Tensor) -> Performance:
         """The same in some of its frames."""
         return replace(self, points=self.points[frames], found=self.found[frames])
 
@@ -85,8 +85,13 @@ def performed(head: LevelPortrait, clip: Batches) -> PosedKeypoints:
 
 
 def points_in(model: MotionModel, clip: Batches, place: Place | None) -> PosedKeypoints:
-    """What the model says of every frame. Raises InputError for a clip of none."""
-    points = [model.detect(shown_at(batch, place, model.size)) for batch in clip]
+    """What the model says of every frame; those that are held it sees once. Raises InputError for a
+    clip of none.
+    """
+    points = [
+        model.detect(shown_at(held.frames, place, model.size))[in_order(held.times)]
+        for held in clip.held()
+    ]
     if not points:
         raise InputError("The driving clip has no frames; give at least one.")
     whole = Keypoints.join(points)

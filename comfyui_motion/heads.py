@@ -14,7 +14,7 @@ from torch import Tensor
 from .cutout import split_alpha
 from .doors.words import logger
 from .drivers import Performance, faces_in, watch
-from .driving import Batches, Frames
+from .driving import Batches, Frames, Held
 from .errors import InputError
 from .field import MotionField, identity_grid
 from .framing.crop import Place, square_box
@@ -142,10 +142,9 @@ def perform_heads(
     ]
     main = next(i for i, role in enumerate(roles) if role.driver == MAIN)
     total, done = shortest(seen), 0
-    for batches in zip(*clips.values(), strict=False):
-        count = min(map(len, batches))
-        part = slice(done, done + count)
-        told = {key: performance.at(part) for key, performance in seen.items()}
+    for held in side_by_side(list(clips.values())):
+        places = done + held.places
+        told = {key: performance.at(places) for key, performance in seen.items()}
         poses = [
             posed(model, head.portrait.keypoints, told[role.driver], options)
             for head, role in zip(heads, roles, strict=True)
@@ -156,12 +155,25 @@ def perform_heads(
         if alpha is not None:
             cutout = Cutout(source[:1], alpha)
             frames, clear = cutout.finished(heads[some], frames, hidden, field, options.size)
-        shown = heads[main].driver(batches[0][:count])
+        shown = heads[main].driver(held.frames)
         pose = heads[main].points_over_picture(poses[main])
-        done += count
-        yield step(frames, hidden, field, told[MAIN].points, pose, shown, clear)
+        done += held.total
+        made = step(frames, hidden, field, told[MAIN].points, pose, shown, clear)
+        yield from made.again(held.times, max(1, len(held)))
         if progress:
             progress(done, total)
+
+
+def side_by_side(clips: list[Batches]) -> Iterator[Held]:
+    """Frames of the main clip, to the end of the shortest; of one that is alone, those that are
+    held once.
+    """
+    if len(clips) == 1:
+        yield from clips[0].held()
+        return
+    for batches in zip(*clips, strict=False):
+        count = min(map(len, batches))
+        yield Held(batches[0][:count], (1,) * count)
 
 
 def clips_of(model: MotionModel, driving: Frames, options: Options) -> dict[int, Batches]:

@@ -265,3 +265,26 @@ def test_a_head_of_any_turn_size_and_place_is_put_back_as_it_was(model, x, y, si
     frames, hidden = head.render(model.motion(head.portrait, own), "source")
     assert (frames - source).abs().max() < STEP and hidden.max() < 0.01
     assert torch.equal(frames * ~head.reach, source * ~head.reach)
+
+
+def test_frames_that_the_clip_holds_are_seen_and_painted_once(shown, monkeypatch):
+    source, driving = noise(120, 150), noise(80, 100, 3)
+    times = torch.tensor([1, 3, 2])
+    model = shown([CENTRE], [DRIVER[i] for i in torch.arange(3).repeat_interleave(times).tolist()])
+    seen, painted = [], []
+    detect, generate = model.detect, model.generate
+    monkeypatch.setattr(
+        model, "detect", lambda f, *more: (seen.append(len(f)), detect(f, *more))[1]
+    )
+    monkeypatch.setattr(
+        model, "generate", lambda p, field: (painted.append(len(field)), generate(p, field))[1]
+    )
+    held = driving.repeat_interleave(times, dim=0)
+    frames, steps = run(model, source, held, batch_size=2, reference=0)
+    assert sum(seen) == 3 and sum(painted) == 3 + 1  # and the source at rest
+    assert max(len(step.frames) for step in steps) <= 2
+    assert all(torch.equal(frames[i], frames[i + 1]) for i in (1, 2, 4))
+    each = held + 1e-7 * torch.arange(6).view(6, 1, 1, 1)  # the same, but none is held
+    one_by_one, _ = run(model, source, each, batch_size=2, reference=0)
+    assert sum(seen) == 3 + 6
+    assert_close(frames, one_by_one, atol=1e-2, rtol=0)
