@@ -13,6 +13,7 @@ from torch import Tensor
 from ..field import MotionField, check_field, identity_grid, resize, sample
 from ..geometry.scatter import fill, splat
 from ..geometry.vectors import length
+from ..keypoints import FARTHEST
 
 ASTRAY = 0.5  # pixels: where the way there and back ends further off, it was not found
 SQUEEZED = 1 / 8  # of the usual area: what has less of the frame is torn, or folded away
@@ -35,11 +36,12 @@ def invert(field: MotionField) -> MotionField:
 
 def plain(field: MotionField) -> MotionField:
     """Any family's field as one of the source's own pixels, corner-aligned, in float32, with its
-    finest occlusion; coordinates that are no numbers stay where they are, hidden.
+    finest occlusion; coordinates that are no numbers, or beyond all pictures, stay where they are,
+    hidden.
     """
     field = check_field(field).of_source().straightened()
     grid, visible = field.grid.float(), field.occlusion[-1:]
-    lost = ~grid.isfinite().all(-1)
+    lost = ~(grid.abs() <= FARTHEST).all(-1)  # nor is what is no number
     if lost.any():
         grid = torch.where(lost[..., None], identity_grid(*field.size, grid), grid)
         seen = (~lost[:, None]).float()
