@@ -38,7 +38,7 @@ def _composed(first: MotionField, then: MotionField) -> MotionField:
     beyond = ((then.grid.abs() - 1) / cell(first)).amax(-1)[:, None]  # in pixels
     inside = (1 - beyond).clamp(0, 1)  # half by half a pixel, nothing from a whole one on
     seen = [resize(level, *then.size) for level in both.occlusion]
-    occlusion = (seen[0] * inside if seen else inside,)
+    occlusion = (seen[0].clamp(0, 1) * inside if seen else inside,)  # reading rounds
     return replace(both, occlusion=occlusion, picture=then.picture or first.picture)
 
 

@@ -80,7 +80,7 @@ def _inverse(field: MotionField) -> MotionField:
     shown = sample(seen, places, True, "zeros")
     error = length((MotionField(places).compose(field).grid - still) / cell(field))
     found = (2 - error / (ASTRAY / 2)).clamp(0, 1)[:, None]
-    visible = (shown * found * _open(weight),)
+    visible = ((shown * found * _open(weight)).clamp(0, 1),)  # reading rounds
     return MotionField(places, visible, picture=field.picture)
 
 
