@@ -47,8 +47,8 @@ ELSEWHERE = (  # from where the mesh looks: see `Region.moved`
     *((0.0, 0.05, 1.0, 0.12), (-0.05, 0.0, 1.05, -0.12)),
 )
 STRAY = 0.02  # eye distances: how far lips wander that are not there
-NONE = 0.4  # what wandering lips and faint ones, as logarithms, come to where there are none
-GAP = 0.15  # of the contrast on either side, that a finger leaves
+NONE = 0.75  # what wandering lips and faint ones, as logarithms, come to where there are none
+GAP = 0.13  # of the contrast on either side, that a finger leaves
 
 
 def covered(networks: SeesFaces, picture: Tensor, points: Tensor) -> bool:

@@ -48,7 +48,10 @@ from .watch import Looks, Script, watch
 HALF = torch.tensor([0.5, 0.5, 0.0])  # from the picture's outer edge to the first pixel's centre
 NO_FACE = "There is no face in the {}, so all that moves in the clip moves it, as for any subject."
 
-COVERED = "Something is held before the mouth in the picture, so that mouth stays as it is."
+COVERED = (
+    "Something is held before the mouth in the picture, so that mouth stays as it is. Where that is"
+    " wrong: a sharper picture, or load the model with heeds_hands=False."
+)
 log = logger()
 
 
@@ -57,6 +60,7 @@ class Parameters:
     size: int = 512  # longer side that driving frames are best brought to
     channels: int = 3
     layers: bool = True  # who is in the picture moves in front of what is behind
+    heeds_hands: bool = True  # what is held before a mouth stays as it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +245,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             made = SourceFace.of(shown[i], points[-1], self.people(one))
             one = shown[i : i + 1]
             seen = faces[0].seen if faces else answers(self, one, points[-1], made)
-            held = covered(self, one, points[-1])
+            held = self.spec.heeds_hands and covered(self, one, points[-1])
             if held and not any(face.covered for face in faces):
                 log.warning("%s", COVERED)
             faces.append(replace(made, seen=seen, covered=held))
@@ -366,4 +370,5 @@ FAMILY = Family(
     published=Parameters(),
     recognise=recognise,
     configure=lambda tensors: {},
+    assumed=("layers", "heeds_hands"),
 )

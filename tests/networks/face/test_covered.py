@@ -98,6 +98,11 @@ def test_lips_that_are_seen_are_free(model, plain, change):
     assert not model.encode(change(plain)).faces[0].covered
 
 
+def test_whoever_loads_it_can_say_that_nothing_is_held(plain, points):
+    free = motion.load("face", device="cpu", heeds_hands=False)
+    assert not free.encode(cup(plain, points)).faces[0].covered
+
+
 def test_an_open_mouth_is_not_covered(model, plain):
     portrait = model.encode(plain)
     talks = model.generate(portrait, model.motion(portrait, motion.pose(portrait, mouth_open=1)))
