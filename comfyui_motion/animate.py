@@ -5,7 +5,7 @@ A model arrives as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
@@ -198,7 +198,7 @@ def _perform(
         seen += held.total
         return held, times, made
 
-    def all_posed() -> Iterator[tuple[Held, tuple[int, ...], Posed | None]]:
+    def all_posed() -> Generator[tuple[Held, tuple[int, ...], Posed | None]]:
         for held in looked_through(clip, script, options):
             if options.only is not None and seen >= options.only[1]:
                 return

@@ -5,7 +5,7 @@ another: small steps are slower on several, and their threads wait in each other
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -17,7 +17,7 @@ class Cores(threading.local):
     users, count = 0, 1
 
     @contextmanager
-    def aside(self) -> Iterator[int]:
+    def aside(self) -> Generator[int]:
         """How many there are; meanwhile there is one, as long as this thread is in here."""
         if not self.users:
             self.count = torch.get_num_threads()
@@ -41,7 +41,7 @@ class Pictures:
         self.lock, self.users, self.count = threading.Lock(), 0, 1
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def aside(self) -> Generator[None]:
         import cv2
 
         with self.lock:
@@ -62,7 +62,7 @@ PICTURES = Pictures()
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
+def one_core() -> Generator[None]:
     """What is in here goes on beside other work, and takes one core."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -67,7 +67,7 @@ def look(frame: Tensor, points: Tensor, cells: Array) -> tuple[Array, Array, Arr
         still = np.zeros((len(LIPS.inner), 2), np.float32)
         return nothing, still, np.zeros((light.SIDE, light.SIDE), np.float32)
     inside, went = mouth.inside(cut, points.double().numpy() - corner)
-    lit = light.brightness(cut, cells - np.float32(corner))
+    lit = light.brightness(cut, cells - np.array(corner, np.float32))
     return inside, went.astype(np.float32), lit
 
 
