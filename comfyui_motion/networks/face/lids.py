@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from .alike import evened
 from .eyes import frame
 from .raster import NO_MAP, Array
 from .topology import EYES, SURFACE, Eye
@@ -92,7 +93,7 @@ def widened(picture: Array, points: Array) -> Array:
         for end, at in zip(eye.ends, (0, -1), strict=True):
             moved[end] = axes.outside(upper[[at]])[0] - points[end, :2]
         fixed[list(eye.outline)] = True
-    return spread(moved, fixed)
+    return spread(evened(picture, points, moved), fixed)
 
 
 def around(picture: Array, at: Array, room: int) -> tuple[Array, Array]:
