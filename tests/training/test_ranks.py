@@ -47,20 +47,26 @@ matching = 1
 """
 
 
-def trained(folder: Path, processes: int, *more: str) -> dict[str, list[float]]:
-    """The log of a run by so many processes."""
-    words = ["train", str(folder / "recipe.toml"), "--data", "puppets", "--device", "cpu"]
-    words += ["--threads", "1", "-o", str(folder / f"run-{processes}"), *more]
-    if processes == 1:
-        assert main(words) == 0
-    else:
-        start = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, *start, "-m", "comfyui_motion", *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("fomm, 5 steps") == 1  # one process tells
-    return read_log(folder / f"run-{processes}" / "log.csv")
+INTERRUPTED = """
+import os, signal, sys
+from comfyui_motion.cli import main
+from comfyui_motion.training import trainer
+
+step = trainer.take_step
+
+def interrupted(run, *rest):
+    if run.step == 3 and run.ranks.leads:
+        os.kill(os.getpid(), signal.SIGINT)  # to one of them: both are to stop after this step
+    return step(run, *rest)
+
+trainer.take_step = interrupted
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def words(folder: Path, run: str) -> list[str]:
+    said = ["train", str(folder / "recipe.toml"), "--data", "puppets", "--device", "cpu"]
+    return [*said, "--threads", "1", "-o", str(folder / run)]
 
 
 def stop(progress) -> None:
@@ -68,17 +74,30 @@ def stop(progress) -> None:
         raise KeyboardInterrupt
 
 
-def test_two_processes_go_on_where_one_was_and_have_its_curve(tmp_path):
+def two_processes_until_they_are_interrupted(folder: Path, run: str) -> None:
+    (folder / "interrupted.py").write_text(INTERRUPTED)
+    start = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *start, str(folder / "interrupted.py"), *words(folder, run)]
+    done = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert done.stdout.count("fomm, 5 steps") == 1, done.stderr  # one process tells
+
+
+def test_a_run_goes_on_with_more_or_fewer_processes_and_has_the_curve_of_one(tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE)
-    one = trained(tmp_path, 1)
+    assert main(words(tmp_path, "one")) == 0
     recipe = read_recipe(str(tmp_path / "recipe.toml"))
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, Puppets(32, 0), tmp_path / "run-2", device="cpu", progress=stop)
-    two = trained(tmp_path, 2, "--resume")
-    assert one.keys() == two.keys() and len(one["discriminator"]) == 5
+        train(recipe, Puppets(32, 0), tmp_path / "several", device="cpu", progress=stop)
+    two_processes_until_they_are_interrupted(tmp_path, "several")
+    assert len(read_log(tmp_path / "several" / "log.csv")["discriminator"]) == 4
+    assert main([*words(tmp_path, "several"), "--resume"]) == 0
+    one, several = (read_log(tmp_path / run / "log.csv") for run in ("one", "several"))
+    assert one.keys() == several.keys() and len(one["discriminator"]) == 5
     for name, curve in one.items():
         steps, values = zip(*curve, strict=True)
-        other_steps, others = zip(*two[name], strict=True)
+        other_steps, others = zip(*several[name], strict=True)
         assert steps == other_steps
         assert others == pytest.approx(values, rel=2e-3, abs=1e-4), name
 
