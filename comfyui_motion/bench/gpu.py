@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -164,7 +164,7 @@ def whole(plan: Plan, samples: Path, device: torch.device) -> Iterator[Row]:
 
     picture, frames = _sample(samples, plan.frames)
     for name in DEFAULTS:
-        model = load(name, device=device)
+        model = _default(name, device)
         for height, width in plan.whole:
             source, driving = (_sized(one, height, width) for one in (picture, frames))
             reset_peak_memory(device)
@@ -196,9 +196,23 @@ def _sample(samples: Path, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _sized(pictures: Tensor, height: int, width: int) -> Tensor:
+    """Scaled to fit, their edges drawn out over the rest. B 3 H W"""
     import torch.nn.functional as F
 
-    return F.interpolate(pictures, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
+    scale = min(height / pictures.shape[2], width / pictures.shape[3])
+    size = [round(scale * side) for side in pictures.shape[2:]]
+    fitted = F.interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
+    down, across = height - size[0], width - size[1]
+    room = (across // 2, across - across // 2, down // 2, down - down // 2)
+    return F.pad(fitted, room, mode="replicate")
+
+
+def _default(name: str, device: torch.device) -> MotionModel:
+    """By itself: a face that it does not see is a failure, nothing to be moved by `flow`."""
+    model = load(name, device=device)
+    if name == "face":
+        cast(Any, model).partners = ()
+    return model
 
 
 def waits(plan: Plan, samples: Path, device: torch.device) -> Iterator[Row]:
@@ -208,7 +222,7 @@ def waits(plan: Plan, samples: Path, device: torch.device) -> Iterator[Row]:
     for name in plan.waiting or (*measurable(), *DEFAULTS):
         if name in DEFAULTS:
             picture, frames = (_sized(one, 256, 256) for one in _sample(samples, 8))
-            yield waits_of(name, load(name, device=device), picture, frames)
+            yield waits_of(name, _default(name, device), picture, frames)
             continue
         model = optimise(_network(name, plan, device), plan.speeds[0])
         source = pictures(1, model.size, torch.Generator().manual_seed(3))

@@ -55,7 +55,9 @@ class OnDevice(Tensor):
         made.inner = inner
         return made
 
-    is_meta = property(lambda self: False)  # it has numbers
+    @property
+    def is_meta(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return False  # it has numbers
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

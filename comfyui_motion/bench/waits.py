@@ -39,8 +39,15 @@ def waits_of(name: str, model: MotionModel, source: Tensor, driving: Tensor) -> 
 
 
 def _batch(model: MotionModel, source: Tensor, driving: Tensor) -> Callable[[], Tensor]:
+    """Of what looks at the whole clip ahead, keypoints are there before the first batch."""
     portrait = model.encode(source)
-    return lambda: model.generate(portrait, model.motion(portrait, model.detect(driving)))
+    ahead = model.detect(driving) if model.looks_ahead else None
+
+    def batch() -> Tensor:
+        points = model.detect(driving) if ahead is None else ahead
+        return model.generate(portrait, model.motion(portrait, points))
+
+    return batch
 
 
 def _on_stand_in(name: str, model: MotionModel, source: Tensor, driving: Tensor) -> Row:

@@ -85,5 +85,14 @@ def from_edges(points: Tensor, height: int, width: int) -> Tensor:
 def pixels_per_unit(height: int, width: int, like: Tensor) -> Tensor:
     """How many pixels one unit of x and of y is: half of what lies between the first pixel's centre
     and the last's; 1 where there is a single one. 2
+
+    In the dtype and on the device of `like`; shared, never to be written into.
     """
-    return like.new_tensor([(n - 1) / 2 if n > 1 else 1.0 for n in (width, height)])
+    return _per_unit(height, width, like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _per_unit(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # a cached tensor outlives the mode it was asked for in
+        spans = [(n - 1) / 2 if n > 1 else 1.0 for n in (width, height)]
+        return torch.tensor(spans, dtype=dtype, device=device)

@@ -26,7 +26,7 @@ from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Detect, Family, MotionModel, Placement, Portrait
 from ...shapes import are_numbers
-from . import light, paint, warp
+from . import light, on_device, paint, warp
 from .covered import covered
 from .detector import FaceDetector
 from .find import Face, find_in
@@ -307,6 +307,8 @@ class FaceModel(Parts, FindsFaces, MotionModel):
     def generate(self, portrait: FacePortrait, field: MotionField) -> Tensor:
         """The source's own pixels, moved, in front of what is behind. B 3 H W float32 in 0..1"""
         told = field if isinstance(field, warp.FaceField) else plain(field)
+        if self.device.type != "cpu":
+            return on_device.frames(portrait.faces, told, self.device)
         return paint.frames(portrait.faces, told)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -42,15 +42,23 @@ def frame(
     """One frame of a field of one, into `made`, H W 3 in 0..1. `share` works on its strips."""
     height, width = face.colours.shape[:2]
     moved(face, field, made.numpy(), share)
-    if field.lips is not None and field.shown is not None and float(field.shown) > 0:
-        opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-        inside = mouth.made_up(opening.gap) if field.mouth is None else field.mouth[0].cpu()
-        painted = mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
-        if painted is not None:
-            part = made[painted.box]
-            part += (painted.colour - part) * painted.share
-            part.clamp_(0, 1)
+    painted = mouth_inside(face, field, height, width)
+    if painted is not None:
+        part = made[painted.box]
+        part += (painted.colour - part) * painted.share
+        part.clamp_(0, 1)
     draw_seams(made, face, field)
+
+
+def mouth_inside(
+    face: SourceFace, field: FaceField, height: int, width: int
+) -> mouth.Painted | None:
+    """Of a frame of that size; None where none shows."""
+    if field.lips is None or field.shown is None or not float(field.shown) > 0:
+        return None
+    opening = mouth.Opening.of(in_pixels(field.lips, height, width))
+    inside = mouth.made_up(opening.gap) if field.mouth is None else field.mouth[0].cpu()
+    return mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
 
 
 def moved(face: SourceFace, field: FaceField, made: Array, share: Callable[..., Any]) -> None:
@@ -165,16 +173,21 @@ def lay_over(colour: Array, person: Array, far: Array, plate: Array) -> None:
 
 def draw_seams(made: Tensor, face: SourceFace, field: FaceField) -> None:
     """The line between lids that are shut, into the frame."""
-    height, width = made.shape[:2]
+    tone = made.new_tensor(face.lashes)
+    for box, dark in seams_of(field, *made.shape[:2]):
+        part = made[box]
+        part += (torch.minimum(tone, part) - part) * torch.from_numpy(dark).to(part.device)
+
+
+def seams_of(
+    field: FaceField, height: int, width: int
+) -> Iterator[tuple[tuple[slice, slice], Array]]:
+    """The line between lids that are shut: boxes of a frame, and how dark it is there. h w 1"""
     if field.seams is None or field.shut is None:
         return
-    tone = made.new_tensor(face.lashes)
     for i, shut in enumerate(field.shut[0].tolist()):
         if shut > 0:
-            curve = in_pixels(field.seams[:, i], height, width)
-            box, dark = lids.seam(curve, shut, height, width)
-            part = made[box]
-            part += (torch.minimum(tone, part) - part) * torch.from_numpy(dark).to(part.device)
+            yield lids.seam(in_pixels(field.seams[:, i], height, width), shut, height, width)
 
 
 def in_pixels(points: Tensor, height: int, width: int) -> np.ndarray:

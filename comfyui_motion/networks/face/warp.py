@@ -4,8 +4,9 @@ is hidden.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from .source import SourceFace
 from .surroundings import OUTLINE
 from .topology import LIPS, SURFACE
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 # pixels of the motion field over which mesh and surroundings go over into one another
 FEATHER = 2.5
 APART = 2.0  # pixels: where they disagree more, the mesh lies in front of what is behind
@@ -39,6 +43,21 @@ class FaceField(MotionField):
     light: Tensor | None = None  # B 1 h w: as FaceKeypoints have it
     seams: Tensor | None = None  # B 2 9 2: where each eye's lids meet when shut, in -1..1
     shut: Tensor | None = None  # B 2: how far they are shut
+
+    def to(self, device: torch.device | str) -> Self:
+        """The motion on that device. What goes with it, which the processor draws, stays with it;
+        a GPU is sent to without being waited for.
+        """
+        ahead = torch.device(device).type != "cpu"
+        names = ("grid", "occlusion", "contributions")
+        told = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: _sent(part, device, ahead) for name, part in told.items()})
+
+
+def _sent(part: Any, device: torch.device | str, ahead: bool) -> Any:
+    if isinstance(part, tuple):
+        return tuple(_sent(each, device, ahead) for each in part)
+    return None if part is None else part.to(device, non_blocking=ahead)
 
 
 @dataclass(frozen=True, eq=False)
