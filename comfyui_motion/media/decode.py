@@ -139,6 +139,7 @@ def film_facts(path: Path, remarks: Remarks, fallback: Fraction) -> Facts:
             float(length) if length else None,
             there < whole or lacking is not None,
             firm,
+            any(kind in container.format.name for kind in ("matroska", "flv", "nut")),
         )
 
 

@@ -186,3 +186,48 @@ def test_an_animated_webp_that_was_cut_off_moves_as_far_as_it_goes(tmp_path, cap
     found = numbers(read_video(path).frames())
     assert found == list(range(len(found))) and len(found) >= 8
     assert "is cut off" in caplog.text
+
+
+def grainy(number, width, height):
+    return np.random.default_rng(number).integers(0, 60, (height, width, 3), np.uint8)
+
+
+def wiped(path, first, last):
+    """Bytes of a film from one share of it to another, by others."""
+    data = bytearray(path.read_bytes())
+    begin, end = int(len(data) * first), int(len(data) * last)
+    data[begin:end] = np.random.default_rng(1).integers(0, 256, end - begin, np.uint8).tobytes()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("sound", [None, "the container's"])
+@pytest.mark.parametrize(
+    ("name", "codec", "heard", "options"),
+    [
+        ("d.mkv", "libx264", "libopus", {"bf": "0"}),
+        ("d.mkv", "libx264", "libopus", {"bf": "2"}),
+        ("d.flv", "libx264", "aac", {"bf": "0"}),
+        ("d.webm", "libvpx", None, {"deadline": "realtime", "cpu-used": "8"}),
+    ],
+)
+def test_a_stretch_that_is_lost_in_the_middle_is_named(
+    film, caplog, monkeypatch, name, codec, heard, options, sound
+):
+    monkeypatch.setitem(film.__globals__, "numbered", grainy)  # more of a picture than of sound
+    heard = sound and heard
+    path = film(name, 60, codec=codec, sound=heard, size=(128, 96), g="10", **options)
+    read_video(path).frames()
+    assert not caplog.text
+    wiped(path, 0.4, 0.6)
+    assert len(read_video(path).frames()) == 60
+    assert re.search(r"frames \d+-\d+.* could not be read, and the picture before", caplog.text)
+
+
+@pytest.mark.parametrize("sound", [None, "the container's"])
+@pytest.mark.parametrize("name", ["d.mkv", "d.flv", "d.webm"])
+def test_a_picture_that_stood_still_is_no_loss(film, caplog, name, sound):
+    times = [40 * i + 2000 * (i // 20) for i in range(60)]
+    heard = sound and {"d.flv": "aac"}.get(name, "libopus")
+    codec = {"d.webm": "libvpx-vp9"}.get(name, "libx264")
+    path = film(name, 60, times=times, sound=heard, codec=codec)
+    assert len(read_video(path).frames()) > 150 and not caplog.text
