@@ -219,9 +219,9 @@ def _perform(
     cores = one_core if beside else nullcontext
     with closing(prefetch(all_posed(), 1) if beside else all_posed()) as batches:
         for looked, times, made in batches:
-            shown = iter(times)
+            shown, count = iter(times), 0 if made is None else len(made)
             for step in () if made is None else in_parts(painted, made, device):
-                fits(len(step.frames), len(made))
+                fits(len(step.frames), count)
                 yield from step.again(tuple(islice(shown, len(step.frames))), clip.batch_size)
                 del step  # as in `checked`
             done += looked.total

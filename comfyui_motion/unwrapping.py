@@ -45,13 +45,17 @@ def unwrapped(
 
     Of several copies the one that is no average is taken, of those the first.
     """
-    for view in (dict, _without_wrappers, _with_bare_names, _each_opened):
+    for view in (_as_they_are, _without_wrappers, _with_bare_names, _each_opened):
         found = view(tensors)
         for prefix in _prefixes(found):
             inside = _within(found, prefix)
             if known(inside):
                 return Inside(inside, prefix.rstrip("."), _beside(found, prefix))
     return None
+
+
+def _as_they_are(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return dict(tensors)
 
 
 def _beside(tensors: Mapping[str, Tensor], prefix: str) -> tuple[str, ...]:

@@ -167,8 +167,9 @@ def _quick(picture: Tensor) -> bool:
 def _eight_bits(picture: Tensor, into: Tensor) -> None:
     """H W C in 0..1, cut off beyond, to 0..255."""
     import cv2
+    import numpy as np
 
-    values = cv2.min(picture.flatten(1).numpy(), 1.0)  # type: ignore[arg-type]
+    values = np.minimum(picture.flatten(1).numpy(), np.float32(1))
     cv2.addWeighted(values, 255, values, 0, 0, dst=into.flatten(1).numpy(), dtype=cv2.CV_8U)
 
 

@@ -15,7 +15,7 @@ NCLX = b"colrnclx"
 UNKNOWN = 2  # the number of what is not told
 
 
-def heed(path: Path, info: dict[str, Any]) -> None:
+def heed(path: Path, info: dict[Any, Any]) -> None:
     """Puts into what Pillow tells of a picture how its values become sRGB, as its "tone"; None
     where they are, or nothing is said by number. A PNG's number is above all else it says (PNG 3,
     4.3), which is taken out then.

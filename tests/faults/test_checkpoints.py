@@ -209,7 +209,7 @@ class Called:
         Called(zipfile.main, []),
         {"a": torch.nn.functional.relu, "b": Called(torch.hub.help, "a", "b")},
     ],
-    ids=str,
+    ids=("exec", "getattr", "exit", "zipfile", "beside a function"),
 )
 def test_a_call_is_still_one(trained, tmp_path, content):
     torch.save({**networks(trained), "config": content}, tmp_path / "mine.pth")

@@ -47,6 +47,7 @@ def unlit() -> Array:
     """Where no light falls on what is held before a mouth, over the canonical face. SIDE SIDE"""
     rows = torch.from_numpy(over_face()[:, 1])
     face = model_face()[:, 1].double()
-    y = np.interp(np.arange(SIDE), *(v.sort().values.numpy() for v in (rows, face)))
+    rows, face = (v.sort().values.numpy() for v in (rows, face))
+    y = np.interp(np.arange(SIDE), rows, face)
     found = ramp(*BELOW, share_down(torch.from_numpy(y)))
     return np.repeat(found.numpy()[:, None], SIDE, axis=1).astype(np.float32)

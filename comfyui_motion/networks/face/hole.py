@@ -89,8 +89,8 @@ class Hole:
         columns = len(self.top)
         across = self.left + along * (self.right - self.left)
         middles = (np.arange(columns) + 0.5) / columns
-        edges = (np.interp(across, middles, edge) for edge in (self.top, self.bottom))
-        return across, *edges
+        top, bottom = (np.interp(across, middles, edge) for edge in (self.top, self.bottom))
+        return across, top, bottom
 
     def read(self, seen: Array) -> Array:
         """What is in it. 2 rows columns -> 2 rows columns"""
