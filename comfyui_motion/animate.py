@@ -275,8 +275,8 @@ def _perform_on_clip(
         portrait = shared if done == 1 else FramedPortrait.of(model, picture, shared.framing)
         rest_frame = frame if rest_frame is None else rest_frame
         if script is not None:
-            points = script.at(done - 1, 1)
-            rest = script.rest_of(done - 1, 1) if options.reference_picture is None else rest
+            points, still = script.of(slice(done - 1, done))
+            rest = still if options.reference_picture is None else rest
         else:
             points = portrait.detect(
                 frame, portrait.at_rest if options.mode == "absolute" else rest_frame

@@ -64,10 +64,5 @@ PICTURES = Pictures()
 @contextmanager
 def one_core() -> Generator[None]:
     """What is in here goes on beside other work, and takes one core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with PICTURES.aside():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with CORES.aside(), PICTURES.aside():
+        yield

@@ -94,6 +94,12 @@ def same(frame: Tensor, other: Tensor) -> bool:
     )
 
 
+def in_range(pictures: Tensor) -> Tensor:
+    """The same, cut off at 0 and 1; themselves where nothing is beyond: large ones are dear."""
+    low, high = pictures.aminmax()
+    return pictures if bool((low >= 0) & (high <= 1)) else pictures.clamp(0, 1)
+
+
 def check_numbers(pictures: Tensor, name: str) -> None:
     """Refuse a batch that holds NaN or infinity. Raises InputError, which names the
     first such one.

@@ -109,7 +109,7 @@ class ExtractKeypoints(io.ComfyNode):
         if source is not None:
             script = look_ahead(source, Batches(host.Watched(frames), at_once))
         if script is not None:  # as Animate Picture takes them: followed through the clip
-            return io.NodeOutput(script.at(0, len(script)).to(host.result_device()))
+            return io.NodeOutput(script.keypoints.to(host.result_device()))
 
         def detect(part: slice) -> Any:
             if source is None:

@@ -109,8 +109,8 @@ def looked(model: MotionModel, source: Tensor, batches: list[Tensor]) -> Any:
 
 
 def carried(script: Any, start: int, portrait: Any) -> Any:
-    driver = script.at(start, BATCH)
-    return retarget(driver, script.rest_of(start, BATCH), portrait.keypoints)
+    driver, rest = script.of(slice(start, start + BATCH))
+    return retarget(driver, rest, portrait.keypoints)
 
 
 def written(frames: Tensor, times: int) -> None:

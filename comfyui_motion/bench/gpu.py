@@ -8,7 +8,6 @@ takes too long, loses nothing of the others; rows are written as they come.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ..doors.words import logger
 from ..errors import MotionError
 from ..model import MotionModel
 from ..registry import build, load
@@ -40,7 +40,7 @@ SECTIONS = {  # in the order of their worth, and the share of the time that each
     "training": 0.08,
 }
 LONGEST = 25.0  # seconds that one picture of `whole` is animated for
-log = logging.getLogger("comfyui_motion")
+log = logger()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..doors.words import logger
 from ..model import MotionModel
 from .lively import clip, pictures
 from .measure import clock, wait
@@ -20,7 +20,7 @@ Way = Callable[[Tensor], Tensor]
 GRAPH = "CUDA graph"  # recorded as it is, without a compiler
 SEARCH = "cudnn.benchmark"  # cuDNN tries its kernels
 WARM = 3
-log = logging.getLogger("comfyui_motion")
+log = logger()
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..doors.words import logger
 from ..errors import InputError
-from ..shapes import check_numbers
+from ..shapes import check_numbers, in_range
 from .deep import GRAY, Deep, coded_pixels, gray_of, is_deep
 from .files import existing_file, write_whole
 from .naming import WRITTEN
@@ -243,7 +243,6 @@ def turned(pixels: np.ndarray, transposed: bool, mirrored: bool, flipped: bool) 
 def _unit(picture: Tensor) -> Tensor:
     """Integers to 0..1 float32; floats cut off at 0 and 1, the picture itself where none is."""
     if picture.is_floating_point():
-        low, high = picture.aminmax()
-        return picture if bool((low >= 0) & (high <= 1)) else picture.clamp(0, 1)
+        return in_range(picture)
     made = torch.empty(picture.shape, device=picture.device)  # once: large pictures are dear
     return made.copy_(picture).div_(255 if picture.dtype == torch.uint8 else 65535)

@@ -239,7 +239,10 @@ def test_of_two_models_the_first_is_taken_and_the_other_is_named(trained, tmp_pa
 
 def refusals(nets):
     conv = "dense_motion_network.hourglass.encoder.down_blocks.0.conv.weight"
-    changed = lambda tensor: {**nets, "generator": {**nets["generator"], conv: tensor}}  # noqa: E731
+
+    def changed(tensor):
+        return {**nets, "generator": {**nets["generator"], conv: tensor}}
+
     state = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-4}]}
     return {
         "one network": ({"generator": nets["generator"]}, "lacks its kp_detector"),

@@ -44,7 +44,7 @@ def step_by_step(model, source, driving, options: Options) -> torch.Tensor:
         parts = [portrait.detect(part, reference) for part in shown]
         points = parts[0].join(parts)
     else:
-        points = script.at(0, len(script))
+        points = script.keypoints
     own = portrait.portrait.keypoints
     at_rest = points[portrait.reference]
     pose = motion.retarget(points, at_rest, own, options.mode, options.adapt_scale)

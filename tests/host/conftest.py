@@ -137,12 +137,17 @@ class Host:
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    """The host with the pack loaded, a picture, a clip and a checkpoint in its folders."""
-    comfyui = os.environ.get("COMFYUI_PATH")
-    if not comfyui:
+def comfyui() -> Path:
+    """A checkout of the host, which is no package: its place is told."""
+    if not os.environ.get("COMFYUI_PATH"):
         pytest.skip("COMFYUI_PATH names no ComfyUI")
-    host = Host(Path(comfyui), tmp_path_factory.mktemp("comfyui"))
+    return Path(os.environ["COMFYUI_PATH"])
+
+
+@pytest.fixture(scope="session")
+def host(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """The host with the pack loaded, a picture, a clip and a checkpoint in its folders."""
+    host = Host(comfyui, tmp_path_factory.mktemp("comfyui"))
     checkpoint = lzma.decompress(
         (ROOT / "tests" / "golden" / "fomm" / "checkpoint.pth.tar.xz").read_bytes()
     )
@@ -232,12 +237,10 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(server_folder: Path) -> Iterator[str]:
+def server(comfyui: Path, server_folder: Path) -> Iterator[str]:
     """The address of a server with the pack, as a program of its own; its folders lie in
     `server_folder`.
     """
-    if not os.environ.get("COMFYUI_PATH"):
-        pytest.skip("COMFYUI_PATH names no ComfyUI")
     base = server_folder
     for name in ("input", "output", "temp", "models/motion", "custom_nodes", "user"):
         (base / name).mkdir(parents=True)
@@ -250,9 +253,7 @@ def server(server_folder: Path) -> Iterator[str]:
     if os.environ.get("PAGE_ROOT"):
         command += ["--front-end-root", os.environ["PAGE_ROOT"]]
     with (base / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=os.environ["COMFYUI_PATH"], stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=comfyui, stdout=log, stderr=subprocess.STDOUT)
         address = f"http://127.0.0.1:{port}"
         try:
             _wait_for(address, process, base / "log.txt")

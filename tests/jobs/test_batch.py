@@ -79,11 +79,12 @@ def test_workers_end_with_a_parent_that_is_killed_and_leave_nothing(tmp_path):
         until(lambda: (out / "pid").exists() and (out / "pid").read_text())
         worker = int((out / "pid").read_text())
         os.kill(worker, signal.SIGSTOP)
+        until(lambda: state(worker) in "TX")  # which is not at once
         parent.kill()
     assert len(list(out.iterdir())) == 2
     os.kill(worker, signal.SIGCONT)
     until(lambda: [path.name for path in out.iterdir()] == ["pid"])
-    until(lambda: not_running(worker))
+    until(lambda: state(worker) in "ZX")
 
 
 def until(happened: Callable[[], object], seconds: float = 60) -> None:
@@ -93,12 +94,13 @@ def until(happened: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def not_running(number: int) -> bool:
+def state(number: int) -> str:
+    """Of a process: T is paused, Z has ended and nobody asked how, X is gone (as in /proc)."""
     try:
         told = Path(f"/proc/{number}/stat").read_text()
     except OSError:
-        return True
-    return told.rpartition(")")[2].split()[0] == "Z"  # nobody has asked yet how it ended
+        return "X"
+    return told.rpartition(")")[2].split()[0]
 
 
 def test_a_signal_that_comes_while_a_worker_is_started_is_answered_after_it():

@@ -25,7 +25,7 @@ from ...errors import InputError, NoSubject
 from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Detect, Family, MotionModel, Placement, Portrait
-from ...shapes import are_numbers
+from ...shapes import are_numbers, in_range, same
 from . import light, on_device, paint, warp
 from .covered import covered
 from .detector import FaceDetector
@@ -47,7 +47,6 @@ from .watch import Looks, Script, watch
 
 HALF = torch.tensor([0.5, 0.5, 0.0])  # from the picture's outer edge to the first pixel's centre
 NO_FACE = "There is no face in the {}, so all that moves in the clip moves it, as for any subject."
-
 COVERED = (
     "Something is held before the mouth in the picture, so that mouth stays as it is. Where that is"
     " wrong: a sharper picture, or load the model with heeds_hands=False."
@@ -88,7 +87,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self.person = PersonMask()
         self._rest: tuple[Tensor, np.ndarray, float] | None = None  # see `at_rest`
         self._faces: tuple[Any, list[Face]] | None = None  # see `faces`
-        self._begun: tuple[Any, ...] | None = None  # see `expect`
+        self._begun: tuple[Tensor, Placement | None, Future[FacePortrait]] | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -182,8 +181,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
 
     def expect(self, source: Tensor, placement: Placement | None = None) -> None:
         """Begins to encode the picture, where there are threads for it."""
-        work = meanwhile(partial(self.encoded, source, placement))
-        self._begun = number_of(source), placement, work
+        self._begun = source, placement, meanwhile(partial(self.encoded, source, placement))
 
     def rehearse(
         self,
@@ -207,8 +205,10 @@ class FaceModel(Parts, FindsFaces, MotionModel):
 
     def begun(self, source: Tensor, placement: Placement | None) -> Future[FacePortrait] | None:
         """The encoding of this picture, where it was begun; see `expect`."""
-        begun = self._begun
-        return begun[2] if begun and begun[:2] == (number_of(source), placement) else None
+        if self._begun is None:
+            return None
+        picture, place, work = self._begun
+        return work if place == placement and same(picture, source.to(picture)) else None
 
     def find(self, picture: Tensor, placement: Placement | None) -> Face:
         """The face that is meant. 1 3 H W. Raises NoSubject where there is none."""
@@ -329,12 +329,6 @@ def so_long_as_it_does(work: Future[Any], clip: Iterable[Tensor]) -> Iterator[Te
 def finite(frames: Tensor) -> Tensor:
     """The same, but 0 where they are no numbers."""
     return frames if bool(are_numbers(frames).all()) else frames.nan_to_num(0)
-
-
-def in_range(pictures: Tensor) -> Tensor:
-    """The same, cut off at 0 and 1; themselves where nothing is beyond: large ones are dear."""
-    low, high = pictures.aminmax()
-    return pictures if bool((low >= 0) & (high <= 1)) else pictures.clamp(0, 1)
 
 
 def face_of(portrait: FacePortrait, i: int) -> SourceFace:

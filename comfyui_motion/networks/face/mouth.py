@@ -266,13 +266,12 @@ def paint(
     box = slice(low[1], high[1]), slice(low[0], high[0])
     along, down, depth = spanned(opening, low, high, mouth.device)
     grid = torch.stack([along * 2 - 1, down * 2 - 1], dim=-1)[None]
-    read = F.grid_sample(
+    seen = F.grid_sample(
         mouth[None].float(), grid, "bicubic", padding_mode="border", align_corners=False
     )[0].clamp(0, 1)
     share = smooth_edge(depth * opening.width + edge, edge) * shown
     near = (1 - depth / max(min(RIM[0], RIM[1] * opening.gap), 1e-6)).clamp(0, 1).square()
-    colour = coloured(read, tones, near)
-    return Painted(box, colour, share[..., None])
+    return Painted(box, coloured(seen, tones, near), share[..., None])
 
 
 def spanned(

@@ -4,7 +4,6 @@ at rest in every shot.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...cores import CORES
+from ...doors.words import logger
 from ...geometry.easing import ramp
 from ...shapes import check_reference, same
 from . import light, mouth
@@ -25,7 +25,7 @@ from .raster import Array
 from .topology import EYES, LIPS
 from .transfer import opening
 
-log = logging.getLogger("comfyui_motion")
+log = logger()
 UNSEEN = 1e-3  # confidence of a frame that does not show the face, whose pose is held
 MARGIN = 0.1  # of a face's box, that is cut out round it
 TURNED = (8.0, 24.0)  # degrees from rest: light on the skin tells all, tells nothing
@@ -112,16 +112,9 @@ class Script:
         """The frame that the motion of the first shot is measured from."""
         return int(self.rest[0])
 
-    def of(self, frames: Tensor) -> tuple[FaceKeypoints, FaceKeypoints]:
-        """Some frames by their numbers, and what the motion of each is measured from. B"""
+    def of(self, frames: slice | Tensor) -> tuple[FaceKeypoints, FaceKeypoints]:
+        """Some frames, by their numbers, and what the motion of each is measured from."""
         return self.keypoints[frames], self.keypoints[self.rest[frames]]
-
-    def at(self, start: int, count: int) -> FaceKeypoints:
-        return self.keypoints[start : start + count]
-
-    def rest_of(self, start: int, count: int) -> FaceKeypoints:
-        """What those frames' motion is measured from: one for each."""
-        return self.keypoints[self.rest[start : start + count]]
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+import comfyui_motion as motion
 from comfyui_motion import read_picture
 from comfyui_motion.catalogue import DATA
 from comfyui_motion.networks.face.networks import FaceNetworks
@@ -21,6 +22,12 @@ def networks():
     tensors = load_file(DATA / "face.safetensors")
     made.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return made.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The default, as it is loaded."""
+    return motion.load("face", device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,6 @@ LOUD = {"mouth_open": 1.0, "smile": 0.5}
 
 
 @pytest.fixture(scope="module")
-def model():
-    return motion.load("face", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def plain(portrait):
     return F.interpolate(portrait, size=(480, 480), mode="area")
 

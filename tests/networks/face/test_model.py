@@ -29,11 +29,6 @@ DIALS = (
 
 
 @pytest.fixture(scope="module")
-def model():
-    return motion.load("face", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def source(portrait):
     return F.interpolate(portrait, size=(320, 320), mode="area")
 

@@ -9,11 +9,6 @@ from comfyui_motion.networks.face.parts import NAMES
 
 
 @pytest.fixture(scope="module")
-def model():
-    return motion.load("face", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def small(portrait):
     return F.interpolate(portrait, size=240, mode="area")
 
