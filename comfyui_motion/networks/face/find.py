@@ -3,7 +3,8 @@
 The detector looks at the whole picture, then, where that shows none or small ones only, at squares
 of it. What it finds must look like a face to the mesh as well, and stay where it is when the mesh
 looks from elsewhere: points on a face stay on the face, points on a cat's cheek or a wheel go along
-with the square.
+with the square. Faces that are half hidden, by a mask or because they are seen from the side, stay
+less well: there detector and mesh must see eyes, nose and mouth in the same places.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .detector import SIDE as DETECTED
 from .mesh import SIDE as MESHED
 from .networks import SeesFaces
 from .region import Region, cut
-from .topology import EYES, SURFACE
+from .topology import EYES, LIPS, SURFACE
 
 SCORE, FLAG = 0.6, 0.8  # what detector and mesh must say
 OVERLAP = 0.3  # of two boxes, from which they are of one face
@@ -29,7 +30,19 @@ SMALL = 0.2  # of the longer side: where no face is larger, there may be others
 LEAST = 14.0  # pixels a face measures at least
 ROUNDS = 3  # the mesh looks again where it found the face
 STRAY = 0.08  # of the face's size: how far points may move when the mesh looks from elsewhere
+SURE = 0.75, 0.99  # what detector and mesh must say of a face that strays further
+AGREED = 0.08  # of its size: how far detector and mesh then see its eyes, nose and mouth apart
+NOSE_TIP = 1
 SHAKES = ((0.1, 0.06, 1.25, 0.15), (-0.09, -0.08, 0.9, -0.2))  # x and y in sides, scale, radians
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """What the detector takes for a face; pixels, 0 the picture's outer edge."""
+
+    score: float  # 0..1
+    region: Region  # where the mesh is to look
+    points: Tensor  # 6 2, see `detector.POINTS`
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +119,20 @@ def seen_in(
     """What looks like a face in some squares of a picture, and stays one when looked at again;
     without those that are known.
     """
-    found: list[Face] = []
-    for score, region in detected(networks, picture, regions):
-        if any(region.apart(face.region) < 1 for face in (*known, *found)):
+    found: list[tuple[Face, Guess]] = []
+    for guess in detected(networks, picture, regions):
+        seen = (*known, *(face for face, _ in found))
+        if any(guess.region.apart(face.region) < 1 for face in seen):
             continue  # the mesh would settle where it has already
-        face = settle(networks, picture, region, score)
-        found += [] if face is None else [face]
-    new = [face for face in distinct(found) if not one_of(face, known)]
-    return [face for face in new if steady(networks, picture, face)]
+        face = settle(networks, picture, guess)
+        found += [] if face is None else [(face, guess)]
+    new = [face for face in distinct([face for face, _ in found]) if not one_of(face, known)]
+    guesses = dict(found)
+    return [face for face in new if steady(networks, picture, face, guesses[face])]
 
 
-def detected(
-    networks: SeesFaces, picture: Tensor, regions: list[Region]
-) -> list[tuple[float, Region]]:
-    """The detector's scores and the squares round what it finds, surest first."""
+def detected(networks: SeesFaces, picture: Tensor, regions: list[Region]) -> list[Guess]:
+    """What the detector finds in some squares of a picture, surest first."""
     shown = torch.cat([cut(picture, region, DETECTED) for region in regions])
     guesses = networks.detector(shown)
     found = []
@@ -127,8 +140,9 @@ def detected(
         likely = guesses.score[i] >= SCORE
         rows = (part[i][likely].cpu() for part in (guesses.box, guesses.points, guesses.score))
         for box, points, score in merged(*rows):
-            found.append((score, Region.of_detection(box, points, region)))
-    return sorted(found, key=lambda pair: -pair[0])
+            there = Region.of_detection(box, points, region)
+            found.append(Guess(score, there, region.outside(points)))
+    return sorted(found, key=lambda guess: -guess.score)
 
 
 def merged(box: Tensor, points: Tensor, score: Tensor) -> Iterable[tuple[Tensor, Tensor, float]]:
@@ -163,32 +177,52 @@ def look(networks: SeesFaces, pictures: Tensor, region: Region) -> tuple[Tensor,
     return region.outside(points.cpu() / MESHED), flag.cpu()
 
 
-def settle(networks: SeesFaces, picture: Tensor, region: Region, score: float) -> Face | None:
+def settle(networks: SeesFaces, picture: Tensor, guess: Guess) -> Face | None:
     """The face there, looked at where it was found until it stays; None where it is none."""
+    region = guess.region
     for _ in range(ROUNDS):
         points, flag = look(networks, picture, region)
         if flag[0] < 0.1:
             return None
         region = Region.of_points(points[0])
-    face = Face(points[0], score, float(flag[0]))
+    face = Face(points[0], guess.score, float(flag[0]))
     return face if face.flag >= FLAG and face.size >= LEAST else None
 
 
-def steady(networks: SeesFaces, picture: Tensor, face: Face) -> bool:
-    """Whether it is still the same face when the mesh looks from elsewhere."""
-    return stray(networks, picture, face) < STRAY
+def steady(networks: SeesFaces, picture: Tensor, face: Face, guess: Guess) -> bool:
+    """Whether it is still the same face when the mesh looks from elsewhere; a large one may stay
+    once only, where mesh and detector are sure and see it alike.
+    """
+    stays = [far < STRAY for far in astray(networks, picture, face)]
+    if all(stays) or not any(stays) or face.size < SMALL * max(picture.shape[-2:]):
+        return all(stays)
+    sure = all(told >= least for told, least in zip((face.score, face.flag), SURE, strict=True))
+    return sure and disagreement(face, guess) < AGREED
+
+
+def astray(networks: SeesFaces, picture: Tensor, face: Face) -> list[float]:
+    """How far its points move when the mesh looks from elsewhere, in its size, for each of
+    `SHAKES`; infinitely, where it sees no face then.
+    """
+    found = []
+    for shake in SHAKES:
+        points, flag = look(networks, picture, face.region.moved(*shake))
+        off = (points[0, :SURFACE, :2] - face.points[:SURFACE, :2]).norm(dim=1)
+        found.append(float(off.mean()) / face.size if flag[0] >= FLAG / 2 else math.inf)
+    return found
 
 
 def stray(networks: SeesFaces, picture: Tensor, face: Face) -> float:
-    """How far its points move when the mesh looks from elsewhere, in its size."""
-    worst = 0.0
-    for shake in SHAKES:
-        points, flag = look(networks, picture, face.region.moved(*shake))
-        if flag[0] < FLAG / 2:
-            return math.inf
-        off = (points[0, :SURFACE, :2] - face.points[:SURFACE, :2]).norm(dim=1)
-        worst = max(worst, float(off.mean()) / face.size)
-    return worst
+    """How far its points move at most when the mesh looks from elsewhere, in its size."""
+    return max(astray(networks, picture, face))
+
+
+def disagreement(face: Face, guess: Guess) -> float:
+    """How far mesh and detector see eyes, nose and mouth apart, in the face's size."""
+    right, left = (face.points[EYES[side].iris[0]] for side in ("right_eye", "left_eye"))
+    mouth = face.points[list(LIPS.inner)].mean(0)
+    seen = torch.stack([right, left, face.points[NOSE_TIP], mouth])[:, :2]
+    return float((guess.points[:4] - seen).norm(dim=1).mean()) / face.size
 
 
 def distinct(faces: list[Face]) -> list[Face]:

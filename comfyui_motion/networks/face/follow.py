@@ -17,7 +17,7 @@ from torch import Tensor
 from ...doors.words import logger
 from ...errors import InputError
 from .detector import SIDE as DETECTED
-from .find import FLAG, SCORE, Face, detected, distinct, find_in, look, settle
+from .find import SCORE, Face, detected, distinct, find_in, look, settle
 from .mesh import SIDE
 from .networks import SeesFaces
 from .region import Region
@@ -201,8 +201,8 @@ class Follower:
 def quick(networks: SeesFaces, picture: Tensor) -> list[Face]:
     """What the detector sees in the whole picture, upright."""
     found = detected(networks, picture, [Region.whole(*picture.shape[-2:])])
-    settled = (settle(networks, picture, region, score) for score, region in found)
-    return distinct([face for face in settled if face is not None and face.flag >= FLAG])
+    settled = (settle(networks, picture, guess) for guess in found)
+    return distinct([face for face in settled if face is not None])
 
 
 @torch.no_grad()

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import math
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from comfyui_motion.networks.face.find import eye_distance, find_faces, stray
+from comfyui_motion.networks.face.find import STRAY, eye_distance, find_faces, stray
 from comfyui_motion.networks.face.region import Region, cut
+from comfyui_motion.networks.face.topology import CONTOURS
+
+BRIDGE = 6  # of the nose, between the eyes
 
 
 def on_grey(picture, height, width, left, top):
@@ -82,3 +87,23 @@ def test_what_is_no_face_is_none(networks, kind):
 
 def test_points_on_a_face_stay_when_looked_at_from_elsewhere(networks, small, face):
     assert stray(networks, small, face) < 0.06
+
+
+def masked(picture, points, colour):
+    """Somebody with a cloth from the bridge of the nose to below the chin. 1 3 H W, 478 3"""
+    ring = CONTOURS["face"]
+    below = [i for i in ring if points[i, 1] > points[BRIDGE, 1]]
+    outline = torch.cat([points[below, :2], points[[BRIDGE], :2]]).numpy()
+    cloth = np.zeros(picture.shape[2:], np.uint8)
+    cv2.fillPoly(cloth, [cv2.convexHull(outline).astype(np.int32)], 1)
+    return torch.where(torch.from_numpy(cloth).bool(), colour, picture)
+
+
+@pytest.mark.parametrize("colour", [0.2, 0.9])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_face_behind_a_mask_is_a_face(networks, small, face, colour, mirrored):
+    picture = masked(small, face.points, colour)
+    (found,) = find_faces(networks, picture.flip(-1) if mirrored else picture)[0]
+    if mirrored:
+        assert stray(networks, picture.flip(-1), found) > STRAY  # it alone would not do
+    assert 0.8 < found.size / face.size < 1.25
