@@ -22,9 +22,10 @@ from .transfer import LIP_ROWS, Face, contact, softened, unfolded
 BEHIND = 0.5  # the point a head turns about lies so far behind its face
 JAW = 15.0  # degrees that it turns at most
 WIDEN, LIFT = 0.075, 0.075  # a smile's corners: outwards, up
+SMILING = 0.6  # of a smile is left out where a mouth smiles at rest
 CHEEKS = 0.03  # and how far cheeks rise with it
 WIDE, PUCKER, FORWARD = 0.09, 0.10, 0.06
-RAISED, DRAWN = 0.095, 0.035  # brows: up, together
+RAISED, LOWERED, DRAWN = 0.1, 0.085, 0.05  # brows: up, down, together
 LOOK = (0.2, 0.11)  # eye widths an iris goes sideways, up and down
 FOLLOWING = 0.35  # of its opening that a lid goes along with a gaze downwards
 STARE = 0.3  # of its opening that an eye opens wider at blink -1
@@ -73,19 +74,28 @@ def mouth(own: Face, dials: Dials) -> Tensor:
     reach = near(LIPS.outer, 0.42, own)
     across = sideways(own)
     side, out = across.sign(), across.abs().clamp(max=1.6)
-    wide = dials.mouth_wide * WIDE + dials.smile * WIDEN - dials.pucker * PUCKER
+    widen = WIDEN if dials.smile > 0 else 0.25 * WIDEN
+    smile = dials.smile * room_to_smile(own) if dials.smile > 0 else dials.smile
+    wide = dials.mouth_wide * WIDE + smile * widen - dials.pucker * PUCKER
     x = wide * side * torch.where(out < 1, out, 1 + (out - 1) * 0.3) * reach
     lift = LIFT * (1.0 if dials.smile > 0 else 0.7)
-    y = -dials.smile * lift * out.clamp(max=1.2).square() * reach
-    y = y + dials.smile * 0.012 * (1 - out).clamp(min=0) * reach
+    y = -smile * lift * out.clamp(max=1.2).square() * reach
+    y = y + smile * 0.012 * (1 - out).clamp(min=0) * reach
     cheeks = near((50, 280, 101, 330, 118, 347), 0.34, own)
-    y = y - max(dials.smile, 0) * CHEEKS * cheeks
+    if dials.smile > 0:
+        y = y - smile * CHEEKS * cheeks
     lips = near(LIPS.outer, 0.2, own) * (1 - out).clamp(min=0)
     z = -dials.pucker * FORWARD * lips
     middle = own.shape[:, [13, 14], 1].mean(1, keepdim=True)
     height = ((own.shape[..., 1] - middle) / unit).clamp(-0.15, 0.15)
     y = y + dials.pucker * 0.3 * height * lips
     return torch.stack([x, y, z], dim=-1) * unit[..., None]
+
+
+def room_to_smile(own: Face) -> Tensor:
+    """How much of a smile a mouth takes that may smile already. B 1"""
+    middle, corners = (own.shape[:, ids, 1].mean(1, keepdim=True) for ids in ([13, 14], [61, 291]))
+    return 1 - SMILING * ramp(0.02, 0.09, (middle - corners) / own.eyes_apart[:, None])
 
 
 def brows(own: Face, dials: Dials) -> Tensor:
@@ -100,7 +110,7 @@ def brows(own: Face, dials: Dials) -> Tensor:
     middle = own.shape[:, [168], 0]
     inner = 1 - ramp(0.1, 0.45, (own.shape[..., 0] - middle).abs() / unit)
     lower = max(-dials.brows, 0)
-    y = -max(dials.brows, 0) * RAISED * reach + lower * 0.055 * reach * (0.4 + 0.6 * inner)
+    y = -max(dials.brows, 0) * RAISED * reach + lower * LOWERED * reach * (0.4 + 0.6 * inner)
     x = -lower * DRAWN * (own.shape[..., 0] - middle).sign() * inner * reach
     return torch.stack([x, y, torch.zeros_like(x)], dim=-1) * unit[..., None]
 

@@ -300,6 +300,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             light=pose.light,
             seams=torch.from_numpy(np.stack([one.seams for one in made])).float() / half - 1,
             shut=torch.from_numpy(np.stack([one.shut for one in made])).float(),
+            skull=torch.stack([one.skull for one in made]),
         )
 
     @torch.inference_mode()

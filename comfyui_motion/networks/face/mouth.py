@@ -31,6 +31,7 @@ LIT = (0.15, 0.85)  # light of what is deep in a mouth, and of what is shown as 
 DARK = (0.45, 0.15)  # light: what is lighter in a mouth is as red as seen, what is darker as lips
 RIM = (0.08, 0.3)  # of its width, of its gap: so deep in a mouth its lips' inside shows at most
 SHADED = 0.45  # of the picture's lips' colour, where that begins
+TOOTH = 0.33  # radians of their arch, that a made-up tooth is wide
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
 
@@ -77,6 +78,19 @@ class Opening:
         """Along the upper lip and back along the lower one. N 2"""
         upper, lower = self.at(np.linspace(0, 1, columns), np.array([0.0, 1.0]))
         return np.concatenate([upper, lower[::-1]])
+
+    def inside(self, points: Array) -> tuple[Array, Array]:
+        """Where points lie in it: along its width, and down from lip to lip; 0..1 is inside it.
+
+        ... 2 -> ... twice
+        """
+        square = max(float(self.across @ self.across), 1e-6)
+        away = points - self.start
+        along = away @ self.across / square
+        deep = away @ np.array([-self.across[1], self.across[0]]) / square
+        at = np.linspace(0, 1, STEPS)
+        upper, lower = np.interp(along, at, self.upper), np.interp(along, at, self.lower)
+        return along, (deep - upper) / np.maximum(lower - upper, 1e-6)
 
     def to_hole(self, inner: Array, hole: Hole | None) -> Array:
         """How far the mesh's inner lips (20 2) go towards where lips end. 20 2"""
@@ -202,25 +216,42 @@ def redness(colour: Array) -> Array:
     return (colour[..., 0] - colour[..., 1]) / (colour[..., 0] + colour[..., 1] + 0.04)
 
 
-def made_up(opening: float) -> Tensor:
-    """The inside of a mouth nobody drove: dark, a row of upper teeth, a tongue. 2 ROWS COLUMNS
+def made_up(opening: float, with_teeth: bool = True) -> Tensor:
+    """The inside of a mouth nobody drove: dark, a row of upper teeth, a tongue. 2 rows columns
 
     `opening` is its greatest gap in its widths: teeth stay as high as they are.
     """
-    along = (np.arange(COLUMNS) + 0.5) / COLUMNS
-    bulge = np.sqrt(np.clip(1 - (2 * along - 1) ** 2, 0.05, 1))
-    down = ((np.arange(ROWS) + 0.5) / ROWS)[:, None] * opening * bulge  # in widths, from the lip
-    light = np.full((ROWS, COLUMNS), 0.11, np.float32)
-    height = 0.13 * bulge - 0.02 * np.abs(np.sin(along * np.pi * 7))
-    teeth = ramp(0, 0.02, height - down) * ramp(0.06, 0.2, bulge - 0.25)
-    shade = 0.62 + 0.38 * ramp(0.1, 0.9, bulge)
-    gaps = 1 - 0.18 * np.exp(-((((along * 8) % 1 - 0.5) / 0.07) ** 2))
-    light = light + teeth * (1.02 * shade * gaps - light)
-    left = opening * bulge - down  # from the lower lip
-    tongue = ramp(0, 0.14, 0.6 * opening * bulge**2 - left) * ramp(0.12, 0.3, np.array(opening))
-    tongue *= 1 - teeth
-    light = light + tongue * (0.55 - light)
-    return torch.from_numpy(np.stack([light / 2, tongue]).astype(np.float32))
+    rows, columns = 3 * ROWS, 3 * COLUMNS
+    across = 2 * (np.arange(columns) + 0.5) / columns - 1
+    bulge = np.sqrt(np.clip(1 - across**2, 0.05, 1))
+    whole = opening * bulge  # how far lips are apart
+    down = ((np.arange(rows) + 0.5) / rows)[:, None] * whole  # in widths, from the upper one
+    left = whole - down
+    tongue = ramp(0, 0.16, 0.55 * opening * bulge**2 - left) * ramp(0.12, 0.3, np.array(opening))
+    back = 0.24 + 0.1 * ramp(0.0, 0.3, down)
+    light = back + tongue * (0.34 + 0.22 * ramp(0.25, 0.0, left) - back)
+    red = np.ones_like(light)
+    if with_teeth:
+        tooth, share = teeth(across, down)
+        light, red = light + share * (tooth - light), red - share
+    return torch.from_numpy(np.stack([light / 2, red]).astype(np.float32))
+
+
+def teeth(across: Array, down: Array) -> tuple[Array, Array]:
+    """A row of upper teeth, round an arch: their light, and where they are.
+
+    across  places from corner to corner, -1..1: columns
+    down    widths from the upper lip: rows columns -> rows columns twice
+    """
+    angle = np.arcsin(across * 0.97)
+    tooth = (angle / TOOTH) % 1 * 2 - 1  # from one side of each to the other
+    front = np.cos(angle)
+    height = 0.145 * np.sqrt(front) - 0.012 * tooth**4 - 0.006 * (np.abs(angle) // TOOTH % 2)
+    share = ramp(0, 0.018, height - down) * ramp(0.15, 0.4, front)
+    light = (0.35 + 0.65 * ramp(0.1, 0.85, front)) * (1 - 0.16 * tooth**6)
+    under_lip = 0.72 + 0.28 * ramp(0, 0.06, down)
+    edge = 1 - 0.1 * ramp(0.04, 0.0, height - down)
+    return 1.12 * light * under_lip * edge, share
 
 
 def coloured(mouth: Tensor, tones: Tones, near: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...geometry.pixels import identity_grid
-from . import lids, mouth
+from . import lids, mouth, teeth
 from .held import unlit
 from .hidden import LAYERED, places_in
 from .raster import NO_MAP, Array, both, farthest
@@ -57,8 +57,15 @@ def mouth_inside(
     if field.lips is None or field.shown is None or not float(field.shown) > 0:
         return None
     opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-    inside = mouth.made_up(opening.gap) if field.mouth is None else field.mouth[0].cpu()
-    return mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
+    if field.mouth is None:
+        inside = mouth.made_up(opening.gap, face.teeth is None)
+    else:
+        inside = field.mouth[0].cpu()
+    painted = mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
+    if painted is None or face.teeth is None or field.skull is None:
+        return painted
+    back = teeth.in_pixels(field.skull[0], (height, width), face.size)
+    return teeth.spared(painted, face.teeth, face.mouth, back)
 
 
 def moved(face: SourceFace, field: FaceField, made: Array, share: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from . import light
+from . import light, teeth
 from .layers import Layers
 from .lids import lash_tone, widened
 from .lips import parted
@@ -41,6 +41,7 @@ class SourceFace:
     person: Array  # h w in 0..1: who is in it, over half the motion field
     colours: Array  # H W 3: the picture
     table: Array  # H W 4, or finer: the picture and who is in it, to be read bilinearly
+    teeth: Array | None = None  # ROWS COLUMNS: where its mouth at rest shows teeth, see `teeth`
     seen: Array | None = None  # N 2: how far open lids look, drawn as `lids.DRAWN`
     covered: bool = False  # whether something is held before the mouth
 
@@ -79,6 +80,8 @@ class SourceFace:
         if layers is not None and table is both:  # large pictures are kept once
             layers = replace(layers, person=both[..., 3])
         tones = Tones.of(plain, points[:, :2].numpy())
+        own = points[:, :2].numpy().copy()
+        own[: len(wider)] += wider
         lit, cells = lit_cells(places.numpy(), size)
         return SourceFace(
             points=places.numpy().astype(np.float64),
@@ -95,6 +98,7 @@ class SourceFace:
             person=np.ascontiguousarray(halved(person, size)),
             colours=plain if table is not both else both[..., :3],
             table=table,
+            teeth=teeth.shown(plain, own, tones),
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...field import MotionField, identity_grid
 from ...geometry.easing import ramp
-from . import eyes, lids, mouth
+from . import eyes, lids, mouth, teeth
 from .held import at_rest
 from .hidden import hiding, places
 from .pose import Similarity, fit_head
@@ -43,6 +43,7 @@ class FaceField(MotionField):
     light: Tensor | None = None  # B 1 h w: as FaceKeypoints have it
     seams: Tensor | None = None  # B 2 9 2: where each eye's lids meet when shut, in -1..1
     shut: Tensor | None = None  # B 2: how far they are shut
+    skull: Tensor | None = None  # B 2 3: from teeth in the frame to the source's, both in -1..1
 
     def to(self, device: torch.device | str) -> Self:
         """The motion on that device. What goes with it, which the processor draws, stays with it;
@@ -69,6 +70,7 @@ class Moved:
     shut: Array  # 2: how far they are shut
     lips: Array  # 20 2: the inner lips, as the picture parts them
     shown: float  # how much of the mouth's inside shows
+    skull: Tensor  # 2 3: see `FaceField`
 
 
 def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
@@ -100,13 +102,25 @@ def moved_by(
     rest, (here, share) = face.rest, with_lids(face, posed, head, i)
     raster = draw(rest, here, *face.size)
     eyes.look(raster, rest, here)
-    lay(motion, raster, face.person)
+    back = teeth.to_source(head, i, float(rest[list(LIPS.inner), 2].mean()))
     opening = mouth.Opening.of(here[:, :2])
-    shown = opened(face, here, opening)
+    if face.teeth is not None:
+        teeth.hold(raster, opening, face.mouth, back, besides(here, rest, back))
+    lay(motion, raster, face.person)
+    shown = opened(face, here, opening, float(head.scale[i]))
     hidden = hiding(face, motion, raster, here, opening, shown)
     shut = 1 - ramp(*lids.SHUT, share)
     to_unit(motion)
-    return Moved(hidden, lids.seams(here), shut, here[list(LIPS.inner), :2], shown)
+    skull = teeth.in_units(back, face.size)
+    return Moved(hidden, lids.seams(here), shut, here[list(LIPS.inner), :2], shown, skull)
+
+
+def besides(posed: Array, rest: Array, back: Array) -> float:
+    """How far the inner lips move besides the head, in pixels. 478 3 twice"""
+    inner = list(LIPS.inner)
+    return float(
+        np.hypot(*(posed[inner, :2] @ back[:, :2].T + back[:, 2] - rest[inner, :2]).T).max()
+    )
 
 
 def with_lids(face: SourceFace, posed: Array, head: Similarity, i: int) -> tuple[Array, Array]:
@@ -174,9 +188,14 @@ def unit(height: int, width: int) -> Tensor:
         return torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).repeat(width)
 
 
-def opened(face: SourceFace, posed: Array, now: mouth.Opening) -> float:
-    """How much of the mouth's inside shows, by the picture's own lips, now and at rest. 478 3"""
+def opened(face: SourceFace, posed: Array, now: mouth.Opening, larger: float) -> float:
+    """How much of the mouth's inside shows, by the picture's own lips, now and at rest. 478 3
+
+    A mouth that shows teeth at rest opens no further by being narrower; `larger`: the head's scale.
+    """
     if face.covered:
         return 0.0
     wide, was = (float(np.hypot(*(p[61] - p[291])[:2])) for p in (posed, face.rest))
+    if face.teeth is not None:
+        wide = was * larger
     return mouth.shown(now, face.mouth, wide, was)

@@ -1,0 +1,130 @@
+"""The teeth that a picture shows: they stay with the skull, and lips move over them.
+
+What lies between the lips of a smile goes neither up with a lip nor apart with the corners. Where a
+mouth opens further than the picture shows, its inside is painted, and they are left out of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...geometry.easing import ramp
+from .mouth import GREY, Opening, Painted, Tones, read, redness
+from .pose import Similarity
+from .raster import NO_MAP, Array, Raster, corners
+from .topology import LIPS
+
+OPEN = 0.06  # of its width that a mouth is open at rest, or there is nothing to see in it
+PALE = (0.95, 0.65)  # redness, of the lips': no tooth, a tooth
+LIGHT = (0.2, 0.4)  # light, of the skin's: no tooth, a tooth
+LEAST = 0.12  # of an opening that is teeth, or they are none
+BLUR = 1.2  # samples: over which teeth are told from what is not
+GAP = 9  # samples down: what is dark over no more lies between teeth of one jaw
+EDGE = 0.12  # of the way from lip to lip: over which they end at the lower one
+CORNER = 0.3  # of its width, from where on towards a corner its inside goes along with that
+BESIDES = (0.15, 0.8)  # pixels that lips move besides the head: teeth go with them, with the skull
+
+
+def shown(picture: Array, points: Array, tones: Tones) -> Array | None:
+    """Where a mouth at rest shows teeth, from lip to lip, in 0..1; None where it shows none.
+
+    H W 3 in 0..1, 478 2 in its pixels -> ROWS COLUMNS
+    """
+    import cv2
+
+    opening = Opening.of(points)
+    if opening.gap < OPEN:
+        return None
+    seen = read(picture, opening.places().astype(np.float32))
+    grey = np.array(GREY, np.float32)
+    light = seen @ grey / max(float(tones.skin @ grey), 0.05)
+    red = redness(seen) / max(float(redness(tones.lips)), 0.05)
+    tooth = (ramp(*PALE, red) * ramp(*LIGHT, light)).astype(np.float32)
+    tooth = cv2.GaussianBlur(tooth, (0, 0), BLUR, borderType=cv2.BORDER_REPLICATE)
+    upper = of_upper_jaw(tooth)
+    if float(upper.mean()) < LEAST:
+        return None
+    down = ((np.arange(len(upper)) + 0.5) / len(upper))[:, None]
+    return (upper * ramp(0, EDGE, 1 - down)).astype(np.float32)
+
+
+def of_upper_jaw(tooth: Array) -> Array:
+    """Those that reach down from the upper lip, with what is dark between them. rows columns"""
+    import cv2
+
+    lip = np.ones((GAP, tooth.shape[1]), np.float32)
+    closed = cv2.morphologyEx(np.r_[lip, tooth], cv2.MORPH_CLOSE, np.ones((GAP, 3)))
+    return ramp(0.25, 0.65, np.minimum.accumulate(closed, axis=0)[GAP:])
+
+
+@lru_cache
+def between_lips() -> Array:
+    """Which labels of a raster lie there. T+1, bool"""
+    return np.array([False, *(set(map(int, t)) <= set(LIPS.inner) for t in corners())])
+
+
+def to_source(head: Similarity, i: int, depth: float) -> Array:
+    """What carries a head's places in a frame, so deep, onto those in the source. 2 3, pixels"""
+    turn = (head.scale[i] * head.rotation[i]).double().numpy()
+    shift = turn[:2, 2] * depth + head.shift[i, :2].double().numpy()
+    back = np.linalg.inv(turn[:2, :2])
+    return np.c_[back, -back @ shift]
+
+
+def hold(raster: Raster, now: Opening, rest: Opening, back: Array, besides: float) -> None:
+    """Teeth with the skull in a raster, from within the source's own opening; towards the corners
+    with these.
+
+    now, rest  the mouth in the frame and in the source
+    besides    how far lips move besides the head, in pixels
+    """
+    rows, columns = np.nonzero(between_lips()[raster.label])
+    share = float(ramp(*BESIDES, np.array(besides)))
+    if not share or not len(rows):
+        return
+    here = np.stack([columns + raster.left, rows + raster.top], -1).astype(np.float64)
+    along, down = rest.inside(here @ back[:, :2].T + back[:, 2])
+    there = rest.each(along.clip(0, 1), down.clip(0, 1))
+    across = now.inside(here)[0]
+    share = share * ramp(0, CORNER, np.minimum(across, 1 - across))[:, None]
+    motion = raster.motion[rows, columns]
+    raster.motion[rows, columns] = motion + share * (there - here - motion)
+
+
+def spared(painted: Painted, teeth: Array, opening: Opening, back: Array) -> Painted:
+    """A painted mouth without what the picture's own teeth show. `back` (2 3): from pixels of the
+    frame to those of the picture's own opening
+    """
+    import cv2
+
+    rows, columns = painted.box
+    y, x = np.mgrid[rows, columns].astype(np.float64)
+    along, down = opening.inside(np.stack([x, y], -1) @ back[:, :2].T + back[:, 2])
+    at = np.stack([along * teeth.shape[1] - 0.5, down * teeth.shape[0] - 0.5], -1)
+    own = cv2.remap(
+        teeth, at.astype(np.float32), NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    own = own * ((along > 0) & (along < 1))
+    return replace(painted, share=painted.share * (1 - torch.from_numpy(own)[..., None]))
+
+
+def in_units(back: Array, size: tuple[int, int]) -> Tensor:
+    """The same between places in -1..1 of a picture of that size. 2 3"""
+    half = (np.array(size[::-1]) - 1) / 2
+    linear = back[:, :2] * half / half[:, None]
+    shift = (back[:, :2] @ half + back[:, 2]) / half - 1
+    return torch.from_numpy(np.c_[linear, shift]).float()
+
+
+def in_pixels(back: Tensor, frame: tuple[int, int], size: tuple[int, int]) -> Array:
+    """The same from pixels of a frame to those of a picture of that size. 2 3"""
+    ours, theirs = ((np.array(s[::-1]) - 1) / 2 for s in (frame, size))
+    told = back.double().numpy()
+    linear = told[:, :2] / ours * theirs[:, None]
+    shift = (told[:, 2] + 1 - told[:, :2].sum(1)) * theirs
+    return np.c_[linear, shift]
