@@ -4,6 +4,9 @@ The mesh's rim runs steeply into the depth, over a few pixels of the picture. A 
 would draw these out over half a cheek, as streaks. So the side that comes into sight is taken for
 flatter: what is seen of it, and the ear and hair beside it, share the room. The other side hides as
 it does.
+
+So drawn, a head looks less turned than it is: by a tenth for the flatter side, and by as much again
+since a picture has no more to show of the other. It is drawn turned by so much more.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry.easing import ramp
-from .pose import Similarity
+from .pose import Similarity, angles, turned
 from .topology import CONTOURS, SURFACE
 from .transfer import neighbours
 
 STEEP = 0.8  # pixels of depth a pixel of the picture: no steeper
 ROWS = 5  # of points from the outline inwards; farther in a face is as deep as it is
+MORE, HALVED = 0.2, 40.0  # of small turns, that is added; degrees, from which it is half as much
 OUTWARDS = 0.5  # cosine to the way outwards, from which a side is in sight
 
 
@@ -67,3 +71,17 @@ def shifts(head: Similarity, nearer: Tensor, away: Tensor) -> Tensor:
     towards = head.rotation[:, None, :2, 2] * head.scale[:, None, None]  # B 1 2
     outwards = (towards * away).sum(-1) / (towards.norm(dim=-1) * away.norm(dim=-1) + 1e-9)
     return (nearer * ramp(0.0, OUTWARDS, outwards))[..., None] * towards
+
+
+def further(points: Tensor, head: Similarity) -> tuple[Tensor, Similarity]:
+    """Heads that are seen turned as far as these are, and their points. B 478 3, what carries the
+    face at rest onto each
+    """
+    yaw, pitch, _ = angles(head.rotation).unbind(1)
+    share = MORE / (1 + (yaw.square() + pitch.square()) / HALVED**2)
+    more = turned(share * yaw, share * pitch, torch.zeros_like(yaw))
+    middle = points[:, :SURFACE].mean(1)
+    went = more - torch.eye(3, device=points.device)
+    added = (points - middle[:, None]) @ went.transpose(1, 2)
+    shift = head.shift + (went @ (head.shift - middle)[..., None])[..., 0]
+    return points + added, Similarity(head.scale, more @ head.rotation, shift)

@@ -19,7 +19,7 @@ from .held import at_rest
 from .hidden import hiding, places
 from .pose import Similarity, fit_head
 from .raster import NO_MAP, Array, Raster, both, draw, farthest
-from .relief import shifts
+from .relief import further, shifts
 from .source import SourceFace
 from .surroundings import OUTLINE
 from .topology import LIPS, SURFACE
@@ -78,7 +78,7 @@ def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
     from, in -1..1.
     """
     rest = torch.from_numpy(face.points).float()[None]
-    head = fit_head(rest, posed)
+    posed, head = further(posed, fit_head(rest, posed))
     if face.covered:
         posed = at_rest(posed, rest, head)
     flatter = shifts(head, face.nearer, rest[0, :, :2] - rest[0, :SURFACE, :2].mean(0))

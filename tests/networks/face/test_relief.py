@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import comfyui_motion as motion
-from comfyui_motion.networks.face.pose import fit_head, turned
-from comfyui_motion.networks.face.relief import nearer, rows, shifts
+from comfyui_motion.networks.face.pose import angles, fit_head, turned
+from comfyui_motion.networks.face.relief import further, nearer, rows, shifts
 from comfyui_motion.networks.face.topology import CONTOURS, SURFACE, TRIANGLES
 
 
@@ -51,3 +52,42 @@ def test_only_the_rim_is_flatter(points):
     assert (change <= 0).all()
     assert (change[:SURFACE][rows() == rows().max()] == 0).all()
     assert change[list(CONTOURS["face"])].min() < -0.05 * (points[33] - points[263]).norm()
+
+
+def head_at(yaw, pitch, roll):
+    return turned(*(torch.tensor([float(v)]) for v in (yaw, pitch, roll)))
+
+
+def test_a_head_that_does_not_turn_is_drawn_as_it_is(points):
+    rolled = points[None] @ head_at(0, 0, 40).transpose(1, 2)
+    drawn, head = further(rolled, fit_head(points[None], rolled))
+    assert (drawn - rolled).abs().max() < 1e-3 * (points[33] - points[263]).norm()
+    assert angles(head.rotation)[0].tolist() == pytest.approx([0, 0, 40], abs=0.05)
+
+
+def test_a_face_that_lies_on_its_side_is_drawn_turned_as_an_upright_one(points):
+    lying = head_at(0, 0, 90).transpose(1, 2)
+    posed = points[None] @ head_at(20, -6, 0).transpose(1, 2)
+    upright, _ = further(posed, fit_head(points[None], posed))
+    side, _ = further(posed @ lying, fit_head(points[None] @ lying, posed @ lying))
+    off = (upright @ lying - side).norm(dim=-1).max()
+    assert off < 0.01 * (points[33] - points[263]).norm()
+
+
+def test_points_and_head_are_turned_alike(points):
+    posed = points[None] @ head_at(15, 8, -5).transpose(1, 2) + 30
+    drawn, head = further(posed, fit_head(points[None], posed))
+    assert (head.apply(points[None]) - drawn).abs().max() < 0.05
+    assert angles(head.rotation)[0, 0] > 17
+
+
+def test_a_head_looks_turned_nearly_as_far_as_it_is_asked_to(model, portrait):
+    picture = F.interpolate(portrait, size=480, mode="area")
+    encoded, rest = model.encode(picture), model.detect(picture).space()
+    seen = []
+    for which, dial in enumerate(("yaw", "pitch")):
+        for asked in (-12.0, 12.0):
+            field = model.motion(encoded, motion.pose(encoded, **{dial: asked}))
+            now = model.detect(model.generate(encoded, field)).space()
+            seen.append(float(angles(fit_head(rest, now).rotation)[0, which]) / asked)
+    assert 0.7 < sum(seen) / len(seen) < 1.1
