@@ -28,6 +28,10 @@ SHOWN = (0.02, 0.06)  # mouth widths opened beyond the source's own: nothing sho
 SOFT = 0.012  # mouth widths: of the painted edge
 DEEP = 0.12  # of a driver's dark mouth that is left in pictures, whose light is seldom a camera's
 LIT = (0.15, 0.85)  # light of what is deep in a mouth, and of what is shown as it is
+BARED, TEETH = (0.6, 0.75), 0.5  # a mouth's mean light: no teeth, all teeth; so much less dark then
+FLOOR = 0.08  # light against skin: no mouth is darker, in the hue of flesh, a tongue's side lighter
+FLESH = (1.9, 0.65, 0.6)  # light of a mouth's depth by channel, where lips are not grey
+GREYISH = (0.05, 0.15)  # how far a lip's channels lie apart: grey, of a colour
 DARK = (0.45, 0.15)  # light: what is lighter in a mouth is as red as seen, what is darker as lips
 RIM = (0.08, 0.3)  # of its width, of its gap: so deep in a mouth its lips' inside shows at most
 SHADED = 0.45  # of the picture's lips' colour, where that begins
@@ -263,14 +267,28 @@ def coloured(mouth: Tensor, tones: Tones, near: Tensor) -> Tensor:
     tint = 1 + 0.55 * (skin / (skin @ grey) - 1)
     light = mouth[0] * 2
     red = torch.maximum(mouth[1], ramp(*DARK, light))[..., None]
-    light = light * (DEEP + (1 - DEEP) * ramp(*LIT, light))
+    deep = DEEP + (1 - DEEP) * TEETH * float(ramp(*BARED, light.mean()))
+    light = light * (deep + (1 - deep) * ramp(*LIT, light))
     bright = 1.0 / max(float(skin @ grey), 0.2)
     light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)
     dark = light / LIP_LIGHT
     dark = dark + (SHADED - dark).clamp(min=0) * near
     skin, lips = (torch.from_numpy(tone).to(mouth) for tone in (tint * (skin @ grey), lips))
     teeth, tongue = light[..., None] * skin, dark[..., None] * lips
-    return (teeth + red * (tongue - teeth)).clamp(0, 1)
+    made = teeth + red * (tongue - teeth)
+    floor = torch.from_numpy(depths(len(made), tones)).to(made)
+    return torch.maximum(made, floor[:, None]).clamp(0, 1)
+
+
+def depths(rows: int, tones: Tones) -> Array:
+    """The darkest that a mouth is, from the upper lip to the lower one. rows -> rows 3"""
+    grey = np.array(GREY)
+    lips, skin = np.maximum(tones.lips, 0.01), max(float(tones.skin @ grey), 0.05)
+    own = (lips / (lips @ grey)) ** 2
+    warm = float(ramp(*GREYISH, np.array(np.ptp(lips) / lips.max())))
+    hue = own + warm * (np.maximum(own, FLESH) - own)
+    light = FLOOR * skin * (1 + 0.6 * np.linspace(-1, 1, rows))
+    return light[:, None] * (hue / (hue @ grey))
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,8 +38,8 @@ class Poses(SeesFaces, Protocol):
 
 
 def answers(model: Poses, picture: Tensor, points: Tensor, face: SourceFace) -> Array:
-    """How far open each eye is seen when it is drawn as `DRAWN` says, against rest; never less for
-    more. N 2
+    """How far open eyes are seen when they are drawn as `DRAWN` says, against rest; never less for
+    more. Both alike, as the mean of the two: lids that move together stay together. N 2
 
     picture  1 3 H W in 0..1, and its face's points, 478 3, 0 the first pixel's centre
     """
@@ -52,7 +52,7 @@ def answers(model: Poses, picture: Tensor, points: Tensor, face: SourceFace) -> 
     seen = Readings.of(read, torch.ones(len(read))).lids.double().numpy()
     seen = np.maximum.accumulate(seen / np.maximum(seen[OPEN], 1e-3), axis=0)
     seen[:OPEN] = np.minimum(seen[:OPEN], 1)
-    return seen
+    return np.repeat(seen.mean(1, keepdims=True), 2, axis=1)
 
 
 def close_up(picture: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:

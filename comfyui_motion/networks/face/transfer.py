@@ -17,11 +17,12 @@ from ...geometry.easing import ramp
 from ...retarget import Strengths
 from .keypoints import FaceKeypoints
 from .pose import Similarity, facing, fit_head, part_of
-from .topology import EYES, LIPS, SURFACE, TRIANGLES
+from .topology import EYES, LIPS, SURFACE, TRIANGLES, Eye
 
 TREMBLE = 0.011  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
 SHUT, WIDEST = 0.30, 1.3  # of the lids' opening at rest: what is shut, and open at most
+WINK = (0.15, 0.4)  # of it, that one lid is further open than the other: none is a wink, all is
 TREMBLE_LIDS = 0.05  # of it: a change of this size is halved
 SMOOTHING, SHARE = (
     4,
@@ -104,9 +105,15 @@ def damped(length: Tensor, half: float | Tensor) -> Tensor:
 
 
 def quiet(expression: Tensor, face: Face) -> Tensor:
-    """Without what trembles. B 478 3"""
+    """Without what trembles. A lid is not bent by it: an eye's outline moves whole, or not.
+
+    B 478 3
+    """
     apart = face.eyes_apart[:, None]
     length = expression[..., :2].norm(dim=-1)
+    for eye in EYES.values():
+        outline = list(eye.outline)
+        length[:, outline] = length[:, outline].amax(1, keepdim=True)
     return expression * damped(length, TREMBLE * apart)[..., None]
 
 
@@ -209,11 +216,10 @@ def opening(shape: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Te
 def lids(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: float) -> Tensor:
     """Lids move in openings of their own eye: shut is shut, whatever the eye's shape. B 478 3"""
     change = change.clone()
-    for eye in EYES.values():
+    measured = together(torch.stack([open_now(expression, theirs, e) for e in EYES.values()], 1))
+    for eye, ratio in zip(EYES.values(), measured.unbind(1), strict=True):
         rest, mine = (opening(face.shape, eye.upper, eye.lower) for face in (theirs, own))
-        now = opening(theirs.shape + expression, eye.upper, eye.lower)
-        open_now = now.sum(1) / rest.sum(1).clamp(min=1e-3)
-        share = 1 + strength * (lid_share(open_now) - 1)  # B
+        share = 1 + strength * (lid_share(ratio) - 1)  # B
         scale = (mine.sum(1) / rest.sum(1).clamp(min=1e-3)).clamp(0.3, 3.0)
         low = expression[:, list(eye.lower)] * (strength * (1 + scale[:, None, None]) / 2)
         wanted = mine.clamp(min=0) * share.clamp(min=0)[:, None]
@@ -225,6 +231,24 @@ def lids(change: Tensor, expression: Tensor, theirs: Face, own: Face, strength: 
         for row, part in ((eye.above, 0.8), (eye.crease, 0.3)):
             change[:, list(row), 1] += part * (rise - before)
     return change
+
+
+def open_now(expression: Tensor, face: Face, eye: Eye) -> Tensor:
+    """How far a lid is open against its rest, as it is measured. B"""
+    rest, now = (
+        opening(shape, eye.upper, eye.lower).sum(1)
+        for shape in (face.shape, face.shape + expression)
+    )
+    return now / rest.clamp(min=1e-3)
+
+
+def together(ratio: Tensor) -> Tensor:
+    """Two lids that are nearly as far open as one another are as far open: what differs little is
+    the detector's. A wink stays one. B 2
+    """
+    mean = ratio.mean(1, keepdim=True)
+    apart = (ratio[:, :1] - ratio[:, 1:]).abs()
+    return mean + (ratio - mean) * ramp(*WINK, apart)
 
 
 def lid_share(ratio: Tensor) -> Tensor:

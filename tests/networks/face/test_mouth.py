@@ -75,5 +75,18 @@ def test_a_mouth_grows_dark_from_its_lips_inwards_without_a_bright_rim():
     shown = painted.share[:, painted.share.shape[1] // 2, 0] > 0.5
     column = column[shown]
     half = len(column) // 2
-    assert (column[:half].diff() <= 1e-4).all() and (column[-half:].diff() >= -1e-4).all()
-    assert column.max() < np.mean(LIP) and column[half] < 0.1
+    assert (column[:half].diff() <= 2e-3).all()  # its depth grows a little lighter downwards
+    assert (column[-half:].diff() >= -1e-4).all()
+    assert column.max() < np.mean(LIP)
+    assert column[half] < 0.1
+
+
+@pytest.mark.parametrize("lips", [LIP, (0.4, 0.4, 0.4)])
+def test_the_depth_of_a_mouth_is_dark_and_warm_but_never_black(lips):
+    points, _ = face_with_mouth(120, 80)
+    tones = Tones(np.array(SKIN), np.array(lips))
+    painted = paint(Opening.of(points), torch.zeros(2, 32, 64), 1.0, tones, SIDE, SIDE)
+    column = painted.colour[:, painted.colour.shape[1] // 2]
+    middle = column[len(column) // 2]
+    assert 0.02 < middle.mean() < 0.12
+    assert (middle[0] > middle[2] + 0.02) == (lips == LIP)  # as grey as lips are
