@@ -24,7 +24,8 @@ PALE = (0.95, 0.65)  # redness, of the lips': no tooth, a tooth
 LIGHT = (0.2, 0.4)  # light, of the skin's: no tooth, a tooth
 LEAST = 0.12  # of an opening that is teeth, or they are none
 BLUR = 1.2  # samples: over which teeth are told from what is not
-GAP = 9  # samples down: what is dark over no more lies between teeth of one jaw
+GAP = 7  # samples: what is dark over no more lies between teeth of one jaw
+GUMS = 0.5  # of the way from lip to lip: teeth that begin further down are of the lower jaw
 EDGE = 0.12  # of the way from lip to lip: over which they end at the lower one
 CORNER = 0.3  # of its width, from where on towards a corner its inside goes along with that
 BESIDES = (0.15, 0.8)  # pixels that lips move besides the head: teeth go with them, with the skull
@@ -54,12 +55,18 @@ def shown(picture: Array, points: Array, tones: Tones) -> Array | None:
 
 
 def of_upper_jaw(tooth: Array) -> Array:
-    """Those that reach down from the upper lip, with what is dark between them. rows columns"""
+    """Those that reach down from the upper lip or its gums, with what is dark between them.
+
+    rows columns
+    """
     import cv2
 
-    lip = np.ones((GAP, tooth.shape[1]), np.float32)
-    closed = cv2.morphologyEx(np.r_[lip, tooth], cv2.MORPH_CLOSE, np.ones((GAP, 3)))
-    return ramp(0.25, 0.65, np.minimum.accumulate(closed, axis=0)[GAP:])
+    closed = cv2.morphologyEx(tooth, cv2.MORPH_CLOSE, np.ones((GAP, GAP)))
+    first = (closed > 0.5).argmax(0)
+    row = np.arange(len(tooth))[:, None]
+    closed[(row < first) & (first < GUMS * len(tooth))] = 1
+    reached = ramp(0.2, 0.45, np.minimum.accumulate(closed, axis=0))
+    return cv2.GaussianBlur(reached, (0, 0), 0.7, borderType=cv2.BORDER_REPLICATE)
 
 
 @lru_cache
