@@ -19,7 +19,7 @@ from .pose import model_face, turned
 from .topology import BROWS, EYES, LIPS, SURFACE
 from .transfer import LIP_ROWS, Face, contact, softened, unfolded
 
-BEHIND = 0.5  # the point a head turns about lies so far behind its face
+BEHIND, BELOW = 0.5, 0.7  # the point a head turns about lies so far behind its face's middle
 JAW = 15.0  # degrees that it turns at most
 WIDEN, LIFT = 0.075, 0.075  # a smile's corners: outwards, up
 SMILING = 0.6  # of a smile is left out where a mouth smiles at rest
@@ -50,7 +50,7 @@ def head_turned(posed: Tensor, rest: Tensor, own: Face, dials: Dials) -> Tensor:
     angles = (posed.new_tensor([v]) for v in (dials.yaw, dials.pitch, dials.roll))
     within = own.head.rotation @ turned(*angles) @ own.head.rotation.transpose(1, 2)
     apart = own.eyes_apart[:, None] * own.head.scale[:, None]
-    back = own.head.turn(posed.new_tensor([[[0.0, 0.0, BEHIND]]]))[:, 0] * apart
+    back = own.head.turn(posed.new_tensor([[[0.0, BELOW, BEHIND]]]))[:, 0] * apart
     pivot = (rest[:, :SURFACE].mean(1) + back)[:, None]
     return (posed - pivot) @ within.transpose(1, 2) + pivot
 
