@@ -16,12 +16,16 @@ from .mouth import GREY
 from .raster import NO_MAP, Array
 
 GRAIN = 4.0  # pixels of what is made up: what is finer comes from beside it
+EDGES = 2.0  # times the usual: what differs by more is an edge of something, no grain
+FAINT = 0.03  # nor is what differs by more than this
+RIM = 0.003  # of the longer side: as far round the person a picture still shows some of them
 WIDE = 6.0  # pixels of a Gaussian: a wider one need not be told from one on a smaller picture
 PLATE = 320  # longer side that the background is made up at
 BAND = 0.35  # eye distances round the mask in which thin things are looked for
 SEEN_AT = 64  # pixels between the eyes where they are looked for
 CLEARLY = 1.5  # times as rough as what is behind: what is unlike it by more is no part of it
 STANDS = (0.01, 0.25)  # of a person in a pixel: from where what is behind is made up
+COLOURS, COMMON = 16, 0.004  # steps of each channel; of what is behind: a common colour
 LARGEST = 1.0  # square eye distances: thin things are no larger
 
 
@@ -80,7 +84,7 @@ def thin_things(picture: Array, person: Array, apart: float) -> Array:
     unlike = np.linalg.norm(small - made_up(small, near.astype(np.float32)), axis=-1)
     rough = np.linalg.norm(small - cv2.GaussianBlur(small, (0, 0), reach / 2), axis=-1)
     usual = max(float(np.percentile(rough[ring], 90)), 0.03)
-    found = ((unlike > CLEARLY * usual) & band).astype(np.uint8)
+    found = ((unlike > CLEARLY * usual) & band & ~seen_in(small, ring)).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
     labels = cast(Array, labels)  # whole numbers
@@ -91,6 +95,23 @@ def thin_things(picture: Array, person: Array, apart: float) -> Array:
     touching[0] = False
     kept = cv2.dilate(touching[labels].astype(np.float32), np.ones((3, 3)))
     return cv2.GaussianBlur(cv2.resize(kept, (width, height)), (0, 0), max(0.6, 0.5 / scale))
+
+
+def seen_in(picture: Array, part: Array) -> Array:
+    """Which pixels have a colour that is common in a part of the picture: the letters of a sign
+    behind somebody are no jewellery. H W 3, H W -> H W, bool
+    """
+    import cv2
+
+    step = (picture.clip(0, 1) * (COLOURS - 1)).round().astype(np.int64)
+    number = (step[..., 0] * COLOURS + step[..., 1]) * COLOURS + step[..., 2]
+    count = np.bincount(number[part], minlength=COLOURS**3).astype(np.float32)
+    cube = count.reshape(COLOURS, COLOURS, COLOURS)
+    for axis in range(3):  # colours next to it count too
+        flat = np.moveaxis(cube, axis, 0).reshape(COLOURS, -1)
+        flat = cv2.boxFilter(flat, -1, (1, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        cube = np.moveaxis(flat.reshape(COLOURS, COLOURS, COLOURS), 0, axis)
+    return (cube.reshape(-1) > COMMON * part.sum())[number]
 
 
 def refined(picture: Array, mask: Array) -> Array:
@@ -137,9 +158,12 @@ def made_up(picture: Array, person: Array) -> Array:
     if hidden.all():
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
+    filled = calmed(filled, hidden)
     made = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
     box = stands_in(person)
-    stands = ramp(*STANDS, person[box])[..., None]
+    rim = max(2, round(RIM * max(height, width)))
+    stands = cv2.dilate(person[box], np.ones((2 * rim + 1,) * 2))
+    stands = cv2.blur(ramp(*STANDS, stands), (rim, rim))[..., None]
     carried = made[box] - picture[box]
     np.copyto(made, picture)
     here = made[box]
@@ -148,6 +172,18 @@ def made_up(picture: Array, person: Array) -> Array:
     here += grain(made, person, GRAIN / scale, box) * stands
     np.clip(here, 0, 1, out=here)
     return made
+
+
+def calmed(filled: Array, hidden: Array) -> Array:
+    """What was carried on, the softer the deeper: streaks from sharp edges tear nothing. h w 3"""
+    import cv2
+
+    deep = cv2.distanceTransform(hidden, cv2.DIST_L2, 5)
+    made = filled
+    for sigma in (2.0, 5.0, 12.0):
+        soft = cv2.GaussianBlur(made, (0, 0), sigma)
+        made = made + (soft - made) * ramp(sigma / 2, 1.5 * sigma, deep)[..., None]
+    return made.astype(np.float32)
 
 
 def stands_in(person: Array) -> tuple[slice, slice]:
@@ -189,7 +225,8 @@ def grain(picture: Array, person: Array, coarse: float, box: tuple[slice, slice]
     fine = finer_than(coarse, picture, np.add(2 * there, 0.5, dtype=np.float32))
     share = cv2.GaussianBlur(cv2.resize(known, (width, height)).astype(np.float32), (0, 0), 2)
     fine *= share[box][..., None]
-    return fine
+    most = min(EDGES * max(float(np.median(np.abs(fine[::4, ::4]))), 1e-3), FAINT)
+    return np.clip(fine, -most, most, out=fine)
 
 
 def finer_than(sigma: float, picture: Array, at: Array) -> Array:
