@@ -155,15 +155,15 @@ def made_up(picture: Array, person: Array) -> Array:
     small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) * 255).round().astype(np.uint8)
     hidden = (cv2.resize(person, size, interpolation=cv2.INTER_AREA) > 0.1).astype(np.uint8)
     hidden = cv2.dilate(hidden, np.ones((3, 3), np.uint8), iterations=2)
-    if hidden.all():
+    if hidden.all() or not hidden.any():
         return picture
     filled = cv2.inpaint(small, hidden, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255
     filled = calmed(filled, hidden)
     made = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
     box = stands_in(person)
-    rim = max(2, round(RIM * max(height, width)))
-    stands = cv2.dilate(person[box], np.ones((2 * rim + 1,) * 2))
-    stands = cv2.blur(ramp(*STANDS, stands), (rim, rim))[..., None]
+    reach = rim(person)
+    stands = cv2.dilate(person[box], np.ones((2 * reach + 1,) * 2))
+    stands = cv2.blur(ramp(*STANDS, stands), (reach | 1, reach | 1))[..., None]
     carried = made[box] - picture[box]
     np.copyto(made, picture)
     here = made[box]
@@ -186,12 +186,24 @@ def calmed(filled: Array, hidden: Array) -> Array:
     return made.astype(np.float32)
 
 
+def rim(person: Array) -> int:
+    """As far round a person, in pixels, a picture still shows some of them."""
+    return max(2, round(RIM * max(person.shape)))
+
+
 def stands_in(person: Array) -> tuple[slice, slice]:
-    """The box of all pixels that show anything of a person. H W"""
+    """The box of all pixels that show anything of a person, and of their rim. H W"""
     import cv2
 
     x, y, across, down = cv2.boundingRect((person > STANDS[0]).view(np.uint8))
-    return slice(y, y + down), slice(x, x + across)
+    if not across:
+        return slice(0), slice(0)
+    more = 2 * rim(person)
+    rows, columns = (
+        slice(max(first - more, 0), min(first + length + more, side))
+        for first, length, side in zip((y, x), (down, across), person.shape, strict=True)
+    )
+    return rows, columns
 
 
 def grain(picture: Array, person: Array, coarse: float, box: tuple[slice, slice]) -> Array:
