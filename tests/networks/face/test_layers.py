@@ -41,7 +41,7 @@ def test_what_is_made_up_shows_no_rim_of_who_stood_there():
     y, x = np.mgrid[:SIDE, :SIDE]
     picture[np.abs(np.hypot(x - 128, y - 128) - 60) < 1.5] = 0  # hair, half of it beyond the mask
     made = made_up(picture, person)
-    assert np.abs(made - np.float32(WALL)).max() < 0.1
+    assert np.abs(made - np.float32(WALL)).max() < 0.15  # a rim left there would be 0.3
 
 
 def test_streaks_are_calmed_in_the_depth_and_kept_at_the_edge():
