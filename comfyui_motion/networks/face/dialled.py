@@ -15,14 +15,14 @@ from torch import Tensor
 from ...dials import Dials
 from ...geometry.easing import ramp
 from .keypoints import FaceKeypoints
+from .mien import give_way, near, sideways
 from .pose import model_face, turned
-from .topology import BROWS, EYES, LIPS, SURFACE
-from .transfer import LIP_ROWS, Face, contact, softened, unfolded
+from .topology import BROWS, EYES, LIP_ROWS, LIPS, SURFACE
+from .transfer import Face, contact, softened, unfolded
 
 BEHIND, BELOW = 0.5, 0.7  # the point a head turns about lies so far behind its face's middle
 JAW = 15.0  # degrees that it turns at most
 WIDEN, LIFT = 0.075, 0.075  # a smile's corners: outwards, up
-SMILING = 0.6  # of a smile is left out where a mouth smiles at rest
 CHEEKS = 0.03  # and how far cheeks rise with it
 WIDE, PUCKER, FORWARD = 0.09, 0.10, 0.06
 RAISED, LOWERED, DRAWN = 0.1, 0.085, 0.05  # brows: up, down, together
@@ -38,7 +38,7 @@ def dialled(keypoints: FaceKeypoints, dials: Dials) -> FaceKeypoints:
     change = torch.zeros_like(ours)
     for part in (mouth, brows, jaw):
         change = change + part(own, dials)
-    change = softened(change)
+    change = give_way(softened(change), own)
     change = eyes(change, own, dials)
     change = contact(change, own)
     posed = ours + own.head.turn(change) * own.head.scale[:, None, None]
@@ -55,34 +55,21 @@ def head_turned(posed: Tensor, rest: Tensor, own: Face, dials: Dials) -> Tensor:
     return (posed - pivot) @ within.transpose(1, 2) + pivot
 
 
-def near(ids: tuple[int, ...], reach: float, own: Face) -> Tensor:
-    """1 at some points, fading to 0 around them: over `reach` eye distances. B 478"""
-    place = own.shape[..., :2]
-    far = torch.cdist(place, place[:, list(ids)]).amin(-1) / own.eyes_apart[:, None]
-    return 1 - ramp(0.0, reach, far)
-
-
-def sideways(own: Face) -> Tensor:
-    """How far to the picture's right of the face's middle, in halves of its mouth. B 478"""
-    middle = (own.shape[:, 61] + own.shape[:, 291])[:, None, 0] / 2
-    return (own.shape[..., 0] - middle) / (own.mouth_width[:, None] / 2)
-
-
 def mouth(own: Face, dials: Dials) -> Tensor:
     """Smile, width, pucker. B 478 3"""
     unit = own.eyes_apart[:, None]
     reach = near(LIPS.outer, 0.42, own)
     across = sideways(own)
     side, out = across.sign(), across.abs().clamp(max=1.6)
-    widen = WIDEN if dials.smile > 0 else 0.25 * WIDEN
-    smile = dials.smile * room_to_smile(own) if dials.smile > 0 else dials.smile
+    smile = dials.smile
+    widen = WIDEN if smile > 0 else 0.25 * WIDEN
     wide = dials.mouth_wide * WIDE + smile * widen - dials.pucker * PUCKER
     x = wide * side * torch.where(out < 1, out, 1 + (out - 1) * 0.3) * reach
-    lift = LIFT * (1.0 if dials.smile > 0 else 0.7)
+    lift = LIFT * (1.0 if smile > 0 else 0.7)
     y = -smile * lift * out.clamp(max=1.2).square() * reach
     y = y + smile * 0.012 * (1 - out).clamp(min=0) * reach
     cheeks = near((50, 280, 101, 330, 118, 347), 0.34, own)
-    if dials.smile > 0:
+    if smile > 0:
         y = y - smile * CHEEKS * cheeks
     lips = near(LIPS.outer, 0.2, own) * (1 - out).clamp(min=0)
     z = -dials.pucker * FORWARD * lips
@@ -90,12 +77,6 @@ def mouth(own: Face, dials: Dials) -> Tensor:
     height = ((own.shape[..., 1] - middle) / unit).clamp(-0.15, 0.15)
     y = y + dials.pucker * 0.3 * height * lips
     return torch.stack([x, y, z], dim=-1) * unit[..., None]
-
-
-def room_to_smile(own: Face) -> Tensor:
-    """How much of a smile a mouth takes that may smile already. B 1"""
-    middle, corners = (own.shape[:, ids, 1].mean(1, keepdim=True) for ids in ([13, 14], [61, 291]))
-    return 1 - SMILING * ramp(0.02, 0.09, (middle - corners) / own.eyes_apart[:, None])
 
 
 def brows(own: Face, dials: Dials) -> Tensor:
@@ -155,7 +136,7 @@ def _lip_rows() -> tuple[Tensor, Tensor]:
     under = {lower for _, lower in LIPS.pairs}
     over = {upper for upper, _ in LIPS.pairs}
     lower, upper = torch.zeros(478, dtype=torch.bool), torch.zeros(478, dtype=torch.bool)
-    for i in {*LIPS.outer, *LIPS.inner, *LIP_ROWS}:
+    for i in {*LIPS.outer, *LIPS.inner, *LIP_ROWS[0], *LIP_ROWS[1]}:
         below = i in under or (i not in over and float(face[i, 1]) > line)
         (lower if below else upper)[i] = True
     return lower, upper

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...geometry.easing import ramp
 from .raster import NO_MAP, Array
-from .topology import LIPS
+from .topology import LIP_ROWS, LIPS
 
 RED, LIGHT = (0.55, 0.9), (0.5, 0.8)  # redness, and light of the lips', of what is no lip, is lip
 BLUR = 1.2  # samples: over which lips are told from the hole
@@ -26,20 +26,8 @@ BROUGHT = (
     0.6  # of their way to the hole, that inner lips go: the mesh sees holes larger than they are
 )
 ROUNDS = 3  # of fitting an edge
-UPPER = (
-    (62, 183, 42, 41, 38, 12, 268, 271, 272, 407),
-    (76, 184, 74, 73, 72, 11, 302, 303, 304, 408),
-)
-LOWER = (
-    (292, 325, 319, 403, 316, 15, 86, 179, 89, 96),
-    (306, 307, 320, 404, 315, 16, 85, 180, 90, 77),
-)
 # rows of lips, each in the order of `LIPS.inner`, and how far they go along with it
-ROWS_OF_LIPS = (
-    (LIPS.inner, 1.0),
-    ((*UPPER[0], *LOWER[0]), 2 / 3),
-    ((*UPPER[1], *LOWER[1]), 1 / 3),
-)
+ROWS_OF_LIPS = ((LIPS.inner, 1.0), (LIP_ROWS[0], 2 / 3), (LIP_ROWS[1], 1 / 3))
 
 
 @dataclass(frozen=True, eq=False)

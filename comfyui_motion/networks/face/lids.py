@@ -15,9 +15,9 @@ import numpy as np
 from .alike import evened
 from .eyes import frame
 from .raster import NO_MAP, Array
+from .surface import neighbours
 from .topology import EYES, SURFACE, Eye
 from .transfer import SHUT as CLOSED
-from .transfer import neighbours
 
 ROWS, COLUMNS = 72, 112  # of the picture of an eye that is looked at
 REACH = 0.85  # of its half width, in eye widths

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ...geometry.easing import ramp
 from .pose import Similarity, angles, turned
+from .surface import neighbours
 from .topology import CONTOURS, SURFACE
-from .transfer import neighbours
 
 STEEP = 0.8  # pixels of depth a pixel of the picture: no steeper
 ROWS = 5  # of points from the outline inwards; farther in a face is as deep as it is

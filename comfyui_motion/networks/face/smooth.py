@@ -11,8 +11,7 @@ from torch import Tensor
 from ...geometry.easing import smoothstep
 from ...geometry.one_euro import OneEuro
 from .find import eye_distance
-from .topology import EYES, LIPS, POINTS
-from .transfer import LIP_ROWS
+from .topology import EYES, LIP_ROWS, LIPS, POINTS
 
 CUTOFF = 3.0  # Hz: what trembles faster is damped while a point rests
 OPENING = 0.6  # Hz more for each percent of the eyes' distance that it moves in a second
@@ -81,7 +80,7 @@ def trembling(plane: Tensor) -> float:
 @lru_cache
 def groups() -> tuple[list[int], ...]:
     """Points that move together: lips, each eye, all else."""
-    parts = [set(LIPS.inner) | set(LIPS.outer) | set(LIP_ROWS)]
+    parts = [set(LIPS.inner) | set(LIPS.outer) | set(LIP_ROWS[0]) | set(LIP_ROWS[1])]
     parts += [{*e.outline, *e.above, *e.below, *e.crease, *e.iris} for e in EYES.values()]
     rest = set(range(POINTS)).difference(*parts)
     return tuple(sorted(part) for part in (*parts, rest))

@@ -82,6 +82,12 @@ EYES = {
     for side, eye in _DATA["eyes"].items()
 }
 LIPS = Lips(**{name: _tuples(points) for name, points in _DATA["lips"].items()})
+# the rows of points between the inner lips and the outer ones, each in the order of `LIPS.inner`:
+# from the right corner along the upper lip, back along the lower one
+LIP_ROWS: tuple[tuple[int, ...], ...] = (
+    (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96),
+    (76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77),
+)
 # "right_brow", "left_brow"
 BROWS: dict[str, tuple[int, ...]] = {
     side: _tuples(points) for side, points in _DATA["brows"].items()

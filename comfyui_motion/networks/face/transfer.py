@@ -16,8 +16,10 @@ from torch import Tensor
 from ...geometry.easing import ramp
 from ...retarget import Strengths
 from .keypoints import FaceKeypoints
+from .mien import give_way, rest_width
 from .pose import Similarity, facing, fit_head, part_of
-from .topology import EYES, LIPS, SURFACE, TRIANGLES, Eye
+from .surface import mean_beside
+from .topology import EYES, LIP_ROWS, LIPS, SURFACE, TRIANGLES, Eye
 
 TREMBLE = 0.011  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
@@ -124,6 +126,7 @@ def fitted(expression: Tensor, theirs: Face, own: Face, told: Strengths) -> Tens
     parts = scaled * told.expression
     near_mouth = mouth_weight(theirs)[..., None]
     parts = parts + near_mouth * scaled * (told.mouth - told.expression)
+    parts = give_way(parts, own)
     change = lids(parts, soft, theirs, own, told.eyes)
     change = gaze(change, expression, theirs, own, told.eyes)
     return contact(change, own)
@@ -140,43 +143,10 @@ def wide_enough(change: Tensor, own: Face) -> Tensor:
 
 
 @lru_cache
-def neighbours() -> Tensor:
-    """Each point's mean of those it shares an edge with. 468 468"""
-    matrix = torch.zeros(SURFACE, SURFACE)
-    for a, b, c in TRIANGLES:
-        for i, j in ((a, b), (b, c), (c, a)):
-            matrix[i, j] = matrix[j, i] = 1
-    return matrix / matrix.sum(1, keepdim=True)
-
-
-@lru_cache
-def beside(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Those points, as many for each as the most has, and how much each weighs. 468 N, 468 N 1"""
-    matrix = neighbours()
-    most = int((matrix > 0).sum(1).max())
-    with torch.inference_mode(False):  # what is kept outlives the mode it was asked for in
-        weight, index = matrix.topk(most, dim=1)
-        return index.to(device), weight[..., None].to(device)
-
-
-def mean_beside(surface: Tensor) -> Tensor:
-    """Each point's mean of those it shares an edge with. B 468 C"""
-    index, weight = beside(surface.device)
-    return (surface[:, index] * weight).sum(2)
-
-
-# the rows of the lips between the inner and the outer outline, and just outside
-LIP_ROWS = (
-    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408),
-    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407),
-)
-
-
-@lru_cache
 def softness() -> Tensor:
     """How much each point is smoothed: lips and lids not at all. 468 1"""
     free = torch.ones(SURFACE, 1)
-    free[list({*LIPS.inner, *LIPS.outer, *LIP_ROWS})] = 0
+    free[list({*LIPS.inner, *LIPS.outer, *LIP_ROWS[0], *LIP_ROWS[1]})] = 0
     for eye in EYES.values():
         free[list({*eye.outline, *eye.above, *eye.below})] = 0
         free[list(eye.crease)] = 0.5
@@ -200,8 +170,8 @@ def mouth_weight(face: Face) -> Tensor:
 
 
 def mouth_scale(theirs: Face, own: Face) -> Tensor:
-    """A mouth moves sideways in widths of itself. B 478 3"""
-    ratio = own.mouth_width / theirs.mouth_width
+    """A mouth moves sideways in widths of itself at rest. B 478 3"""
+    ratio = rest_width(own) / rest_width(theirs)
     factors = torch.stack(
         [ratio.clamp(0.6, 1.4), torch.ones_like(ratio), torch.ones_like(ratio)], dim=-1
     )
@@ -349,5 +319,6 @@ def unfolded(rest: Tensor, posed: Tensor, rounds: int = 12) -> Tensor:
         touched.scatter_reduce_(
             1, corners, bad.repeat_interleave(3, dim=1).float(), "amax", include_self=True
         )
+        touched[:, list(LIPS.inner)] = 0  # lips that meet stay so
         change = change + touched[..., None] * 0.5 * (mean_beside(change) - change)
     return torch.cat([rest[:, :SURFACE] + change, posed[:, SURFACE:]], dim=1)
