@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from .find import look
-from .mouth import patch
+from .mouth import patch, read
 from .networks import SeesFaces
 from .pose import fit_head
-from .raster import NO_MAP, Array
-from .region import Region
+from .raster import Array
+from .region import Region, cut_out
 from .topology import EYES, LIPS, Eye
-from .watch import cut_out
 
 SHOWN = (50, 280, 101, 330, 118, 347, 151, 9, 6, 197)  # skin that is seen above whatever it is
 COLUMNS = 64  # of the picture of a mouth that is looked at
@@ -117,12 +116,8 @@ class Signs:
     @property
     def parted(self) -> float:
         """How much there is of lips in the middle, against either side."""
-        import cv2
-
-        smooth = cv2.blur(self.contrast[None].astype(np.float32), (FINGER, 1))[0]
-        at = CENTRE.start + int(smooth[CENTRE].argmin())
-        beside = float(min(smooth[MIDDLE.start : at].max(), smooth[at : MIDDLE.stop].max()))
-        return float(smooth[at]) / beside if beside > OF_SKIN * self.skin else 1.0
+        least, beside = middle_of(self.contrast)
+        return least / beside if beside > OF_SKIN * self.skin else 1.0
 
 
 def stray(networks: SeesFaces, picture: Tensor, points: Tensor) -> float:
@@ -154,8 +149,7 @@ def mouth_of(picture: Array, points: Array) -> Array:
     ]
     if width > 1.5 * COLUMNS:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.4 * width / COLUMNS)
-    at = np.concatenate(parts).astype(np.float32)
-    return cv2.remap(picture, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return read(picture, np.concatenate(parts).astype(np.float32))
 
 
 def spread(curve: Array) -> Array:
@@ -164,17 +158,29 @@ def spread(curve: Array) -> Array:
     return np.stack([np.interp(at, known, curve[:, axis]) for axis in (0, 1)], axis=-1)
 
 
-def contrast(seen: Array) -> Array:
-    """How far each column's lips are from the skin above and below, and how dark the line between
-    them is. rows COLUMNS 3 -> COLUMNS
+def contrast(seen: Array, line: bool = True) -> Array:
+    """How far each column's lips are from the skin above and below; with `line`, how dark the line
+    between them is, too. rows COLUMNS 3 -> COLUMNS
     """
     above, below = seen[SKIN - NEAR : SKIN - 1].mean(0), seen[1 - SKIN : NEAR - SKIN].mean(0)
     lips = seen[SKIN:-SKIN]
     down = ((np.arange(len(lips)) + 0.5) / len(lips))[:, None, None]
-    unlike = np.linalg.norm(lips - (above * (1 - down) + below * down), axis=-1).mean(0)
+    unlike = np.linalg.norm(lips - (above * (1 - down) + below * down), axis=-1)
     light, after = lips[..., 0], LIP + INSIDE
+    if not line:
+        return np.concatenate([unlike[:LIP], unlike[after:]]).mean(0)
     either = np.minimum(light[LIP - 4 : LIP - 1].mean(0), light[after + 1 : after + 4].mean(0))
-    return unlike + np.maximum(either - light[LIP - 2 : after + 2].min(0), 0)
+    return unlike.mean(0) + np.maximum(either - light[LIP - 2 : after + 2].min(0), 0)
+
+
+def middle_of(contrast: Array) -> tuple[float, float]:
+    """The least contrast in the middle of a mouth, and the lesser of both sides' greatest."""
+    import cv2
+
+    smooth = cv2.blur(contrast[None].astype(np.float32), (FINGER, 1))[0]
+    at = CENTRE.start + int(smooth[CENTRE].argmin())
+    beside = min(smooth[MIDDLE.start : at].max(), smooth[at : MIDDLE.stop].max())
+    return float(smooth[at]), float(beside)
 
 
 def eye_contrast(picture: Array, points: Array, eye: Eye, skin: Array) -> float:

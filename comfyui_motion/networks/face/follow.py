@@ -291,18 +291,21 @@ def follow_faces(
 
 def missing(found: Tensor) -> str:
     """Which frames show no face, as a sentence. T, bool"""
-    lost = [i for i, there in enumerate(found.tolist()) if not there]
+    lost = int((~found).sum()) > 1
+    return (
+        f"There is no face in frame{'s' if lost else ''} {stretches(~found)} of the clip (counted"
+        " from 0): the last pose is held there."
+    )
+
+
+def stretches(frames: Tensor) -> str:
+    """Those frames as words: 3, 5-8. T, bool"""
     runs: list[list[int]] = []
-    for i in lost:
+    for i in frames.nonzero()[:, 0].tolist():
         if runs and i == runs[-1][1] + 1:
             runs[-1][1] = i
         else:
             runs.append([i, i])
     named = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
-    told = ", ".join(named[:6]) + (
-        f" and {len(named) - 6} more stretches" if len(named) > 6 else ""
-    )
-    return (
-        f"There is no face in frame{'s' if len(lost) > 1 else ''} {told} of the clip (counted from"
-        " 0): the last pose is held there."
-    )
+    more = len(named) - 6
+    return ", ".join(named[:6]) + (f" and {more} more stretches" if more > 0 else "")

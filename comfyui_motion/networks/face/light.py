@@ -118,6 +118,13 @@ def spread(ratio: Array, mask: Array) -> Array:
     return cv2.GaussianBlur(np.clip(ratio, DARKER, BRIGHTER) * mask, (0, 0), FOLDS) / weight
 
 
+def folds(ratio: Array) -> Array:
+    """Without what the whole face's light did, and with little of what changes slowly. SIDE SIDE"""
+    mask = skin_mask()
+    ratio = ratio - np.median(ratio[mask > 0.9])
+    return ratio - SLOW * spread(ratio, mask)
+
+
 def change(now: Array, rest: Array) -> Array:
     """The logarithm of how much lighter each spot became; of the whole face's light nothing.
 
@@ -126,10 +133,7 @@ def change(now: Array, rest: Array) -> Array:
     import cv2
 
     mask = skin_mask()
-    ratio = np.log((now + DARK) / (rest + DARK))
-    ratio = ratio - np.median(ratio[mask > 0.9])
-    ratio = ratio - SLOW * spread(ratio, mask)
-    ratio = np.clip(ratio, DARKER, BRIGHTER)
+    ratio = np.clip(folds(np.log((now + DARK) / (rest + DARK))), DARKER, BRIGHTER)
     believed = cv2.GaussianBlur(ratio**2, (0, 0), 1.5)
     believed = believed / (believed + NOTHING**2)
     return (np.round(100 * STRENGTH * ratio * believed * mask) / 100).astype(np.float32)

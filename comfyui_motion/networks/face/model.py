@@ -59,7 +59,7 @@ class Parameters:
     size: int = 512  # longer side that driving frames are best brought to
     channels: int = 3
     layers: bool = True  # who is in the picture moves in front of what is behind
-    heeds_hands: bool = True  # what is held before a mouth stays as it is
+    heeds_hands: bool = True  # what is held before a mouth is no mouth, of pictures and clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,10 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             frames = self.accept(frames).float()
             points, flag = follow(frames)
             rest = frames if reference is None else reference
-            return self.keypoints(finite(frames), points, flag, rest)
+            looks, seen = self.looked(finite(frames), points, flag, rest)
+            if not (flag[0] and self.spec.heeds_hands):
+                return seen
+            return follow.holding(seen, looks.signs, looks.bright, follow.cut)
 
         return track
 
@@ -152,6 +155,12 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self, frames: Tensor, points: Tensor, flag: Tensor, reference: Tensor
     ) -> FaceKeypoints:
         """Points (B 478 3, as `Followed` has them) with what is seen of mouth and skin."""
+        return self.looked(frames, points, flag, reference)[1]
+
+    def looked(
+        self, frames: Tensor, points: Tensor, flag: Tensor, reference: Tensor
+    ) -> tuple[Looks, FaceKeypoints]:
+        """`keypoints`, and all else that was seen."""
         points = points - HALF
         looks = Looks.of(frames, points[..., :2])
         points, bright = brought(points, looks.lips), looks.bright.numpy()
@@ -160,7 +169,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             light.change(now, rest) if float(sure) * s > 0 else 0 * rest
             for now, s in zip(bright, flag.tolist(), strict=True)
         ]
-        return FaceKeypoints.placed(
+        return looks, FaceKeypoints.placed(
             points,
             points.new_tensor([[frames.shape[3], frames.shape[2]]]),
             confidence=flag[:, None].expand(-1, POINTS),
@@ -194,10 +203,11 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         first = -1 if reference is None else reference
         partner = self.partners[0] if self.partners else None
         if partner is None:
-            return self, watch(self, clip, 0, first)
+            return self, watch(self, clip, 0, first, self.spec.heeds_hands)
         work = self.begun(source, placement) or meanwhile(partial(self.find, source, placement))
         try:
-            script = watch(self, so_long_as_it_does(work, clip), 0, first)
+            shown = so_long_as_it_does(work, clip)
+            script = watch(self, shown, 0, first, self.spec.heeds_hands)
             work.result()
         except NoSubject:
             return partner, self.told("picture")

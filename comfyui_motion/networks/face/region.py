@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .raster import Array
 from .topology import EYES, SURFACE
 
+MARGIN = 0.1  # of a face's box, that is cut out round it
 ROOM = 1.5  # a face's square is so much larger than its box
 COARSER = 0.3  # halvings more than would just do before a picture is read: what is lost is noise
 
@@ -124,6 +127,25 @@ def means(pictures: Tensor, side: int) -> Tensor:
         for plane, into in zip(picture, small, strict=True):
             cv2.resize(plane, (columns, rows), dst=into, interpolation=cv2.INTER_AREA)
     return made
+
+
+def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
+    """The box round a face, and its points there. 3 H W, 478 2 -> h w 3, 478 2"""
+    cut, corner = boxed(frame, points)
+    return np.ascontiguousarray(cut), points.double().numpy() - corner
+
+
+def boxed(frame: Tensor, points: Tensor) -> tuple[Array, list[int]]:
+    """The box round a face, a view, and its corner. 3 H W, 478 2 -> h w 3, x and y"""
+    height, width = frame.shape[1:]
+    low, high = points.amin(0), points.amax(0)
+    room = MARGIN * (high - low).max()
+    left, top = (int(v) for v in (low - room).floor().clamp(min=0))
+    right, bottom = (int(v) + 1 for v in (high + room).ceil())
+    cut = frame[:, top : min(bottom, height), left : min(right, width)].float().cpu()
+    if not bool(cut.sum().isfinite()):
+        cut = cut.nan_to_num(0)
+    return cut.permute(1, 2, 0).numpy(), [left, top]
 
 
 def _span(start: float, stop: float, length: int, step: int) -> tuple[int, int]:

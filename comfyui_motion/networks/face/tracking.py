@@ -15,6 +15,7 @@ from torch import Tensor
 from ...geometry.one_euro import OneEuro
 from .find import eye_distance
 from .follow import Follower
+from .holding import Holding
 from .networks import SeesFaces
 from .smooth import steadied
 
@@ -29,6 +30,7 @@ class Tracker:
         self.follower = Follower(networks)
         self.rate, self.before = rate, 0.0
         self.steady: OneEuro[np.ndarray] | None = None
+        self.holding, self.cut = Holding(), False
 
     def __call__(self, frame: Tensor) -> tuple[Tensor, Tensor]:
         """1 3 H W in 0..1 -> its points (1 478 3, see `Followed`), and how sure the mesh is (1; 0
@@ -36,9 +38,11 @@ class Tracker:
         """
         seen = self.follower.see(frame)
         rate = self._rate()
-        if seen.cut[0] or not seen.found[0]:
+        self.cut = bool(seen.cut[0])
+        if self.cut or not seen.found[0]:
             self.steady = None
         if not seen.found[0]:
+            self.holding = Holding()
             return seen.points, seen.flag
         points = seen.points[0].double().numpy()
         if self.steady is None:

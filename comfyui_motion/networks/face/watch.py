@@ -15,19 +15,19 @@ from ...cores import CORES
 from ...doors.words import logger
 from ...geometry.easing import ramp
 from ...shapes import check_reference, same
-from . import light, mouth
+from . import light, mouth, passing
 from .follow import AT_ONCE, Followed, Follower, missing
 from .hole import brought
 from .keypoints import FaceKeypoints
 from .networks import SeesFaces
 from .pose import angles
 from .raster import Array
+from .region import boxed
 from .topology import EYES, LIPS
 from .transfer import opening
 
 log = logger()
 UNSEEN = 1e-3  # confidence of a frame that does not show the face, whose pose is held
-MARGIN = 0.1  # of a face's box, that is cut out round it
 TURNED = (8.0, 24.0)  # degrees from rest: light on the skin tells all, tells nothing
 ORDINARY = 0.3  # of the widest opening of the lids: eyes that are no further shut are open
 
@@ -38,6 +38,7 @@ class Looks:
 
     mouth: Tensor  # T 2 h w, see FaceKeypoints
     lips: Tensor  # T 20 2: how far the inner lips go, in pixels, towards where lips end
+    signs: Tensor  # T 6: whether lips are seen, see `passing`
     bright: Tensor  # T h w: how light the skin is, over the canonical face
 
     @staticmethod
@@ -52,42 +53,25 @@ class Looks:
         return Looks(
             *(
                 torch.cat(rows)
-                for rows in zip(*((p.mouth, p.lips, p.bright) for p in parts), strict=True)
+                for rows in zip(*((p.mouth, p.lips, p.signs, p.bright) for p in parts), strict=True)
             )
         )
 
 
-def look(frame: Tensor, points: Tensor, cells: Array) -> tuple[Array, Array, Array]:
-    """The inside of a mouth, how far its lips go to where they end, and the light on the skin, of
-    one frame, where the cells of the latter's map lie so. 3 H W, 478 2, S S 2
+def look(frame: Tensor, points: Tensor, cells: Array) -> tuple[Array, Array, Array, Array]:
+    """The inside of a mouth, how far its lips go to where they end, whether they are seen, and the
+    light on the skin, of one frame, where the cells of the latter's map lie so. 3 H W, 478 2, S S 2
     """
     cut, corner = boxed(frame, points)
     if min(cut.shape[:2]) < 2:
         nothing = np.zeros((2, mouth.ROWS, mouth.COLUMNS), np.float32)
         still = np.zeros((len(LIPS.inner), 2), np.float32)
-        return nothing, still, np.zeros((light.SIDE, light.SIDE), np.float32)
-    inside, went = mouth.inside(cut, points.double().numpy() - corner)
+        unlit = np.zeros((light.SIDE, light.SIDE), np.float32)
+        return nothing, still, np.zeros(passing.SIGNS, np.float32), unlit
+    places = points.double().numpy() - corner
+    inside, went = mouth.inside(cut, places)
     lit = light.brightness(cut, cells - np.array(corner, np.float32))
-    return inside, went.astype(np.float32), lit
-
-
-def cut_out(frame: Tensor, points: Tensor) -> tuple[Array, Array]:
-    """The box round a face, and its points there. 3 H W, 478 2 -> h w 3, 478 2"""
-    cut, corner = boxed(frame, points)
-    return np.ascontiguousarray(cut), points.double().numpy() - corner
-
-
-def boxed(frame: Tensor, points: Tensor) -> tuple[Array, list[int]]:
-    """The box round a face, a view, and its corner. 3 H W, 478 2 -> h w 3, x and y"""
-    height, width = frame.shape[1:]
-    low, high = points.amin(0), points.amax(0)
-    room = MARGIN * (high - low).max()
-    left, top = (int(v) for v in (low - room).floor().clamp(min=0))
-    right, bottom = (int(v) + 1 for v in (high + room).ceil())
-    cut = frame[:, top : min(bottom, height), left : min(right, width)].float().cpu()
-    if not bool(cut.sum().isfinite()):
-        cut = cut.nan_to_num(0)
-    return cut.permute(1, 2, 0).numpy(), [left, top]
+    return inside, went.astype(np.float32), passing.signs(cut, places), lit
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +103,19 @@ class Script:
 
 @torch.no_grad()
 @CORES.aside()
-def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: int) -> Script:
+def watch(
+    networks: SeesFaces,
+    clip: Iterable[Tensor],
+    number: int,
+    reference: int,
+    heeds_hands: bool = True,
+) -> Script:
     """Follow a face through a clip.
 
-    clip       batches of frames, B 3 H W in 0..1
-    number     which face, from left to right; 0: the largest
-    reference  the frame at rest in its shot; -1: the most neutral one, as in every other shot
+    clip         batches of frames, B 3 H W in 0..1
+    number       which face, from left to right; 0: the largest
+    reference    the frame at rest in its shot; -1: the most neutral one, as in every other shot
+    heeds_hands  whether a mouth keeps its shape where something passes before it
     """
     follower, parts, looks = Follower(networks, number), [], []
     times: list[int] = []
@@ -133,12 +124,20 @@ def watch(networks: SeesFaces, clip: Iterable[Tensor], number: int, reference: i
         parts.append(seen)
         looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
     followed, looked = Followed.join(parts), Looks.join(looks)
-    lips = looked.lips[nearest_shown(followed.found)]
+    hidden = torch.zeros(len(followed), dtype=torch.bool)
+    if heeds_hands:
+        hidden, cut = passing.hidden(followed, looked.signs, looked.bright)
+        followed = replace(followed, cut=cut)
+    lips = looked.lips[nearest_shown(followed.found & ~hidden)]
     followed = replace(followed, points=brought(followed.points, lips))
     if followed.found.any() and not followed.found.all():
         log.warning("%s", missing(followed.found.repeat_interleave(torch.tensor(times))))
+    if hidden.any():
+        log.warning("%s", passing.told(hidden.repeat_interleave(torch.tensor(times))))
     steady = followed.smooth() if len(followed) > 1 else followed
-    return scripted(steady, looked, reference, tuple(times))
+    points, inside = passing.bridged(steady.points, looked.mouth, hidden, steady.found, steady.cut)
+    seen = replace(looked, mouth=inside)
+    return scripted(replace(steady, points=points), seen, reference, hidden, tuple(times))
 
 
 def without_held(clip: Iterable[Tensor], times: list[int]) -> Iterator[Tensor]:
@@ -176,8 +175,12 @@ def regrouped(clip: Iterable[Tensor], count: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def scripted(followed: Followed, looks: Looks, reference: int, times: tuple[int, ...]) -> Script:
-    """Shots, their frames at rest, and light against those; each frame as often as it shows."""
+def scripted(
+    followed: Followed, looks: Looks, reference: int, hidden: Tensor, times: tuple[int, ...]
+) -> Script:
+    """Shots, their frames at rest, and light against those; each frame as often as it shows.
+    `hidden`: where the mouth is not seen, T bool
+    """
     often = torch.tensor(times, dtype=torch.long)
     numbers = torch.arange(len(times)).repeat_interleave(often)
     shown = nearest_shown(followed.found)
@@ -193,11 +196,12 @@ def scripted(followed: Followed, looks: Looks, reference: int, times: tuple[int,
     if len(followed):
         check_reference(reference, len(numbers))
         reference = int(numbers[reference]) if reference >= 0 else reference
-    rest = rests(keypoints, followed.found, followed.cut, reference)
+    rest = rests(keypoints, followed.found, followed.cut, reference, hidden)
     rest = torch.where(faceless, rest[shown], rest)
     bright = looks.bright[shown].numpy()
     lights = np.stack([light.change(bright[t], bright[int(r)]) for t, r in enumerate(rest)])
-    lit = torch.from_numpy(lights)[:, None] * alike(keypoints, rest)[:, None, None, None]
+    believed = alike(keypoints, rest) * passing.lit(hidden)
+    lit = torch.from_numpy(lights)[:, None] * believed[:, None, None, None]
     return Script(
         FaceKeypoints(
             keypoints.position,
@@ -238,13 +242,18 @@ def shots_with_faces(found: Tensor, cut: Tensor) -> Tensor:
     return torch.isin(shot, shot[found])
 
 
-def rests(keypoints: FaceKeypoints, found: Tensor, cut: Tensor, reference: int) -> Tensor:
-    """The frame each frame's motion is measured from: one in each shot. T"""
+def rests(
+    keypoints: FaceKeypoints, found: Tensor, cut: Tensor, reference: int, hidden: Tensor
+) -> Tensor:
+    """The frame each frame's motion is measured from: one in each shot; of those whose mouth is
+    seen, where there are some. T
+    """
     shot = cut.long().cumsum(0)
     rest = torch.zeros(len(cut), dtype=torch.long)
     for number in shot.unique().tolist():
         frames = (shot == number).nonzero()[:, 0]
         seen = frames[found[frames]]
+        seen = seen[~hidden[seen]] if bool((~hidden[seen]).any()) else seen
         if reference >= 0 and bool((frames == reference).any()) and bool(found[reference]):
             best = reference
         elif len(seen):
