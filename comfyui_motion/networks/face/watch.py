@@ -19,6 +19,7 @@ from . import light, mouth, passing
 from .follow import AT_ONCE, Followed, Follower, missing
 from .hole import brought
 from .keypoints import FaceKeypoints
+from .mien import Mien
 from .networks import SeesFaces
 from .pose import angles
 from .raster import Array
@@ -265,8 +266,8 @@ def rests(
 
 
 def most_neutral(keypoints: FaceKeypoints) -> int:
-    """The frame in which a face is most at rest: lids open, mouth shut, frontal, as it
-    usually is.
+    """The frame in which a face is most at rest: lids open, mouth shut and no smile, frontal, as
+    it usually is.
     """
     return int(unrest(keypoints).argmin())
 
@@ -284,4 +285,6 @@ def unrest(keypoints: FaceKeypoints) -> Tensor:
     usually = face.shape.median(dim=0, keepdim=True).values
     strange = ((face.shape - usually)[..., :2].norm(dim=-1) / apart).mean(1)
     turned = angles(face.head.rotation)[:, :2].abs().amax(1) / 90
-    return 2 * closed + 3 * mouth_gap.clamp(min=0) + 8 * strange + turned
+    mien = Mien.of(face)
+    smiling = mien.width + mien.lift
+    return 2 * closed + 3 * mouth_gap.clamp(min=0) + 6 * smiling + 8 * strange + turned

@@ -10,6 +10,7 @@ from comfyui_motion.networks.face.keypoints import FaceKeypoints
 from comfyui_motion.networks.face.mien import Mien, gaps, give_way, rest_width
 from comfyui_motion.networks.face.pose import model_face
 from comfyui_motion.networks.face.transfer import Face
+from comfyui_motion.networks.face.watch import most_neutral
 
 
 def faces(*dials: Dials) -> FaceKeypoints:
@@ -75,3 +76,8 @@ def test_a_mouth_gives_way_little_by_little():
     assert (widths.diff() < 1e-4).all()
     assert (open_by.diff() < 1e-3).all()
     assert open_by.diff().abs().max() < 0.5 * open_by[0]
+
+
+def test_the_frame_at_rest_is_no_smile_even_of_somebody_who_smiles_most_of_the_time():
+    smiles = [Dials(smile=0.8 + k / 50) for k in range(9)]
+    assert most_neutral(faces(*smiles, Dials(), Dials(smile=0.4))) == 9
