@@ -36,6 +36,10 @@ DARK = (0.45, 0.15)  # light: what is lighter in a mouth is as red as seen, what
 RIM = (0.08, 0.3)  # of its width, of its gap: so deep in a mouth its lips' inside shows at most
 SHADED = 0.45  # of the picture's lips' colour, where that begins
 TOOTH = 0.33  # radians of their arch, that a made-up tooth is wide
+SHADOW = 0.55  # of that, where a lip hangs over teeth
+BLOOD = (1.1, 0.976, 0.904)  # of the hue of any skin that teeth do not have
+TINTED = 0.55  # of what is left of it they have
+THIN, AGAPE = (0.1, 0.35), (0.3, 0.5)  # of the gap: where an open mouth ends; of its width: is open
 LIP_LIGHT = 0.7  # of lips and tongue against skin
 
 
@@ -264,7 +268,6 @@ def coloured(mouth: Tensor, tones: Tones, near: Tensor) -> Tensor:
     """
     grey = np.array(GREY)
     skin, lips = (np.maximum(tone, 0.01) for tone in (tones.skin, tones.lips))
-    tint = 1 + 0.55 * (skin / (skin @ grey) - 1)
     light = mouth[0] * 2
     red = torch.maximum(mouth[1], ramp(*DARK, light))[..., None]
     deep = DEEP + (1 - DEEP) * TEETH * float(ramp(*BARED, light.mean()))
@@ -272,12 +275,24 @@ def coloured(mouth: Tensor, tones: Tones, near: Tensor) -> Tensor:
     bright = 1.0 / max(float(skin @ grey), 0.2)
     light = torch.where(light > 1, 1 + (light - 1) * min(1.0, 0.6 * (bright - 0.6)), light)
     dark = light / LIP_LIGHT
-    dark = dark + (SHADED - dark).clamp(min=0) * near
-    skin, lips = (torch.from_numpy(tone).to(mouth) for tone in (tint * (skin @ grey), lips))
-    teeth, tongue = light[..., None] * skin, dark[..., None] * lips
+    dark = dark + (SHADED - dark) * near
+    red = red + SHADOW * near[..., None] * (1 - red)
+    white, lips = (torch.from_numpy(tone).to(mouth) for tone in (teeth_tone(skin), lips))
+    teeth, tongue = light[..., None] * white, dark[..., None] * lips
     made = teeth + red * (tongue - teeth)
     floor = torch.from_numpy(depths(len(made), tones)).to(made)
     return torch.maximum(made, floor[:, None]).clamp(0, 1)
+
+
+def teeth_tone(skin: Array) -> Array:
+    """What is as light as skin and no skin, in a picture's light and paint: a part of the skin's
+    hue, less blood. 3 -> 3
+    """
+    light = float(skin @ np.array(GREY))
+    hue = skin / light
+    blood = np.clip((hue[0] - hue[2]) / (BLOOD[0] - BLOOD[2]), 0, 1) * (np.array(BLOOD) - 1)
+    tint = 1 + TINTED * (hue / (1 + blood) - 1)
+    return light * tint / float(tint @ np.array(GREY))
 
 
 def depths(rows: int, tones: Tones) -> Array:
@@ -318,9 +333,19 @@ def paint(
     seen = F.grid_sample(
         mouth[None].float(), grid, "bicubic", padding_mode="border", align_corners=False
     )[0].clamp(0, 1)
-    share = smooth_edge(depth * opening.width + edge, edge) * shown
+    share = smooth_edge(depth * opening.width + edge, edge) * shown * whole(opening, along)
     near = (1 - depth / max(min(RIM[0], RIM[1] * opening.gap), 1e-6)).clamp(0, 1).square()
     return Painted(box, coloured(seen, tones, near), share[..., None])
+
+
+def whole(opening: Opening, along: Tensor) -> Tensor:
+    """Where an opening is a hole, not the thin end of one, where lips still lie on one another, by
+    how far along it is. h w in 0..1
+    """
+    gaps = ramp(*THIN, (opening.lower - opening.upper) / max(opening.gap, 1e-6))
+    agape = float(ramp(*AGAPE, np.array(opening.gap)))
+    at = (along * (STEPS - 1)).round().long()
+    return torch.from_numpy(1 - agape * (1 - gaps)).to(along)[at]
 
 
 def spanned(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from comfyui_motion.networks.face.hole import brought
-from comfyui_motion.networks.face.mouth import Opening, Tones, inside, paint
+from comfyui_motion.networks.face.mouth import Opening, Tones, inside, paint, teeth_tone, whole
 from comfyui_motion.networks.face.topology import LIPS, canonical
 
 SIDE = 400
@@ -90,3 +90,21 @@ def test_the_depth_of_a_mouth_is_dark_and_warm_but_never_black(lips):
     middle = column[len(column) // 2]
     assert 0.02 < middle.mean() < 0.12
     assert (middle[0] > middle[2] + 0.02) == (lips == LIP)  # as grey as lips are
+
+
+@pytest.mark.parametrize("skin", [SKIN, (0.45, 0.3, 0.25), (0.75, 0.6, 0.25), (0.5, 0.5, 0.5)])
+def test_teeth_are_whiter_than_skin_in_the_same_light_and_as_grey_in_a_grey_picture(skin):
+    skin = np.array(skin)
+    tone = teeth_tone(skin)
+    assert tone @ [0.299, 0.587, 0.114] == pytest.approx(skin @ [0.299, 0.587, 0.114])
+    assert tone[0] >= tone[1] - 1e-9 >= tone[2] - 2e-9  # warm, never green
+    assert np.ptp(tone) <= 0.6 * np.ptp(skin) + 1e-9
+
+
+def test_thin_ends_of_an_open_mouth_are_lips_and_those_of_a_smile_are_not():
+    along = torch.linspace(0, 1, 101)
+    for tall, bare in ((80, False), (15, True)):
+        points, _ = face_with_mouth(100, tall)
+        share = whole(Opening.of(points), along)
+        assert share[50] == 1
+        assert (share[1] == 1) == bare
