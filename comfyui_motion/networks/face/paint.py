@@ -57,15 +57,16 @@ def mouth_inside(
     if field.lips is None or field.shown is None or not float(field.shown) > 0:
         return None
     opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-    if field.mouth is None:
-        inside = mouth.made_up(opening.gap, face.teeth is None)
+    own = None if field.skull is None else face.teeth
+    if field.mouth is None or own is not None:  # beside teeth of one's own no driver's
+        inside = mouth.made_up(opening.gap, own is None)
     else:
         inside = field.mouth[0].cpu()
     painted = mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
-    if painted is None or face.teeth is None or field.skull is None:
+    if painted is None or own is None or field.skull is None:
         return painted
     back = teeth.in_pixels(field.skull[0], (height, width), face.size)
-    return teeth.spared(painted, face.teeth, face.mouth, back)
+    return teeth.spared(painted, own, teeth.Window(opening, face.mouth, back))
 
 
 def moved(face: SourceFace, field: FaceField, made: Array, share: Callable[..., Any]) -> None:

@@ -6,7 +6,7 @@ mouth opens further than the picture shows, its inside is painted, and they are 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,12 +22,17 @@ from .topology import LIPS
 OPEN = 0.06  # of its width that a mouth is open at rest, or there is nothing to see in it
 PALE = (0.95, 0.65)  # redness, of the lips': no tooth, a tooth
 LIGHT = (0.2, 0.4)  # light, of the skin's: no tooth, a tooth
+BRIGHT = 0.6  # of the skin's: some of the upper half is as light, or there are no upper teeth
 LEAST = 0.12  # of an opening that is teeth, or they are none
 BLUR = 1.2  # samples: over which teeth are told from what is not
 GAP = 7  # samples: what is dark over no more lies between teeth of one jaw
 GUMS = 0.5  # of the way from lip to lip: teeth that begin further down are of the lower jaw
 EDGE = 0.12  # of the way from lip to lip: over which they end at the lower one
 CORNER = 0.3  # of its width, from where on towards a corner its inside goes along with that
+SIDES = 0.04  # of the picture's own: over which teeth end at a corner
+WIDER = 0.03  # widths that a corner goes beyond the picture's own: all goes along with it
+MIDDLE = np.linspace(0.3, 0.7, 9)  # along a mouth: where it is seen how far a lip bares teeth
+LONGER = 0.25  # of how far a mouth is open: teeth look longer by no more, then they rise
 BESIDES = (0.15, 0.8)  # pixels that lips move besides the head: teeth go with them, with the skull
 
 
@@ -45,6 +50,8 @@ def shown(picture: Array, points: Array, tones: Tones) -> Array | None:
     grey = np.array(GREY, np.float32)
     light = seen @ grey / max(float(tones.skin @ grey), 0.05)
     red = redness(seen) / max(float(redness(tones.lips)), 0.05)
+    if float((ramp(*PALE, red) * (light > BRIGHT))[: len(light) // 2].mean()) < LEAST:
+        return None
     tooth = (ramp(*PALE, red) * ramp(*LIGHT, light)).astype(np.float32)
     tooth = cv2.GaussianBlur(tooth, (0, 0), BLUR, borderType=cv2.BORDER_REPLICATE)
     upper = of_upper_jaw(tooth)
@@ -83,40 +90,81 @@ def to_source(head: Similarity, i: int, depth: float) -> Array:
     return np.c_[back, -back @ shift]
 
 
-def hold(raster: Raster, now: Opening, rest: Opening, back: Array, besides: float) -> None:
-    """Teeth with the skull in a raster, from within the source's own opening; towards the corners
-    with these.
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A mouth in a frame, through which a picture's own teeth are seen."""
 
-    now, rest  the mouth in the frame and in the source
-    besides    how far lips move besides the head, in pixels
+    now: Opening  # in the frame
+    rest: Opening  # in the picture
+    back: Array  # 2 3: from pixels of the one to those of the other, with the skull
+
+    def carried(self, points: Array) -> Array:
+        """With the skull. N 2 -> N 2"""
+        return points @ self.back[:, :2].T + self.back[:, 2]
+
+    def places(self, points: Array) -> tuple[Array, Array]:
+        """Where in the picture's own opening the frame's places lie: along it, and down from lip to
+        lip; teeth rise with a lip that bares more than the picture shows. ... 2 -> ... twice
+        """
+        along, down = self.rest.inside(self.carried(points))
+        at = np.linspace(0, 1, len(self.rest.upper))
+        upper, lower = (np.interp(along, at, row) for row in (self.rest.upper, self.rest.lower))
+        tall = np.maximum(lower - upper, 1e-6)
+        usual = float((self.rest.lower - self.rest.upper).max())
+        bared = self.bared()
+        longer = min(bared, LONGER * usual)
+        deep = upper + down * tall + bared - longer
+        deep = lower - (lower - deep) * tall / (tall + longer)
+        return along, (deep - upper) / tall
+
+    def bared(self) -> float:
+        """How far the upper lip lies above where it is in the picture, in widths of its mouth."""
+        lip = self.carried(self.now.each(MIDDLE, np.zeros_like(MIDDLE)))
+        along, down = self.rest.inside(lip)
+        at = np.linspace(0, 1, len(self.rest.upper))
+        tall = np.interp(along, at, self.rest.lower - self.rest.upper)
+        return max(0.0, float((-down * np.maximum(tall, 1e-6)).mean()))
+
+    def wider(self) -> tuple[float, float]:
+        """How far each corner lies beyond the picture's own, in widths of its mouth."""
+        ends = self.carried(np.stack([self.now.start, self.now.start + self.now.across]))
+        first, last = self.rest.inside(ends)[0].tolist()
+        return max(-first, 0.0), max(last - 1, 0.0)
+
+
+def hold(raster: Raster, window: Window, besides: float) -> None:
+    """Teeth with the skull in a raster, from within the source's own opening; towards corners that
+    are drawn wider with these. `besides`: how far lips move besides the head, in pixels
     """
     rows, columns = np.nonzero(between_lips()[raster.label])
     share = float(ramp(*BESIDES, np.array(besides)))
     if not share or not len(rows):
         return
     here = np.stack([columns + raster.left, rows + raster.top], -1).astype(np.float64)
-    along, down = rest.inside(here @ back[:, :2].T + back[:, 2])
-    there = rest.each(along.clip(0, 1), down.clip(0, 1))
-    across = now.inside(here)[0]
-    share = share * ramp(0, CORNER, np.minimum(across, 1 - across))[:, None]
+    along, down = window.places(here)
+    there = window.rest.each(along.clip(0, 1), down.clip(0, 1))
+    across = window.now.inside(here)[0]
+    with_corner = np.zeros_like(across)
+    for out, wider in zip((across, 1 - across), window.wider(), strict=True):
+        with_corner += ramp(0, WIDER, np.array(wider)) * ramp(CORNER, 0, out)
+    share = share * (1 - with_corner.clip(0, 1))[:, None]
     motion = raster.motion[rows, columns]
     raster.motion[rows, columns] = motion + share * (there - here - motion)
 
 
-def spared(painted: Painted, teeth: Array, opening: Opening, back: Array) -> Painted:
-    """A painted mouth without what the picture's own teeth show. `back` (2 3): from pixels of the
-    frame to those of the picture's own opening
-    """
+def spared(painted: Painted, teeth: Array, window: Window) -> Painted:
+    """A painted mouth without what the picture's own teeth show."""
     import cv2
 
     rows, columns = painted.box
     y, x = np.mgrid[rows, columns].astype(np.float64)
-    along, down = opening.inside(np.stack([x, y], -1) @ back[:, :2].T + back[:, 2])
+    along, down = window.places(np.stack([x, y], -1))
     at = np.stack([along * teeth.shape[1] - 0.5, down * teeth.shape[0] - 0.5], -1)
     own = cv2.remap(
         teeth, at.astype(np.float32), NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    own = own * ((along > 0) & (along < 1))
+    own = own * ramp(0, SIDES, np.minimum(along, 1 - along))
+    own = own.astype(np.float32)
     return replace(painted, share=painted.share * (1 - torch.from_numpy(own)[..., None]))
 
 

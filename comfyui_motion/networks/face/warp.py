@@ -105,7 +105,8 @@ def moved_by(
     back = teeth.to_source(head, i, float(rest[list(LIPS.inner), 2].mean()))
     opening = mouth.Opening.of(here[:, :2])
     if face.teeth is not None:
-        teeth.hold(raster, opening, face.mouth, back, besides(here, rest, back))
+        window = teeth.Window(opening, face.mouth, back)
+        teeth.hold(raster, window, besides(here, rest, back))
     lay(motion, raster, face.person)
     shown = opened(face, here, opening, float(head.scale[i]))
     hidden = hiding(face, motion, raster, here, opening, shown)

@@ -5,8 +5,15 @@ import pytest
 import torch
 
 import comfyui_motion as motion
+from comfyui_motion.networks.face.mouth import Opening
 from comfyui_motion.networks.face.pose import Similarity
-from comfyui_motion.networks.face.teeth import in_pixels, in_units, of_upper_jaw, to_source
+from comfyui_motion.networks.face.teeth import (
+    Window,
+    in_pixels,
+    in_units,
+    of_upper_jaw,
+    to_source,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,7 @@ def posed(model, portrait, **dials):
     return model.generate(portrait, model.motion(portrait, motion.pose(portrait, **dials)))[0]
 
 
-@pytest.mark.parametrize("dials", [{"pucker": 1}, {"mouth_wide": 1}, {"mouth_open": 0.5}])
+@pytest.mark.parametrize("dials", [{"mouth_wide": -1}, {"mouth_wide": 1}, {"mouth_open": 0.5}])
 def test_teeth_of_the_picture_stay_while_lips_move(model, smiling, dials):
     box = (slice(None), *middle_of_teeth(smiling))
     moved = posed(model, smiling, **dials)
@@ -43,6 +50,18 @@ def test_teeth_of_the_picture_stay_while_lips_move(model, smiling, dials):
 def test_a_shut_mouth_shows_no_teeth_and_a_smile_does(model, portrait, smiling):
     assert smiling.faces[0].teeth is not None
     assert model.encode(portrait).faces[0].teeth is None
+
+
+def test_teeth_rise_with_a_lip_that_bares_more_than_the_picture_shows():
+    curve = np.linspace(-1, 1, 96) ** 2 - 1  # of the upper lip; the lower one hangs as far
+    rest = Opening(np.array([20.0, 50]), np.array([60.0, 0]), 0.1 * curve, -0.1 * curve)
+    back = np.array([[1.0, 0, 0], [0, 1, 0]])
+    higher = Opening(rest.start, rest.across, rest.upper - 0.1, rest.lower)
+    middle = np.array([[50.0, 50 - 6 - 6]])  # of the lip, 6 pixels higher than it was
+    along, down = Window(higher, rest, back).places(middle)
+    assert along[0] == pytest.approx(0.5) and down[0] == pytest.approx(0, abs=0.05)
+    along, down = Window(rest, rest, back).places(middle + [[0, 6]])
+    assert down[0] == pytest.approx(0, abs=0.01)
 
 
 def test_lower_teeth_are_not_of_the_upper_jaw():
