@@ -39,7 +39,7 @@ def posed(model, portrait, **dials):
     return model.generate(portrait, model.motion(portrait, motion.pose(portrait, **dials)))[0]
 
 
-@pytest.mark.parametrize("dials", [{"mouth_wide": -1}, {"mouth_wide": 1}, {"mouth_open": 0.5}])
+@pytest.mark.parametrize("dials", [{"mouth_wide": 1}, {"mouth_open": 0.5}])
 def test_teeth_of_the_picture_stay_while_lips_move(model, smiling, dials):
     box = (slice(None), *middle_of_teeth(smiling))
     moved = posed(model, smiling, **dials)
