@@ -26,13 +26,13 @@ def smiling(model, portrait):
 
 
 def middle_of_teeth(portrait):
-    """The box round what is seen right below the upper lip."""
+    """The box round what is seen of teeth that no lip comes over."""
     half = (portrait.keypoints.position.new_tensor([480, 480]) - 1) / 2
     points = (portrait.keypoints.position[0] + 1) * half
     upper, lower = points[13], points[14]
     top, tall = float(upper[1]), float(lower[1] - upper[1])
     x = int(upper[0])
-    return slice(int(top + 0.25 * tall), int(top + 0.6 * tall)), slice(x - 5, x + 6)
+    return slice(int(top + 0.45 * tall), int(top + 0.6 * tall)), slice(x - 5, x + 6)
 
 
 def posed(model, portrait, **dials):
