@@ -22,6 +22,9 @@ from .out import NAME, Parser, complain, write_anything
 from .stopping import GRACE, SAID, WITH_WORKERS, beginning, stoppable
 
 __all__ = ["COMMANDS", "main", "program"]
+SWITCH = (
+    1e-3  # seconds: a thread that waits for Python's lock to do little gets it sooner than usual
+)
 COMMANDS = {
     "animate": "move a picture as a clip moves",
     "pose": "a face posed by hand: dials for head, eyes, brows, mouth",
@@ -101,6 +104,7 @@ def _prepared() -> None:
     keep_freed()
     # threads that wait for one another sleep: the cores are the codecs' and other frames'
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.setswitchinterval(SWITCH)
 
 
 def _command(name: str) -> Any:

@@ -5,14 +5,16 @@ A frame is many small steps, which share cores badly, each by itself; whole fram
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
 import torch
 
 from ...cores import CORES
+from ...media.overlap import prefetch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,6 +47,15 @@ def meanwhile(work: Callable[[], R]) -> Future[R]:
     except Exception as error:
         begun.set_exception(error)
     return begun
+
+
+@contextmanager
+def ahead(items: Generator[T]) -> Generator[Generator[T]]:
+    """The items, each made on a thread of its own while the one before is worked on, where PyTorch
+    has several.
+    """
+    with CORES.aside() as count, closing(prefetch(items, 1) if count > 1 else items) as made:
+        yield made
 
 
 @lru_cache

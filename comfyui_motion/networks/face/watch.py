@@ -4,7 +4,7 @@ at rest in every shot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from .networks import SeesFaces
 from .pose import angles
 from .raster import Array
 from .region import boxed
+from .together import ahead
 from .topology import EYES, LIPS
 from .transfer import opening
 
@@ -118,12 +119,13 @@ def watch(
     reference    the frame at rest in its shot; -1: the most neutral one, as in every other shot
     heeds_hands  whether a mouth keeps its shape where something passes before it
     """
-    follower, parts, looks = Follower(networks, number), [], []
+    parts, looks = [], []
     times: list[int] = []
-    for frames in regrouped(without_held(clip, times), AT_ONCE):
-        seen = follower.see(frames)
-        parts.append(seen)
-        looks.append(Looks.of(frames, seen.points[..., :2] - 0.5))
+    frames = regrouped(without_held(clip, times), AT_ONCE)
+    with ahead(following(frames, Follower(networks, number))) as followed_frames:
+        for batch, seen in followed_frames:
+            parts.append(seen)
+            looks.append(Looks.of(batch, seen.points[..., :2] - 0.5))
     followed, looked = Followed.join(parts), Looks.join(looks)
     hidden = torch.zeros(len(followed), dtype=torch.bool)
     if heeds_hands:
@@ -139,6 +141,13 @@ def watch(
     points, inside = passing.bridged(steady.points, looked.mouth, hidden, steady.found, steady.cut)
     seen = replace(looked, mouth=inside)
     return scripted(replace(steady, points=points), seen, reference, hidden, tuple(times))
+
+
+def following(clip: Iterable[Tensor], follower: Follower) -> Generator[tuple[Tensor, Followed]]:
+    """Frames, and where the face is in them."""
+    with torch.no_grad(), CORES.aside():  # on whichever thread this is
+        for frames in clip:
+            yield frames, follower.see(frames)
 
 
 def without_held(clip: Iterable[Tensor], times: list[int]) -> Iterator[Tensor]:
