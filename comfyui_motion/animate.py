@@ -46,7 +46,8 @@ def animate(
 
     `options` are those of `Options`; the rest is as in `perform`.
     """
-    told: dict[str, Any] = {"driver_shown": False, **options}  # for the frames alone are given
+    shown = {"driver_shown": False, "occlusion_shown": False}  # for the frames alone are given
+    told: dict[str, Any] = {**shown, **options}
     chosen = Options(mode=mode, size=size, batch_size=batch_size, **told)
     return (step.frames for step in perform(model, source, driving, chosen, progress))
 
@@ -77,6 +78,8 @@ def perform(
     options = replace(options or Options(), **changes)
     plain = model.level or not isinstance(source, Tensor)  # heads look after alpha themselves
     colours, alpha = (source, None) if plain else split_alpha(cast(Tensor, source))
+    if alpha is not None:  # which moves by what is hidden
+        options = replace(options, occlusion_shown=True)
     steps = checked(_steps(model, colours, driving, options, progress), model, colours)
     if alpha is None:
         return steps

@@ -130,5 +130,5 @@ class Live:
         return self.portrait.portrait.keypoints
 
     def _moved(self, pose: Any) -> Tensor:
-        field = self.model.motion(self.portrait.portrait, pose)
+        field = self.model.moving(self.portrait.portrait, pose)
         return self.portrait.shown(field, self.options.size)

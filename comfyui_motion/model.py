@@ -181,6 +181,10 @@ class MotionModel(nn.Module):
         """
         raise NotImplementedError
 
+    def moving(self, portrait: Portrait, pose: Keypoints) -> MotionField:
+        """`motion`, for frames alone: what is hidden may be left out, where they need it not."""
+        return self.motion(portrait, pose)
+
     def generate(self, portrait: Portrait, field: MotionField) -> Tensor:
         """The source moved by the field, what it hides made up. B C H W float32 in 0..1"""
         raise NotImplementedError

@@ -21,7 +21,8 @@ class Step:
     """One batch of an animation, with everything that led to it."""
 
     frames: Tensor  # B 3 H W in 0..1, at the size asked for
-    occlusion: Tensor  # B 1 H W in 0..1, 1 = made up, for the source does not show it
+    # B 1 H W in 0..1, 1 = made up, for the source does not show it (see `occlusion_shown`)
+    occlusion: Tensor
     field: MotionField  # over the whole source, at the model's size, read corner-aligned
     points: Any  # the driver's keypoints, on the canvas
     pose: Any  # the source's, posed, over the whole source
@@ -50,6 +51,7 @@ class Posed:
     field: MotionField  # B
     driving: Tensor  # B 3 h w
     size: str  # of the frames: "source" or "model"
+    hides: bool = True  # whether what is hidden is asked for
 
     @staticmethod
     def of(
@@ -66,8 +68,9 @@ class Posed:
             options.strengths,
             model,
         )
-        field = model.motion(portrait.portrait, pose)
-        return Posed(portrait, points, pose, field, driving, options.size)
+        hides = options.occlusion_shown
+        field = (model.motion if hides else model.moving)(portrait.portrait, pose)
+        return Posed(portrait, points, pose, field, driving, options.size, hides)
 
     def __len__(self) -> int:
         return len(self.field)
@@ -77,7 +80,11 @@ class Posed:
         return replace(self, **{name: getattr(self, name)[part] for name in named})
 
     def painted(self) -> Step:
-        frames, occlusion = self.portrait.render(self.field, self.size)
+        if self.hides:
+            frames, occlusion = self.portrait.render(self.field, self.size)
+        else:
+            frames = self.portrait.shown(self.field, self.size)
+            occlusion = frames.new_empty(len(frames), 1, 0, 0)
         over = self.portrait.over_picture(self.field)
         pose = self.portrait.points_over_picture(self.pose)
         return Step(frames, occlusion, over, self.points, pose, self.driving)

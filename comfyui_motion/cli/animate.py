@@ -171,8 +171,10 @@ def run(
     model = load(options)
     at_once = options.batch or frames_at_once(model, pixels_made(model, source, chosen))
     drivers = drivers_of(options, clip, at_once)
+    shown = bool(options.preview)
+    hides = bool(options.occlusion or options.passes or shown)
     chosen = replace(
-        chosen, batch_size=at_once, drivers=drivers, driver_shown=bool(options.preview)
+        chosen, batch_size=at_once, drivers=drivers, driver_shown=shown, occlusion_shown=hides
     )
     if options.workers is not None:
         devices = shared_out([options.device] if options.device else [], options.workers)

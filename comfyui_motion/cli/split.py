@@ -93,8 +93,13 @@ def make_part(job: Job, device: str, options: argparse.Namespace, threads: int) 
     torch.set_num_threads(threads)
     clip = driving_clip(options)
     drivers = drivers_of(options, clip, options.batch)
-    chosen = replace(chosen_options(options), drivers=drivers, driver_shown=False)
-    chosen = replace(chosen, only=job.values["only"])
+    chosen = replace(
+        chosen_options(options),
+        drivers=drivers,
+        driver_shown=False,
+        occlusion_shown=bool(options.occlusion),
+        only=job.values["only"],
+    )
     model = load_model(argparse.Namespace(**{**vars(options), "device": device}))
     with ExitStack() as stack:
         sinks = [

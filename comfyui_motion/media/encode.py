@@ -262,7 +262,11 @@ class _Film:
         from av import VideoFrame
 
         kinds = ("rgba64le", "rgba") if pixels.shape[-1] == 4 else ("rgb48le", "rgb24")
-        frame = VideoFrame.from_ndarray(pixels, format=kinds[not self.format.deep])
+        kind = kinds[not self.format.deep]
+        if pixels.flags.c_contiguous and pixels.flags.writeable:  # where it lies
+            frame = VideoFrame.from_numpy_buffer(pixels, kind)
+        else:
+            frame = VideoFrame.from_ndarray(pixels, format=kind)
         frame.pts, frame.time_base = tick, 1 / self.fps
         return frame
 

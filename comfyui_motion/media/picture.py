@@ -32,6 +32,7 @@ log = logger()
 WHITE = (1.0, 1.0, 1.0)
 
 ROWS = 512  # worked on at a time
+MOST = 1e6  # times white
 # EXIF orientation → how the stored pixels become upright: transposed, then mirrored left-right,
 # then top-bottom
 UPRIGHT = {
@@ -169,7 +170,9 @@ def _eight_bits(picture: Tensor, into: Tensor) -> None:
     import cv2
     import numpy as np
 
-    values = np.minimum(picture.flatten(1).numpy(), np.float32(1))
+    values = picture.flatten(1).numpy()
+    if values.max() > MOST:  # OpenCV goes by way of whole numbers, and those end
+        values = np.minimum(values, np.float32(1))
     cv2.addWeighted(values, 255, values, 0, 0, dst=into.flatten(1).numpy(), dtype=cv2.CV_8U)
 
 

@@ -278,6 +278,15 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         self, portrait: FacePortrait, pose: Keypoints, frames: Tensor | None = None
     ) -> MotionField:
         """The field that poses the portrait's face so: its mesh over its surroundings."""
+        return self.posed(portrait, pose)
+
+    @torch.inference_mode()
+    @CORES.aside()
+    def moving(self, portrait: FacePortrait, pose: Keypoints) -> MotionField:
+        return self.posed(portrait, pose, hides=False)
+
+    def posed(self, portrait: FacePortrait, pose: Keypoints, hides: bool = True) -> MotionField:
+        """See `motion`; `hides`: with what is hidden."""
         if pose.count != POINTS or not isinstance(pose, FaceKeypoints):
             raise InputError(
                 f"A face is posed by {POINTS} points of a face mesh, and these keypoints have"
@@ -290,20 +299,20 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             )
         pose = pose.to("cpu")
         if len(portrait.faces) == 1:
-            return self.moved(portrait.faces[0], pose).to(self.device)
-        parts = [self.moved(face_of(portrait, i), pose[i]) for i in range(len(pose))]
+            return self.moved(portrait.faces[0], pose, hides).to(self.device)
+        parts = [self.moved(face_of(portrait, i), pose[i], hides) for i in range(len(pose))]
         return MotionField.join(parts).to(self.device)
 
-    def moved(self, face: SourceFace, pose: FaceKeypoints) -> warp.FaceField:
-        """The field of some poses of one face."""
+    def moved(self, face: SourceFace, pose: FaceKeypoints, hides: bool = True) -> warp.FaceField:
+        """The field of some poses of one face; `hides`: with what is hidden."""
         posed = to_field(pose.space(), face.colours.shape[:2], face.size)
         grids = torch.empty(len(posed), *face.size, 2)
-        made = warp.moved(face, posed, grids)
+        made = warp.moved(face, posed, grids, hides)
         half = (posed.new_tensor(face.size[::-1]) - 1) / 2
-        hidden = np.stack([one.hidden for one in made])[:, None]
+        hidden = [one.hidden for one in made if one.hidden is not None]
         return warp.FaceField(
             grids,
-            (torch.from_numpy(1 - hidden),),
+            (torch.from_numpy(1 - np.stack(hidden)[:, None]),) if hidden else (),
             lips=torch.from_numpy(np.stack([one.lips for one in made])).float() / half - 1,
             mouth=pose.mouth,
             shown=posed.new_tensor([one.shown for one in made]),

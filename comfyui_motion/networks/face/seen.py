@@ -34,7 +34,7 @@ SIDE = 256  # pixels of the picture of the face that is tried on
 class Poses(SeesFaces, Protocol):
     """Networks that see faces, and what poses one."""
 
-    def moved(self, face: SourceFace, pose: FaceKeypoints) -> FaceField: ...
+    def moved(self, face: SourceFace, pose: FaceKeypoints, hides: bool = True) -> FaceField: ...
 
 
 def answers(model: Poses, picture: Tensor, points: Tensor, face: SourceFace) -> Array:
@@ -68,7 +68,7 @@ def drawn(model: Poses, face: SourceFace, points: Tensor) -> Tensor:
     height, width = face.colours.shape[:2]
     posed = blinked(points[None].expand(len(DRAWN), -1, -1), points.new_tensor(DRAWN))
     pose = FaceKeypoints.placed(posed, points.new_tensor([[width, height]]))
-    field = model.moved(face, pose)
+    field = model.moved(face, pose, hides=False)
     return frames((face,), field)
 
 

@@ -65,7 +65,7 @@ def _sent(part: Any, device: torch.device | str, ahead: bool) -> Any:
 class Moved:
     """How one face's pixels move for one pose, in pixels of its motion field."""
 
-    hidden: Array  # h w, 1 = not shown by the source
+    hidden: Array | None  # h w, 1 = not shown by the source; None: nobody asked
     seams: Array  # 2 9 2: where each eye's lids meet when shut
     shut: Array  # 2: how far they are shut
     lips: Array  # 20 2: the inner lips, as the picture parts them
@@ -73,9 +73,9 @@ class Moved:
     skull: Tensor  # 2 3: see `FaceField`
 
 
-def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
+def moved(face: SourceFace, posed: Tensor, grids: Tensor, hides: bool) -> list[Moved]:
     """Of each pose (B 478 3, in the field's pixels), and into `grids` (B h w 2) where pixels come
-    from, in -1..1.
+    from, in -1..1. `hides`: with what is hidden.
     """
     rest = torch.from_numpy(face.points).float()[None]
     posed, head = further(posed, fit_head(rest, posed))
@@ -89,13 +89,19 @@ def moved(face: SourceFace, posed: Tensor, grids: Tensor) -> list[Moved]:
     places = posed.double().numpy()
 
     def one(i: int) -> Moved:
-        return moved_by(face, places[i], head, i, around[i], grids[i].numpy())
+        return moved_by(face, places[i], head, i, around[i], grids[i].numpy(), hides)
 
     return [one(i) for i in range(len(posed))]
 
 
 def moved_by(
-    face: SourceFace, posed: Array, head: Similarity, i: int, around: Tensor, grid: Array
+    face: SourceFace,
+    posed: Array,
+    head: Similarity,
+    i: int,
+    around: Tensor,
+    grid: Array,
+    hides: bool,
 ) -> Moved:
     """The mesh over its surroundings."""
     motion = upsampled(around, grid)
@@ -109,7 +115,7 @@ def moved_by(
         teeth.hold(raster, window, besides(here, rest, back))
     lay(motion, raster, face.person)
     shown = opened(face, here, opening, float(head.scale[i]))
-    hidden = hiding(face, motion, raster, here, opening, shown)
+    hidden = hiding(face, motion, raster, here, opening, shown) if hides else None
     shut = 1 - ramp(*lids.SHUT, share)
     to_unit(motion)
     skull = teeth.in_units(back, face.size)

@@ -99,8 +99,13 @@ class Script:
         return int(self.rest[0])
 
     def of(self, frames: slice | Tensor) -> tuple[FaceKeypoints, FaceKeypoints]:
-        """Some frames, by their numbers, and what the motion of each is measured from."""
-        return self.keypoints[frames], self.keypoints[self.rest[frames]]
+        """Some frames, by their numbers, and what the motion of each is measured from: one for all,
+        where it is the same.
+        """
+        rest = self.rest[frames]
+        if len(rest) and bool((rest == rest[0]).all()):
+            rest = rest[:1]
+        return self.keypoints[frames], self.keypoints[rest]
 
 
 @torch.no_grad()

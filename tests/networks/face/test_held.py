@@ -24,7 +24,7 @@ def test_held_frames_are_painted_once_and_stay_as_they_are(monkeypatch):
     script = model.rehearse(source, [clip[:3], clip[3:]], 4, None)[1]
     assert script.times == TIMES and len(script) == 7 and script.rest.tolist() == [4] * 7
     points, rest = script.of(torch.tensor([0, 1, 3, 6]))
-    assert torch.equal(points[1].position, points[2].position) and len(rest) == 4
+    assert torch.equal(points[1].position, points[2].position) and len(rest) == 1
 
     made = torch.cat(list(motion.animate(model, source, clip, size="source", batch_size=3)))
     assert len(made) == 7 and sum(painted) == 4
