@@ -32,6 +32,7 @@ STAYED = 0.06  # a face so near its square's middle: the square stays, and so do
 PATIENCE = 24  # frames without a face between two searches in every corner
 BLANK = 0.01  # standard deviation of a frame that shows nothing
 UNLIKE = 0.12  # 1 - correlation of two frames' thumbnails, from which they are of two shots
+AFRESH = 2.0  # times that, right after a cut: cameras move, and hardly anybody cuts twice
 STEADY, SUDDEN = 0.03, 8.0  # the same once a shot is known: at least, and in times of what is usual
 KNOWN, LATELY = 4, 12  # frames that make a shot known, that are remembered of it
 THUMBNAIL = 24
@@ -108,6 +109,7 @@ class Follower:
         self.missed = 0  # frames searched for it in vain
         self.before: Tensor | None = None  # the thumbnail of the last frame that showed something
         self.alike: list[float] = []  # how unlike frames have been of late
+        self.unlike = UNLIKE  # while that is not known
 
     @torch.no_grad()
     def see(self, frames: Tensor) -> Followed:
@@ -121,14 +123,17 @@ class Follower:
         while start < len(frames):
             if cut[start]:
                 self.last = self.region = None
-            if self.region is None and shows[start]:
+            searched = self.region is None
+            if searched and shows[start]:
                 self._search(frames[start : start + 1], bool(cut[start]))
-            stop = start + 1
+            seen = 0
             if self.region is not None:
                 stop = self._until(start, cut)
-                stop = start + self._track(*(rows[start:stop] for rows in (frames, points, flag)))
-            self.count += stop - start
-            start = stop
+                seen = self._track(*(rows[start:stop] for rows in (frames, points, flag)))
+            if searched:
+                seen = max(seen, 1)  # one that is searched in vain shows no face
+            self.count += seen
+            start += seen
         return Followed(points, flag, cut, *frames.shape[-2:])
 
     def _until(self, start: int, cut: Tensor) -> int:
@@ -139,7 +144,7 @@ class Follower:
     def _track(self, frames: Tensor, points: Tensor, flag: Tensor) -> int:
         """Fills in the frames in which the face is where it was, up to one in which it is lost.
 
-        Returns how many these are, the lost one included.
+        Returns how many these are, without that one.
         """
         assert self.region is not None
         seen, sure = look(self.networks, frames, self.region)
@@ -157,7 +162,7 @@ class Follower:
             assert self.last is not None  # it was seen in every frame
             if self.last.apart(self.region) > STAYED:
                 self.region = self.last
-        return min(lost + 1, len(frames))
+        return lost
 
     def _search(self, frame: Tensor, cut: bool) -> None:
         """Where the face is now, if it is anywhere: the one asked for in a new shot, else the one
@@ -191,8 +196,8 @@ class Follower:
         unlike = 1 - float(torch.corrcoef(torch.stack([before, now]))[0, 1])
         usual = sum(self.alike) / max(len(self.alike), 1)
         known = len(self.alike) >= KNOWN
-        if unlike > (max(STEADY, SUDDEN * usual) if known else UNLIKE):
-            self.alike = []
+        if unlike > (max(STEADY, SUDDEN * usual) if known else self.unlike):
+            self.alike, self.unlike = [], AFRESH * UNLIKE
             return True
         self.alike = [*self.alike[1 - LATELY :], unlike]
         return False

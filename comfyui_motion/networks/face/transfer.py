@@ -7,6 +7,7 @@ that face at rest. What is smaller than a detector's trembling is damped to noth
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -23,6 +24,9 @@ from .topology import EYES, LIP_ROWS, LIPS, SURFACE, TRIANGLES, Eye
 
 TREMBLE = 0.011  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
+# eye distances that a head goes on a body that stays: as far as the driver's, and at most
+FREE, FARTHEST = 0.5, 0.8
+NEARER, NEAREST = 1.25, 1.5  # times as large as at rest, or as small: likewise
 SHUT, WIDEST = 0.30, 1.3  # of the lids' opening at rest: what is shut, and open at most
 WINK = (0.15, 0.4)  # of it, that one lid is further open than the other: none is a wink, all is
 TREMBLE_LIDS = 0.05  # of it: a change of this size is halved
@@ -269,7 +273,9 @@ def contact(change: Tensor, own: Face) -> Tensor:
 def carry_head(
     head: Similarity, theirs: Face, own: Face, rest: Tensor, ours: Tensor, strength: float
 ) -> Similarity:
-    """The driver's motion of the head about the other head's middle, in sizes of that head."""
+    """The driver's motion of the head about the other head's middle, in sizes of that head; a
+    driver who walks away or to the camera does not tear it off its body.
+    """
     from .pose import rigid
 
     ids = rigid().to(rest.device)
@@ -279,10 +285,19 @@ def carry_head(
     shaken = (head.apply(rest[:, ids]) - rest[:, ids])[..., :2].norm(dim=-1).mean(1)
     share = strength * damped(shaken, TREMBLE_HEAD * apart[:, 0])
     turn = part_of(head.rotation, share)
-    scale = 1 + (head.scale - 1) * share
-    step = went * (own.head.scale / theirs.head.scale * share)[:, None]
+    scale = 1 + (within(head.scale.log(), math.log(NEARER), math.log(NEAREST)).exp() - 1) * share
+    length = (went / apart).norm(dim=-1)
+    kept = within(length, FREE, FARTHEST) / length.clamp(min=1e-9)
+    step = went * (own.head.scale / theirs.head.scale * share * kept)[:, None]
     there = scale[:, None] * (turn @ centre.expand(len(turn), -1)[..., None])[..., 0]
     return Similarity(scale, turn, centre + step - there)
+
+
+def within(length: Tensor, free: float, most: float) -> Tensor:
+    """As long as it is up to `free`, and never longer than `most`, either way."""
+    beyond = (length.abs() - free).clamp(min=0)
+    room = most - free
+    return length.clamp(-free, free) + length.sign() * room * torch.tanh(beyond / room)
 
 
 def areas(points: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from .transfer import opening
 log = logger()
 UNSEEN = 1e-3  # confidence of a frame that does not show the face, whose pose is held
 TURNED = (8.0, 24.0)  # degrees from rest: light on the skin tells all, tells nothing
+SEEN = (20.0, 50.0)  # pixels between a driver's eyes: folds are not seen by fewer, all by more
 ORDINARY = 0.3  # of the widest opening of the lids: eyes that are no further shut are open
 
 
@@ -215,7 +216,7 @@ def scripted(
     rest = torch.where(faceless, rest[shown], rest)
     bright = looks.bright[shown].numpy()
     lights = np.stack([light.change(bright[t], bright[int(r)]) for t, r in enumerate(rest)])
-    believed = alike(keypoints, rest) * passing.lit(hidden)
+    believed = telling(keypoints, rest) * passing.lit(hidden)
     lit = torch.from_numpy(lights)[:, None] * believed[:, None, None, None]
     return Script(
         FaceKeypoints(
@@ -233,14 +234,17 @@ def scripted(
     )
 
 
-def alike(keypoints: FaceKeypoints, rest: Tensor) -> Tensor:
-    """How far the light on each frame's face tells of its folds: a head that turned shows other
-    sides to the lamps. T
+def telling(keypoints: FaceKeypoints, rest: Tensor) -> Tensor:
+    """How far the light on each frame's face tells of its folds: a small face's tells of noise, and
+    a head that turned shows other sides to the lamps. T
     """
-    heads = keypoints.face.head.rotation
+    face = keypoints.face
+    size = face.eyes_apart * face.head.scale
+    heads = face.head.rotation
     between = heads @ heads[rest].transpose(1, 2)
     cosine = (between.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2
-    return 1 - ramp(*TURNED, torch.rad2deg(cosine.clamp(-1, 1).acos()))
+    alike = 1 - ramp(*TURNED, torch.rad2deg(cosine.clamp(-1, 1).acos()))
+    return alike * ramp(*SEEN, torch.minimum(size, size[rest]))
 
 
 def nearest_shown(found: Tensor) -> Tensor:

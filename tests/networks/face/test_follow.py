@@ -73,6 +73,30 @@ def test_another_shot_is_a_cut_and_nothing_is_smoothed_across(networks, clip):
     )
 
 
+def pattern(seed):
+    """A picture that is like no other. 1 3 96 96"""
+    made = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(made, size=96, mode="bicubic").clamp(0, 1)
+
+
+def test_a_camera_that_moves_after_a_cut_is_no_other_cut(networks):
+    first, second, third, moved = (pattern(seed) for seed in range(4))
+    clip = torch.cat([first, second, second.lerp(moved, 0.35), third])
+    assert Follower(networks).see(clip).cut.tolist() == [False, True, False, True]
+
+
+def test_a_face_that_jumps_is_found_in_the_same_frame(networks, portrait):
+    face = F.interpolate(portrait[..., 100:860, 100:860], size=90, mode="area")
+    ground = F.interpolate((pattern(0) * 3 - 1).clamp(0, 1), size=(300, 600), mode="nearest")
+    frames = ground.repeat(6, 1, 1, 1)
+    for frame, left in zip(frames, (40, 40, 40, 400, 400, 400), strict=True):
+        frame[:, 100:190, left : left + 90] = face[0]
+    track = Follower(networks).see(frames)
+    assert track.found.all() and not track.cut.any()
+    middle = track.points[..., 0].mean(1)
+    assert middle[2] < 200 and middle[3] > 400
+
+
 def test_fading_in_is_no_cut(networks, clip):
     light = torch.linspace(0, 1, len(clip))[:, None, None, None]
     track = Follower(networks).see(clip * light)

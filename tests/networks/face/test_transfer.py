@@ -1,11 +1,13 @@
-"""A performance on another face: what two lids do together."""
+"""A performance on another face: what two lids do together, how far a head goes."""
 
 import pytest
 import torch
 
-from comfyui_motion.networks.face.pose import model_face
+import comfyui_motion as motion
+from comfyui_motion.networks.face.keypoints import FaceKeypoints
+from comfyui_motion.networks.face.pose import eye_distance, fit_head, model_face
 from comfyui_motion.networks.face.topology import EYES
-from comfyui_motion.networks.face.transfer import Face, quiet, together
+from comfyui_motion.networks.face.transfer import FARTHEST, NEAREST, Face, quiet, together
 
 
 def test_lids_that_differ_little_are_one_and_a_wink_stays_a_wink():
@@ -35,3 +37,30 @@ def test_an_outline_of_an_eye_moves_whole_or_not_at_all():
     assert (
         still[:, list(other.outline)].abs() < 0.01 * expression[:, list(other.outline)].max()
     ).all()
+
+
+def head(scale=1.0, right=0.0):
+    """The canonical face, so many times as large, so many eye distances further right."""
+    face = torch.cat([model_face(), model_face()[:10]])[None].float() * 12
+    face = face * scale + eye_distance(face) * torch.tensor([right, 0.0, 0.0]) + 250
+    return FaceKeypoints.placed(face, torch.tensor([[500, 500]]), confidence=torch.ones(1, 478))
+
+
+def carried(driving):
+    """How far the head goes, in eye distances, and how large it becomes."""
+    rest = head()
+    posed = motion.retarget(driving, rest, rest)
+    found = fit_head(rest.space(), posed.space())
+    went = posed.space()[:, 168] - rest.space()[:, 168]
+    return float(went.norm() / eye_distance(rest.space())), float(found.scale)
+
+
+def test_a_head_goes_as_far_as_the_driver_s():
+    assert carried(head(right=0.4))[0] == pytest.approx(0.4, abs=0.01)
+    assert carried(head(scale=1.2))[1] == pytest.approx(1.2, abs=0.01)
+
+
+def test_a_driver_who_walks_away_does_not_tear_the_head_off_its_body():
+    assert 0.6 < carried(head(right=1.0))[0] < carried(head(right=5.0))[0] <= FARTHEST + 0.01
+    assert 1.3 < carried(head(scale=2.5))[1] <= NEAREST + 0.01
+    assert 1 / 1.3 > carried(head(scale=0.4))[1] >= 1 / NEAREST - 0.01
