@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...field import MotionField, resize, sample
+from ...geometry.easing import ramp
 from ...model import Portrait
 from .find import Face
 from .follow import choose, places
@@ -18,15 +19,20 @@ from .keypoints import FaceKeypoints
 from .layers import refined
 from .networks import SeesFaces
 from .raster import draw
+from .surroundings import polar
 from .topology import BROWS, CONTOURS, EYES, LIPS, NOSE
 
 # part p is the p-th; sides are the subject's own
 NAMES = (
     "background", "hair and body", "face", "brows", "right eye", "left eye", "nose", "lips"
 )  # fmt: skip
+LATTICE = 96  # of nodes along the longer side, at which what lies about a face is told
 LONGEST = 1024  # pixels: parts are told no finer
 SOFT = 0.012  # eye distances: how far an edge goes over
-GAIN = 1.6  # contrast is at most so many times the own one
+GAIN = 1.2  # contrast is at most so many times the own one
+HUE, GREY = 6.0, 8.0  # of CIELAB: what is so near the skin's colour is skin; skin with less is grey
+TINTED = 0.4  # of the way from skin to skin, that goes with what is none
+FAR = 2.5  # times the face's outline: from there on one affine map lays picture over picture
 BITS = 4
 
 
@@ -175,6 +181,7 @@ def across(
     affine = np.linalg.lstsq(rows, ours[:468, :2], rcond=None)[0]  # 3 2
     y, x = np.mgrid[:height, :width].astype(np.float64)
     read = np.stack([x, y, np.ones_like(x)], -1) @ affine
+    read = round_outline(read, ours, theirs)
     raster = draw(ours, theirs, height, width)
     inside = raster.label > 0
     here = np.stack([x, y], -1)[raster.box]
@@ -183,17 +190,67 @@ def across(
     return torch.from_numpy(2 * read / spans - 1).float()
 
 
+def round_outline(read: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """The affine map about a face, but near its outline so that outline comes to lie on outline.
+
+    H W 2, 478 3 twice
+    """
+    height, width = read.shape[:2]
+    rows, columns = (max(2, round(LATTICE * side / max(height, width))) for side in (height, width))
+    ring, own = (
+        torch.from_numpy(points[list(CONTOURS["face"]), :2]).float() for points in (theirs, ours)
+    )
+    y, x = np.mgrid[0 : height - 1 : rows * 1j, 0 : width - 1 : columns * 1j]
+    plane = torch.from_numpy(np.stack([x, y], -1).reshape(-1, 2)).float()
+    centre, middle = ring.mean(0), own.mean(0)
+    radius, along, _ = polar(plane, ring - centre, centre, torch.tensor([0.0, -1.0]))
+    here, there = (
+        point + radius[:, None] * (along @ (outline - point))
+        for point, outline in ((centre, ring), (middle, own))
+    )
+    corners = torch.from_numpy(read[[0, 0, -1], [0, -1, 0]]).float()  # what the affine map does
+    right, down = (corners[i] - corners[0] for i in (1, 2))
+    laid = corners[0] + here[:, :1] * right / (width - 1) + here[:, 1:] * down / (height - 1)
+    more = (there - laid) * (1 - ramp(1.0, FAR, radius))[:, None]
+    return read + on_corners(more.view(rows, columns, 2).numpy(), height, width)
+
+
+def on_corners(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A lattice over a picture at each of its pixels, corners on corners."""
+    import cv2
+
+    y, x = np.mgrid[0 : len(values) - 1 : height * 1j, 0 : values.shape[1] - 1 : width * 1j]
+    return cv2.remap(values, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+
+
 def in_light_of(over: Tensor, ours: Tensor, face: Tensor, theirs: Tensor) -> Tensor:
-    """A face in the colours of another: the mean of its skin in every channel, their common spread
-    (after Reinhard et al., Color Transfer between Images, 2001); off the face as it is.
+    """A face in the light and colours of another: the mean of its skin, and its contrast, in
+    lightness and colour apart (after Reinhard et al., Color Transfer between Images, 2001). What is
+    no skin (lips, teeth, eyes) keeps more of its own colour. Off the face as it is.
 
     over    1 3 H W: the face to show, laid over the other's picture, where it is `face`, 1 1 H W
-    ours    its skin's mean and spread in its own picture, 3 2; `theirs`: the other's
+    ours    its skin's mean and spread in its own picture, 3 2; `theirs`: the other's; see `colour`
     """
+    from kornia.color import lab_to_rgb
+
     (mean, spread), (wanted, wide) = ours.unbind(1), theirs.unbind(1)
-    gain = (wide.mean() / spread.mean().clamp(min=1e-3)).clamp(1 / GAIN, GAIN)
-    matched = (over - mean.view(-1, 1, 1)) * gain + wanted.view(-1, 1, 1)
+    seen = to_lab(over)
+    light, hue = seen[:, :1], seen[:, 1:]
+    gain = (wide[0] / spread[0].clamp(min=1e-3)).clamp(1 / GAIN, GAIN)
+    light = (light - mean[0]) * gain + wanted[0]
+    own, other = (tone[1:].view(1, 2, 1, 1) for tone in (mean, wanted))
+    skin = (-0.5 * ((hue - own).norm(dim=1, keepdim=True) / HUE).square()).exp()
+    paler = (other.norm() / GREY).clamp(max=1)
+    hue = hue * (skin + (1 - skin) * paler) + (other - own) * (TINTED + (1 - TINTED) * skin)
+    matched = lab_to_rgb(torch.cat([light.clamp(0, 100), hue], dim=1))
     return torch.lerp(over, matched, face)
+
+
+def to_lab(picture: Tensor) -> Tensor:
+    """Lightness in 0..100, and colour. B 3 H W"""
+    from kornia.color import rgb_to_lab
+
+    return rgb_to_lab(picture.clamp(0, 1))
 
 
 def skin_of(size: tuple[int, int], points: Tensor) -> Tensor:
@@ -207,8 +264,8 @@ def skin_of(size: tuple[int, int], points: Tensor) -> Tensor:
 
 
 def colour(picture: Tensor, skin: Tensor) -> Tensor:
-    """Mean and spread of each channel there. 1 3 H W, 1 1 H W -> 3 2"""
-    skin = skin.to(picture)
+    """Mean and spread of lightness and colour there (CIELAB). 1 3 H W, 1 1 H W -> 3 2"""
+    picture, skin = to_lab(picture), skin.to(picture)
     weight = skin / skin.sum().clamp(min=1e-6)
     mean = (picture * weight).sum((0, 2, 3))
     spread = ((picture - mean.view(-1, 1, 1)).square() * weight).sum((0, 2, 3)).sqrt()

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import comfyui_motion as motion
-from comfyui_motion.networks.face.parts import NAMES
+from comfyui_motion.networks.face.parts import NAMES, across
+from comfyui_motion.networks.face.pose import model_face
+from comfyui_motion.networks.face.topology import CONTOURS
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +54,27 @@ def test_a_face_swapped_with_itself_stays(model, small):
 def test_a_target_without_a_face_is_refused_in_a_sentence(model, small):
     with pytest.raises(motion.InputError, match="shows no face"):
         motion.swap_parts(model, small, torch.zeros(1, 3, 64, 64), [7])
+
+
+def test_lips_in_another_light_stay_lips(model, small):
+    pale = (small * 0.5 + torch.tensor([0.5, 0.48, 0.46]).view(3, 1, 1)).clamp(0, 1)
+    swapped = motion.swap_parts(model, small, pale, [7])
+    lips = model.segment(pale)[:, 7:] > 0.9
+    red, _, blue = (swapped[:, i : i + 1][lips].mean() for i in range(3))
+    assert red > blue + 0.05  # neither purple nor grey
+    assert swapped[:, :1][lips].mean() > small[:, :1][lips].mean()  # and lighter
+
+
+def test_what_lies_beyond_a_face_is_beyond_the_other_too():
+    face = model_face().double().numpy() * 8 + [100, 100, 0]
+    turn = np.array([[0.92, 0, 0.38], [0, 1, 0], [-0.38, 0, 0.92]])
+    other = (face - [100, 100, 0]) @ turn.T + [100, 100, 0]
+    ours, theirs = (np.concatenate([p, p[:10]]) for p in (face, other))
+    grid = across(ours, theirs, (200, 200), (200, 200)).numpy()
+    places = (grid + 1) / 2 * 199
+    ring = theirs[list(CONTOURS["face"]), :2]
+    outside = ring + 0.12 * (ring - ring.mean(0))
+    x, y = outside.round().astype(int).T
+    line = ours[list(CONTOURS["face"]), :2].astype(np.float32)
+    far = [cv2.pointPolygonTest(line, tuple(map(float, p)), True) for p in places[y, x]]
+    assert max(far) < 1.5  # pixels inside
