@@ -54,19 +54,22 @@ def mouth_inside(
     face: SourceFace, field: FaceField, height: int, width: int
 ) -> mouth.Painted | None:
     """Of a frame of that size; None where none shows."""
-    if field.lips is None or field.shown is None or not float(field.shown) > 0:
+    if field.lips is None or field.shown is None:
+        return None
+    told, own = float(field.shown), None if field.skull is None else face.teeth
+    if not told > 0 and own is None:
         return None
     opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-    own = None if field.skull is None else face.teeth
     if field.mouth is None or own is not None:  # beside teeth of one's own no driver's
         inside = mouth.made_up(opening.gap, own is None)
     else:
         inside = field.mouth[0].cpu()
-    painted = mouth.paint(opening, inside, float(field.shown), face.tones, height, width)
+    whole = told if own is None else 1.0
+    painted = mouth.paint(opening, inside, whole, face.tones, height, width)
     if painted is None or own is None or field.skull is None:
         return painted
     back = teeth.in_pixels(field.skull[0], (height, width), face.size)
-    return teeth.spared(painted, own, teeth.Window(opening, face.mouth, back))
+    return teeth.spared(painted, told, own, teeth.Window(opening, face.mouth, back))
 
 
 def moved(face: SourceFace, field: FaceField, made: Array, share: Callable[..., Any]) -> None:

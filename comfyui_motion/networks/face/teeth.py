@@ -24,6 +24,7 @@ PALE = (0.95, 0.65)  # redness, of the lips': no tooth, a tooth
 LIGHT = (0.2, 0.4)  # light, of the skin's: no tooth, a tooth
 BRIGHT = 0.6  # of the skin's: some of the upper half is as light, or there are no upper teeth
 LEAST = 0.12  # of an opening that is teeth, or they are none
+BREADTH = 0.55  # of an opening's width, that teeth take up, or they are too few to open it on
 BLUR = 1.2  # samples: over which teeth are told from what is not
 GAP = 7  # samples: what is dark over no more lies between teeth of one jaw
 GUMS = 0.5  # of the way from lip to lip: teeth that begin further down are of the lower jaw
@@ -33,6 +34,8 @@ SIDES = 0.04  # of the picture's own: over which teeth end at a corner
 WIDER = 0.03  # widths that a corner goes beyond the picture's own: all goes along with it
 MIDDLE = np.linspace(0.3, 0.7, 9)  # along a mouth: where it is seen how far a lip bares teeth
 LONGER = 0.25  # of how far a mouth is open: teeth look longer by no more, then they rise
+BROADER = 1.3  # a mouth that is drawn wider draws its teeth wider by no more
+LOWER = (0.005, 0.03)  # widths that a lower lip lies below the picture's: its inside shows there
 BESIDES = (0.15, 0.8)  # pixels that lips move besides the head: teeth go with them, with the skull
 
 
@@ -56,6 +59,8 @@ def shown(picture: Array, points: Array, tones: Tones) -> Array | None:
     tooth = cv2.GaussianBlur(tooth, (0, 0), BLUR, borderType=cv2.BORDER_REPLICATE)
     upper = of_upper_jaw(tooth)
     if float(upper.mean()) < LEAST:
+        return None
+    if float((upper.max(0) > 0.5).mean()) < BREADTH:
         return None
     down = ((np.arange(len(upper)) + 0.5) / len(upper))[:, None]
     return (upper * ramp(0, EDGE, 1 - down)).astype(np.float32)
@@ -107,6 +112,7 @@ class Window:
         lip; teeth rise with a lip that bares more than the picture shows. ... 2 -> ... twice
         """
         along, down = self.rest.inside(self.carried(points))
+        along = 0.5 + (along - 0.5) / min(1 + sum(self.wider()), BROADER)
         at = np.linspace(0, 1, len(self.rest.upper))
         upper, lower = (np.interp(along, at, row) for row in (self.rest.upper, self.rest.lower))
         tall = np.maximum(lower - upper, 1e-6)
@@ -119,11 +125,22 @@ class Window:
 
     def bared(self) -> float:
         """How far the upper lip lies above where it is in the picture, in widths of its mouth."""
-        lip = self.carried(self.now.each(MIDDLE, np.zeros_like(MIDDLE)))
-        along, down = self.rest.inside(lip)
+        return max(0.0, -self.lip(0.0))
+
+    def below(self) -> float:
+        """How far the lower lip lies below where it is in the picture."""
+        return max(0.0, self.lip(1.0) - float(self.tall(MIDDLE).mean()))
+
+    def lip(self, down: float) -> float:
+        """How far below the upper lip in the picture one of the frame's lies, by its middle."""
+        lip = self.carried(self.now.each(MIDDLE, np.full_like(MIDDLE, down)))
+        along, deep = self.rest.inside(lip)
+        return float((deep * self.tall(along)).mean())
+
+    def tall(self, along: Array) -> Array:
+        """How far the picture's lips are apart."""
         at = np.linspace(0, 1, len(self.rest.upper))
-        tall = np.interp(along, at, self.rest.lower - self.rest.upper)
-        return max(0.0, float((-down * np.maximum(tall, 1e-6)).mean()))
+        return np.maximum(np.interp(along, at, self.rest.lower - self.rest.upper), 1e-6)
 
     def wider(self) -> tuple[float, float]:
         """How far each corner lies beyond the picture's own, in widths of its mouth."""
@@ -152,8 +169,10 @@ def hold(raster: Raster, window: Window, besides: float) -> None:
     raster.motion[rows, columns] = motion + share * (there - here - motion)
 
 
-def spared(painted: Painted, teeth: Array, window: Window) -> Painted:
-    """A painted mouth without what the picture's own teeth show."""
+def spared(painted: Painted, told: float, teeth: Array, window: Window) -> Painted:
+    """A painted mouth, as far as it is to show, without what the picture's own teeth show; and all
+    of it below what the picture shows.
+    """
     import cv2
 
     rows, columns = painted.box
@@ -164,8 +183,9 @@ def spared(painted: Painted, teeth: Array, window: Window) -> Painted:
         teeth, at.astype(np.float32), NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     own = own * ramp(0, SIDES, np.minimum(along, 1 - along))
-    own = own.astype(np.float32)
-    return replace(painted, share=painted.share * (1 - torch.from_numpy(own)[..., None]))
+    below = ramp(*LOWER, np.array(window.below())) * ramp(0.9, 1.05, down)
+    share = (np.maximum(told, below) * (1 - own)).astype(np.float32)
+    return replace(painted, share=painted.share * torch.from_numpy(share)[..., None])
 
 
 def in_units(back: Array, size: tuple[int, int]) -> Tensor:
