@@ -13,6 +13,7 @@ from .raster import Array, Raster, corners
 from .topology import EYES, Eye
 
 IRIS_EDGE, GAZE_END = 1.0, 2.6  # radii of the iris: what turns with it whole, and where that ends
+EDGE_ON = 0.2  # cosine between down and across the corners' line
 SMALLEST = 0.05  # pixels: a gaze that moved less has not moved
 
 
@@ -25,21 +26,24 @@ def openings() -> dict[str, Array]:
     }
 
 
-def look(raster: Raster, rest: Array, posed: Array) -> None:
-    """Put the eyeballs behind the lids of a raster. 478 3 twice, pixels"""
+def look(raster: Raster, rest: Array, posed: Array, linear: Array) -> None:
+    """Put the eyeballs behind the lids of a raster. 478 3 twice, pixels, and how the head turned
+    and grew, in the picture, 2 2
+    """
     for side, eye in EYES.items():
         box = raster.round(posed[list(eye.outline), :2])
         rows, columns = np.nonzero(openings()[side][raster.label[box]])
         if len(rows):
             rows, columns = rows + box[0].start, columns + box[1].start
             pixels = np.stack([columns + raster.left, rows + raster.top], -1).astype(np.float32)
-            seen = behind(pixels, eye, rest[:, :2], posed[:, :2])
+            seen = behind(pixels, eye, rest[:, :2], posed[:, :2], linear)
             raster.motion[rows, columns] = seen - pixels
 
 
-def behind(pixels: Array, eye: Eye, rest: Array, posed: Array) -> Array:
+def behind(pixels: Array, eye: Eye, rest: Array, posed: Array, linear: Array) -> Array:
     """Where in the source the eyeball's pixels come from. N 2 -> N 2"""
-    here, there = frame(eye, posed), frame(eye, rest)
+    there = frame(eye, rest)
+    here = frame(eye, posed, linear @ there.down)
     place = here.inside(pixels)  # in eye widths: along, and down
     place[:, 1] = widened(place, here.inside(lids(eye, posed)), there.inside(lids(eye, rest)))
     found = there.outside(place)
@@ -53,22 +57,34 @@ def behind(pixels: Array, eye: Eye, rest: Array, posed: Array) -> Array:
 
 
 class frame:
-    """An eye's own axes: from corner to corner, and down, in widths of it."""
+    """An eye's own axes: from corner to corner, and down, in widths of it; of one that turned away,
+    down is where the head's turn took it (`down`, 2).
+    """
 
-    def __init__(self, eye: Eye, points: Array) -> None:
+    def __init__(self, eye: Eye, points: Array, down: Array | None = None) -> None:
         first, second = points[list(eye.ends)]
         self.middle = (first + second) / 2
         self.across = second - first
-        down = np.array([-self.across[1], self.across[0]])
-        self.down = down
+        level = np.array([-self.across[1], self.across[0]])
+        self.down = level if down is None or edge_on(down, level) else down
+        axes = np.stack([self.across, self.down])  # 2 2
+        square = float(np.linalg.det(axes))
+        self.back = np.linalg.inv(axes) if square > 1e-6 else np.zeros((2, 2))
 
     def inside(self, points: Array) -> Array:
-        away = points - self.middle
-        square = max(float(self.across @ self.across), 1e-6)
-        return np.stack([away @ self.across, away @ self.down], axis=-1) / square
+        return (points - self.middle) @ self.back
 
     def outside(self, places: Array) -> Array:
         return self.middle + places[:, :1] * self.across + places[:, 1:] * self.down
+
+    def taller(self, down: Array) -> float:
+        """How long that is in units of its down."""
+        return float(np.hypot(*down) / max(np.hypot(*self.down), 1e-6))
+
+
+def edge_on(down: Array, level: Array) -> bool:
+    """Whether an eye is seen so far from the side that its axes fall together."""
+    return float(down @ level) < EDGE_ON * float(np.hypot(*down) * np.hypot(*level))
 
 
 def lids(eye: Eye, points: Array) -> Array:

@@ -197,38 +197,39 @@ def at_ends(unlike: Array, row: Array, sides: Array) -> Array:
     return (read(unlike, ends - away) - read(unlike, ends + away)).mean(1)
 
 
-def met(rest: Array, posed: Array, share: Array, tall: float) -> Array:
+def met(rest: Array, posed: Array, share: Array, linear: Array) -> Array:
     """Posed points with each eye as far open as told, lids that shut on one curve.
 
     rest    the source's points with its own lids, 478 3
     posed   the same, posed
     share   how far each eye is open against its rest, 2
-    tall    how much larger the head is, up and down
+    linear  how the head turned and grew, in the picture, 2 2
     """
     made = posed.copy()
     for eye, part in zip(EYES.values(), share, strict=True):
-        axes, still = frame(eye, posed[:, :2]), frame(eye, rest[:, :2])
+        still = frame(eye, rest[:, :2])
+        axes = frame(eye, posed[:, :2], linear @ still.down)
         upper, lower = (axes.inside(curve) for curve in curves(eye, posed))
         high, low = (still.inside(curve) for curve in curves(eye, rest))
-        ratio = tall * float(np.hypot(*still.across)) / max(float(np.hypot(*axes.across)), 1e-6)
         there = np.interp(high[:, 0], np.maximum.accumulate(low[:, 0]), low[:, 1])
-        gap = (there - high[:, 1]) * ratio * part
         here = np.interp(upper[:, 0], np.maximum.accumulate(lower[:, 0]), lower[:, 1])
-        upper[:, 1] = here - gap
+        upper[:, 1] = here - (there - high[:, 1]) * part * axes.taller(linear @ still.down)
         order = slice(None) if eye.corners == eye.ends else slice(None, None, -1)
         made[list(eye.upper), :2] = axes.outside(upper)[1:-1][order]
     return made
 
 
-def shares(rest: Array, posed: Array, tall: float) -> Array:
+def shares(rest: Array, posed: Array, linear: Array) -> Array:
     """How far each eye is open against its rest. 2"""
     found = []
     for eye in EYES.values():
         now, then = (p[list(eye.lower), :2] - p[list(eye.upper), :2] for p in (posed, rest))
-        still, axes = frame(eye, rest[:, :2]), frame(eye, posed[:, :2])
-        open_then = (then @ still.down).sum() / np.hypot(*still.down)
-        open_now = (now @ axes.down).sum() / np.hypot(*axes.down)
-        found.append(open_now / max(open_then * tall, 1e-3) if open_then > 0 else 1.0)
+        still = frame(eye, rest[:, :2])
+        down = linear @ still.down
+        axes = frame(eye, posed[:, :2], down)
+        open_then, open_now = (then @ still.back)[:, 1].sum(), (now @ axes.back)[:, 1].sum()
+        open_now /= axes.taller(down)
+        found.append(open_now / max(open_then, 1e-3) if open_then > 0 else 1.0)
     return np.clip(found, 0, 1.8)
 
 

@@ -85,15 +85,24 @@ def draw(rest: Array, posed: Array, height: int, width: int, margin: int = 3) ->
 
 
 def paint(box: Array, triangles: Array, low: Array) -> Array:
-    """Triangle numbers + 1, far to near, what is between lips and lids first."""
+    """Triangle numbers + 1, far to near: first what is turned away, then what is between lips and
+    lids, then skin.
+    """
     import cv2
 
     depth = triangles[..., 2].mean(1)
-    order = np.lexsort((-depth, solid()))
+    order = np.lexsort((-depth, (1 + solid()) * ~turned(triangles)))
     pixels = np.round((triangles[..., :2] - low) * (1 << BITS)).astype(np.int32)
     for number in order.tolist():
         cv2.fillConvexPoly(box, pixels[number], number + 1, cv2.LINE_8, BITS)
     return box
+
+
+def turned(triangles: Array) -> Array:
+    """Which triangles, T 3 2 or more, show their back: they lie the other way round than most."""
+    a, b = (triangles[:, i, :2] - triangles[:, 0, :2] for i in (1, 2))
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    return area * np.median(area) < 0
 
 
 def affine(posed: Array, rest: Array) -> Array:

@@ -107,7 +107,7 @@ def moved_by(
     motion = upsampled(around, grid)
     rest, (here, share) = face.rest, with_lids(face, posed, head, i)
     raster = draw(rest, here, *face.size)
-    eyes.look(raster, rest, here)
+    eyes.look(raster, rest, here, linear_of(head, i))
     back = teeth.to_source(head, i, float(rest[list(LIPS.inner), 2].mean()))
     opening = mouth.Opening.of(here[:, :2])
     if face.teeth is not None:
@@ -132,12 +132,16 @@ def besides(posed: Array, rest: Array, back: Array) -> float:
 
 def with_lids(face: SourceFace, posed: Array, head: Similarity, i: int) -> tuple[Array, Array]:
     """The mesh posed, with the picture's own lids, 478 3, and how far each eye is open. 2"""
-    linear = (head.scale[i] * head.rotation[i, :2, :2]).double().numpy()
-    tall = float(np.hypot(*linear[:, 1]))
-    share = lids.to_draw(lids.shares(face.points, posed, tall), face.seen)
+    linear = linear_of(head, i)
+    share = lids.to_draw(lids.shares(face.points, posed, linear), face.seen)
     here = posed.copy()
     here[: len(face.lids), :2] += face.lids @ linear.T
-    return lids.met(face.rest, here, share, tall), share
+    return lids.met(face.rest, here, share, linear), share
+
+
+def linear_of(head: Similarity, i: int) -> Array:
+    """How a head turned and grew, in the picture. 2 2"""
+    return (head.scale[i] * head.rotation[i, :2, :2]).double().numpy()
 
 
 def upsampled(lattice: Tensor, made: Array) -> Array:
