@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...geometry.pixels import identity_grid
 from .hidden import LAYERED
-from .paint import NOBODY, STILL, lit, mouth_inside, seams_of
+from .paint import NOBODY, STILL, lit, mouth_inside, reaches, seams_of
 from .raster import Array
 from .source import SourceFace
 from .together import side_by_side
@@ -108,6 +108,8 @@ def moved(face: SourceFace, sheet: Sheets, grid: Tensor, drawn: Drawn, made: Ten
     away = grid - identity_grid(*grid.shape[:2], like=grid)
     went = upsampled(away.permute(2, 0, 1), height, width)  # 2 H W, in -1..1
     at = went.permute(1, 2, 0) + identity_grid(height, width, like=grid)
+    deep = 2 * reaches(face) / np.maximum([width - 1, height - 1], 1)
+    at = torch.stack([within(at[..., k], deep[:, k]) for k in (0, 1)], -1)
     x, y = went.abs().unbind()
     far = torch.maximum(x * ((width - 1) / 2), y * ((height - 1) / 2))  # pixels
     seen = F.grid_sample(sheet.table, at[None], padding_mode="border", align_corners=True)[0]
@@ -120,6 +122,15 @@ def moved(face: SourceFace, sheet: Sheets, grid: Tensor, drawn: Drawn, made: Ten
         ).clamp(0, 1) * (1 - person)
         colour = torch.lerp(colour, sheet.plate, share)
     torch.where(far > STILL, colour.clamp(0, 1), sheet.picture, out=made)
+
+
+def within(at: Tensor, deep: Array) -> Tensor:
+    """See `paint.within`, of places in -1..1."""
+    for sign, reach in zip((-1, 1), deep.tolist(), strict=True):
+        beyond = (sign * at - 1).clamp(min=0)
+        back = sign * (1 - reach * (1 - (-beyond / reach).exp()))
+        at = torch.where(beyond > 0, back, at)
+    return at
 
 
 def upsampled(values: Tensor, height: int, width: int) -> Tensor:

@@ -17,10 +17,13 @@ from .hidden import LAYERED, places_in
 from .raster import NO_MAP, Array, both, farthest
 from .source import SourceFace
 from .together import one_by_one, side_by_side
+from .topology import SURFACE
 from .warp import FaceField
 
 NOBODY = 0.15  # of a person in a pixel: with less it is background, which stays
 STILL = 2e-3  # pixels: what moves less is copied
+REACH, LEAST = 0.35, 0.02  # eye distances that a picture is mirrored at its edges
+HALFWAY = 0.35  # of the way to the face, at most
 STRIP, LEAST_ROWS = 1 << 17, 8  # pixels, and rows, that are worked on at once
 
 
@@ -104,7 +107,7 @@ def move_strip(
     part = slice(y, y + down), slice(x, x + across)
     box = slice(strip.start + y, strip.start + y + down), part[1]
     went = np.ascontiguousarray(went[part])
-    warped, here = gather(face, went, box)
+    warped, here = gather(face, went, box, float(far.max()))
     colour = cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
     if light is not None:
         shine(face, light, colour, here)
@@ -151,9 +154,11 @@ def half(height: int, width: int, columns: int) -> Tensor:
         return torch.tensor([(width - 1) / 2, (height - 1) / 2]).repeat(columns)
 
 
-def gather(face: SourceFace, went: Array, box: tuple[slice, slice]) -> tuple[Array, Array]:
-    """The picture's pixels, and who is in it, from where a box of them came (h w 2 -> h w 4); and
-    those places, h w 2.
+def gather(
+    face: SourceFace, went: Array, box: tuple[slice, slice], far: float
+) -> tuple[Array, Array]:
+    """The picture's pixels, and who is in it, from where a box of them came (h w 2 -> h w 4), no
+    further than `far`; and those places, h w 2.
     """
     import cv2
 
@@ -161,9 +166,34 @@ def gather(face: SourceFace, went: Array, box: tuple[slice, slice]) -> tuple[Arr
     height, width = face.colours.shape[:2]
     finer = (table.shape[0] - 1) // max(height - 1, 1)
     here = cv2.add(went, places_in(box, height, width))
+    for axis, (side, end) in enumerate(zip(box[::-1], (width, height), strict=True)):
+        if side.start < far or side.stop + far > end:
+            within(here[..., axis], end - 1, *reaches(face)[:, axis])
     at = cv2.multiply(here, both(finer, finer)) if finer != 1 else here
     kind, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     return cv2.remap(table, at, NO_MAP, kind, borderMode=border), here
+
+
+def reaches(face: SourceFace) -> Array:
+    """How deep what is beyond the picture's left, top, right and bottom edge is read from within
+    it, in pixels: hardly, where the face is next to it. 2 2
+    """
+    points, size = face.points[:SURFACE, :2], np.array(face.size[::-1])
+    apart = float(np.hypot(*(points[33] - points[263])))
+    room = np.stack([points.min(0), size - 1 - points.max(0)])
+    deep = np.clip(HALFWAY * room, LEAST * apart, REACH * apart)
+    return deep * (np.array(face.colours.shape[1::-1]) / size)
+
+
+def within(places: Array, last: int, first_deep: float, last_deep: float) -> None:
+    """Places along a side, 0..last, brought back into it in place: mirrored at its ends, but never
+    deeper than so; thus hair that is cut off goes on as hair, and no face is mirrored. h w
+    """
+    sides = ((-places, 1, 0, first_deep), (places - last, -1, last, last_deep))
+    for beyond, sign, end, deep in sides:
+        out = beyond > 0
+        if out.any():
+            places[out] = end + sign * deep * (1 - np.exp(-beyond[out] / deep))
 
 
 def lay_over(colour: Array, person: Array, far: Array, plate: Array) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from comfyui_motion.networks.face.paint import within
 from comfyui_motion.networks.face.raster import Raster
 from comfyui_motion.networks.face.warp import lay
 
@@ -22,3 +23,11 @@ def test_a_turned_mesh_tears_no_hole_into_a_cheek(reads, stays):
     motion = np.zeros((SIZE, SIZE, 2), np.float32)
     lay(motion, Raster(20, 0, label, moved), person)
     assert motion[SIZE // 2, 26, 0] == pytest.approx(stays, abs=0.5)
+
+
+def test_beyond_the_edge_a_picture_is_mirrored_but_not_deep():
+    places = np.array([[-40.0, -1.0, 0.0, 7.5, 20.0, 21.0, 90.0]])
+    within(places, 20, 4.0, 2.0)
+    assert places[0, 2:5].tolist() == [0.0, 7.5, 20.0]
+    assert places[0, [1, 5]] == pytest.approx([0.885, 19.213], abs=1e-3)
+    assert places[0, [0, 6]] == pytest.approx([4.0, 18.0], abs=1e-3)
