@@ -26,6 +26,7 @@ from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Detect, Family, MotionModel, Placement, Portrait
 from ...shapes import are_numbers, in_range, same
+from ..flow.model import Flow
 from . import light, on_device, paint, warp
 from .covered import covered
 from .detector import FaceDetector
@@ -210,8 +211,18 @@ class FaceModel(Parts, FindsFaces, MotionModel):
             script = watch(self, shown, 0, first, self.spec.heeds_hands)
             work.result()
         except NoSubject:
-            return partner, self.told("picture")
+            return self.faceless(partner, clip), self.told("picture")
         return (partner, self.told("clip")) if script.empty else (self, script)
+
+    def faceless(self, partner: MotionModel, clip: Iterable[Tensor]) -> MotionModel:
+        """What moves a picture without a face: by a clip with one, without the light of its mouth
+        and its lids, for which there is no place.
+        """
+        first = next(iter(clip), None)
+        if first is None or not isinstance(partner, Flow):
+            return partner
+        first = self.accept(first[:1], "clip").float().nan_to_num(0)
+        return partner.unlit() if find_in(self, first) else partner
 
     def begun(self, source: Tensor, placement: Placement | None) -> Future[FacePortrait] | None:
         """The encoding of this picture, where it was begun; see `expect`."""

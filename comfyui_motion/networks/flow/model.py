@@ -10,7 +10,8 @@ verbs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -230,6 +231,12 @@ class Flow(MotionModel):
         )
         seen = seen * (1 - light.abs() / NEW).clamp(min=0)
         return FlowField(grid, (seen,), light=light.half())
+
+    def unlit(self) -> Flow:
+        """The same, but of a driver's light it carries nothing over."""
+        made = copy.copy(self)
+        made.spec = replace(self.spec, light=0.0)
+        return made
 
     def field_size(self, portrait: Portrait) -> tuple[int, int]:
         """Height and width of the field: finer, up to twice, where the subject is a small part of

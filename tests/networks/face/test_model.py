@@ -244,6 +244,9 @@ def test_without_a_face_flow_takes_over_and_says_so(model, source, clip, caplog)
             step = next(motion.perform(model, picture, driver, size="source"))
         assert f"There is no face in the {told}" in caplog.text
         assert step.frames.shape[-2:] == picture.shape[-2:]
+    partner = model.partners[0]
+    assert model.rehearse(scene, [clip[:2]], None, None)[0].spec.light == 0  # no mouth to darken
+    assert model.rehearse(scene, [scene], None, None)[0] is partner and partner.spec.light == 1
 
 
 def test_parts_have_strengths_of_their_own(model, source, clip):
