@@ -324,16 +324,19 @@ def unfolded(rest: Tensor, posed: Tensor, rounds: int = 12) -> Tensor:
     before = areas(rest)
     front = (before.sign() == before.median(1, keepdim=True).values.sign()) & skin().to(rest.device)
     change = (posed - rest)[:, :SURFACE]
+    divided = torch.where(before == 0, 1e-9, before)
+    corners = _triangles().to(rest.device).flatten()
+    left = torch.arange(len(rest), device=rest.device)  # faces that have such triangles yet
     for _ in range(rounds):
-        now = areas(rest[:, :SURFACE] + change)
-        bad = front & (now / torch.where(before == 0, 1e-9, before) < LEAST)
-        if not bad.any():
+        now = areas(rest[left, :SURFACE] + change[left])
+        bad = front[left] & (now / divided[left] < LEAST)
+        there = bad.any(1)
+        if not there.any():
             break
-        touched = torch.zeros(len(rest), SURFACE, device=rest.device)
-        corners = _triangles().to(rest.device).flatten().expand(len(rest), -1)
-        touched.scatter_reduce_(
-            1, corners, bad.repeat_interleave(3, dim=1).float(), "amax", include_self=True
-        )
+        left, bad = left[there], bad[there].repeat_interleave(3, dim=1).float()
+        touched = torch.zeros(len(left), SURFACE, device=rest.device)
+        touched.scatter_reduce_(1, corners.expand(len(left), -1), bad, "amax", include_self=True)
         touched[:, list(LIPS.inner)] = 0  # lips that meet stay so
-        change = change + touched[..., None] * 0.5 * (mean_beside(change) - change)
+        some = change[left]
+        change[left] = some + touched[..., None] * 0.5 * (mean_beside(some) - some)
     return torch.cat([rest[:, :SURFACE] + change, posed[:, SURFACE:]], dim=1)
