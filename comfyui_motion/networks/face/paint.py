@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry.pixels import identity_grid
@@ -59,20 +60,34 @@ def mouth_inside(
     """Of a frame of that size; None where none shows."""
     if field.lips is None or field.shown is None:
         return None
-    told, own = float(field.shown), None if field.skull is None else face.teeth
-    if not told > 0 and own is None:
-        return None
     opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-    if field.mouth is None or own is not None:  # beside teeth of one's own no driver's
-        inside = mouth.made_up(opening.gap, own is None)
-    else:
-        inside = field.mouth[0].cpu()
-    whole = told if own is None else 1.0
-    painted = mouth.paint(opening, inside, whole, face.tones, height, width)
-    if painted is None or own is None or field.skull is None:
+    told, window = float(field.shown), None
+    if face.teeth is not None and field.skull is not None:
+        back = teeth.in_pixels(field.skull[0], (height, width), face.size)
+        window = teeth.Window(opening, face.mouth, back)
+    elif not told > 0:
+        return None
+    inside = inside_of(opening, None if field.mouth is None else field.mouth[0].cpu(), window)
+    painted = mouth.paint(
+        opening, inside, told if window is None else 1.0, face.tones, height, width
+    )
+    if painted is None or window is None or face.teeth is None:
         return painted
-    back = teeth.in_pixels(field.skull[0], (height, width), face.size)
-    return teeth.spared(painted, told, own, teeth.Window(opening, face.mouth, back))
+    return teeth.spared(painted, told, face.teeth, window)
+
+
+def inside_of(opening: mouth.Opening, driven: Tensor | None, window: teeth.Window | None) -> Tensor:
+    """What is painted between lips: the driver's, 2 h w, or what is made up; beside the picture's
+    own teeth no driver's.
+    """
+    own = 0.0 if window is None else window.shows()
+    if driven is not None and own == 0:
+        return driven
+    made = mouth.made_up(opening.gap, window is None)
+    if driven is None or own == 1:
+        return made
+    driven = F.interpolate(driven[None].float(), size=made.shape[1:], mode="bilinear")[0]
+    return torch.lerp(driven, made, own)
 
 
 def moved(face: SourceFace, field: FaceField, made: Array, share: Callable[..., Any]) -> None:

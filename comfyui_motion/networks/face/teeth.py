@@ -34,6 +34,7 @@ SIDES = 0.04  # of the picture's own: over which teeth end at a corner
 WIDER = 0.03  # widths that a corner goes beyond the picture's own: all goes along with it
 MIDDLE = np.linspace(0.3, 0.7, 9)  # along a mouth: where it is seen how far a lip bares teeth
 LONGER = 0.25  # of how far a mouth is open: teeth look longer by no more, then they rise
+NARROW = (0.65, 0.85)  # of its width in the picture: a mouth shows nothing of that, and all of it
 BROADER = 1.3  # a mouth that is drawn wider draws its teeth wider by no more
 LOWER = (0.005, 0.03)  # widths that a lower lip lies below the picture's: its inside shows there
 BESIDES = (0.15, 0.8)  # pixels that lips move besides the head: teeth go with them, with the skull
@@ -142,6 +143,15 @@ class Window:
         at = np.linspace(0, 1, len(self.rest.upper))
         return np.maximum(np.interp(along, at, self.rest.lower - self.rest.upper), 1e-6)
 
+    def shows(self) -> float:
+        """How much of the picture's own inside is to be seen: a mouth much narrower, as in an O, is
+        another than the picture's.
+        """
+        first, last = self.carried(np.stack([self.now.start, self.now.start + self.now.across]))
+        return float(
+            ramp(*NARROW, np.array(np.hypot(*(last - first)) / max(self.rest.width, 1e-6)))
+        )
+
     def wider(self) -> tuple[float, float]:
         """How far each corner lies beyond the picture's own, in widths of its mouth."""
         ends = self.carried(np.stack([self.now.start, self.now.start + self.now.across]))
@@ -164,7 +174,7 @@ def hold(raster: Raster, window: Window, besides: float) -> None:
     with_corner = np.zeros_like(across)
     for out, wider in zip((across, 1 - across), window.wider(), strict=True):
         with_corner += ramp(0, WIDER, np.array(wider)) * ramp(CORNER, 0, out)
-    share = share * (1 - with_corner.clip(0, 1))[:, None]
+    share = share * window.shows() * (1 - with_corner.clip(0, 1))[:, None]
     motion = raster.motion[rows, columns]
     raster.motion[rows, columns] = motion + share * (there - here - motion)
 
@@ -184,7 +194,9 @@ def spared(painted: Painted, told: float, teeth: Array, window: Window) -> Paint
     )
     own = own * ramp(0, SIDES, np.minimum(along, 1 - along))
     below = ramp(*LOWER, np.array(window.below())) * ramp(0.9, 1.05, down)
-    share = (np.maximum(told, below) * (1 - own)).astype(np.float32)
+    shows = window.shows()
+    share = np.maximum(max(told, 1 - shows), below) * (1 - shows * own)
+    share = share.astype(np.float32)
     return replace(painted, share=painted.share * torch.from_numpy(share)[..., None])
 
 
