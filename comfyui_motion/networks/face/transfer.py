@@ -25,8 +25,8 @@ from .topology import EYES, LIP_ROWS, LIPS, SURFACE, TRIANGLES, Eye
 TREMBLE = 0.011  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
 # eye distances that a head goes on a body that stays: as far as the driver's, and at most
-FREE, FARTHEST = 0.5, 0.8
-NEARER, NEAREST = 1.25, 1.5  # times as large as at rest, or as small: likewise
+FREE, FARTHEST = 0.45, 0.6
+NEARER, NEAREST = 1.15, 1.3  # times as large as at rest, or as small: likewise
 SHUT, WIDEST = 0.30, 1.3  # of the lids' opening at rest: what is shut, and open at most
 WINK = (0.15, 0.4)  # of it, that one lid is further open than the other: none is a wink, all is
 TREMBLE_LIDS = 0.05  # of it: a change of this size is halved
