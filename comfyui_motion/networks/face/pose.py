@@ -6,6 +6,7 @@ similarity carries p to scale p R^T + shift.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -119,6 +120,34 @@ def turned(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     ]
     about_y, about_x, about_z = (torch.stack(row, dim=-1).unflatten(-1, (3, 3)) for row in rows)
     return about_z @ about_x @ about_y
+
+
+def looking(rotation: Tensor) -> Tensor:
+    """Where a head looks, as yaw and pitch, and how far it is rolled about that line; in radians.
+    B 3 3 -> B 3
+    """
+    yaw = torch.atan2(-rotation[:, 0, 2], rotation[:, 2, 2])
+    pitch = torch.asin(-rotation[:, 1, 2].clamp(-1, 1))
+    roll = torch.atan2(rotation[:, 1, 0], rotation[:, 1, 1])
+    return torch.stack([yaw, pitch, roll], dim=1)
+
+
+def looks(angles: Tensor) -> Tensor:
+    """The rotation of a head that looks so, see `looking`. B 3 -> B 3 3"""
+    yaw, pitch, roll = torch.rad2deg(angles).unbind(1)
+    still = torch.zeros_like(yaw)
+    return turned(yaw, still, still) @ turned(still, pitch, still) @ turned(still, still, roll)
+
+
+def as_far(start: Tensor, end: Tensor, other: Tensor) -> Tensor:
+    """The turn by which another head comes to look and roll as far from where it is as one that
+    turns from `start` to `end`; their own turn would roll one that looks elsewhere, and the like.
+
+    B 3 3 each -> B 3 3
+    """
+    change = looking(end) - looking(start)
+    change = (change + math.pi) % (2 * math.pi) - math.pi
+    return looks(looking(other) + change) @ other.transpose(1, 2)
 
 
 def part_of(rotation: Tensor, share: Tensor) -> Tensor:

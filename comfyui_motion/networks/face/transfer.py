@@ -18,7 +18,7 @@ from ...geometry.easing import ramp
 from ...retarget import Strengths
 from .keypoints import FaceKeypoints
 from .mien import give_way, rest_width
-from .pose import Similarity, facing, fit_head, part_of
+from .pose import Similarity, as_far, facing, fit_head, part_of
 from .surface import mean_beside
 from .topology import EYES, LIP_ROWS, LIPS, SURFACE, TRIANGLES, Eye
 
@@ -284,7 +284,8 @@ def carry_head(
     apart = (theirs.eyes_apart * theirs.head.scale)[:, None]
     shaken = (head.apply(rest[:, ids]) - rest[:, ids])[..., :2].norm(dim=-1).mean(1)
     share = strength * damped(shaken, TREMBLE_HEAD * apart[:, 0])
-    turn = part_of(head.rotation, share)
+    was, mine = theirs.head.rotation, own.head.rotation
+    turn = part_of(as_far(was, head.rotation @ was, mine), share)
     scale = 1 + (within(head.scale.log(), math.log(NEARER), math.log(NEAREST)).exp() - 1) * share
     length = (went / apart).norm(dim=-1)
     kept = within(length, FREE, FARTHEST) / length.clamp(min=1e-9)

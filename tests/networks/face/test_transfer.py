@@ -5,7 +5,14 @@ import torch
 
 import comfyui_motion as motion
 from comfyui_motion.networks.face.keypoints import FaceKeypoints
-from comfyui_motion.networks.face.pose import eye_distance, fit_head, model_face
+from comfyui_motion.networks.face.pose import (
+    angles,
+    eye_distance,
+    facing,
+    fit_head,
+    model_face,
+    turned,
+)
 from comfyui_motion.networks.face.topology import EYES
 from comfyui_motion.networks.face.transfer import FARTHEST, NEAREST, Face, quiet, together
 
@@ -64,3 +71,22 @@ def test_a_driver_who_walks_away_does_not_tear_the_head_off_its_body():
     assert 0.5 < carried(head(right=1.0))[0] < carried(head(right=5.0))[0] <= FARTHEST + 0.01
     assert 1.2 < carried(head(scale=2.5))[1] <= NEAREST + 0.01
     assert 1 / 1.2 > carried(head(scale=0.4))[1] >= 1 / NEAREST - 0.01
+
+
+def turned_to(yaw, pitch, roll):
+    """The canonical face, turned so."""
+    face = head()
+    turn = turned(*(torch.tensor([float(v)]) for v in (yaw, pitch, roll)))
+    return face.moved((face.space() - 250) @ turn.transpose(1, 2) + 250)
+
+
+@pytest.mark.parametrize("source", [(0, 0, 0), (15, 12, 0), (-18, 8, 5)])
+@pytest.mark.parametrize("rest", [(0, -9, 2), (6, 5, -4)])
+@pytest.mark.parametrize("there", [(20, -9, 0), (0, 0, 24), (-12, 8, -20)])
+def test_a_head_looks_as_much_elsewhere_as_the_driver_s(source, rest, there):
+    faces = [turned_to(*pose) for pose in (there, rest, source)]
+    driving, start, own, now = (
+        torch.rad2deg(looking(facing(face.space()).rotation)[0])
+        for face in (*faces, motion.retarget(*faces))
+    )
+    assert (now - own - (driving - start)).abs().max() < 0.5
