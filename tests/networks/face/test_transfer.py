@@ -6,10 +6,10 @@ import torch
 import comfyui_motion as motion
 from comfyui_motion.networks.face.keypoints import FaceKeypoints
 from comfyui_motion.networks.face.pose import (
-    angles,
     eye_distance,
     facing,
     fit_head,
+    looking,
     model_face,
     turned,
 )
