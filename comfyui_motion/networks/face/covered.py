@@ -147,9 +147,22 @@ def mouth_of(picture: Array, points: Array) -> Array:
         first + np.linspace(0, 1, count)[:, None, None] * (second - first)
         for first, second, count in zip(edges, edges[1:], counts, strict=False)
     ]
-    if width > 1.5 * COLUMNS:
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.4 * width / COLUMNS)
-    return read(picture, np.concatenate(parts).astype(np.float32))
+    at = np.concatenate(parts).astype(np.float32)
+    sigma = 0.4 * width / COLUMNS if width > 1.5 * COLUMNS else 0.0
+    near, corner = around(picture, at, round(4 * sigma) + 2)
+    if sigma:
+        near = cv2.GaussianBlur(near, (0, 0), sigma)
+    return read(near, at - corner)
+
+
+def around(picture: Array, at: Array, room: int) -> tuple[Array, Array]:
+    """The part of a picture round some places, and its corner. H W 3, ... 2 -> h w 3, 2"""
+    last = np.array(picture.shape[1::-1]) - 1
+    low, high = at.reshape(-1, 2).min(0), at.reshape(-1, 2).max(0)
+    first = np.clip(np.floor(low) - room, 0, last).astype(int)
+    end = np.clip(np.ceil(high) + room, first, last).astype(int) + 1
+    part = picture[first[1] : end[1], first[0] : end[0]]
+    return np.ascontiguousarray(part), first.astype(np.float32)
 
 
 def spread(curve: Array) -> Array:
