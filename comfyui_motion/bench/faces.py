@@ -96,8 +96,8 @@ def steps(picture: Path, clip: Path) -> dict[str, float]:
         _, script = timed("follow the driver's face", lambda: looked(model, source, batches))
         starts = range(0, len(script), BATCH)
         poses = timed("carry it over", lambda: [carried(script, i, portrait) for i in starts])
-        field = timed("move", lambda: [model.motion(portrait, pose) for pose in poses][0])
-        made = timed("paint", lambda: [model.generate(portrait, field) for _ in poses][-1])
+        fields = timed("move", lambda: [model.moving(portrait, pose) for pose in poses])
+        made = timed("paint", lambda: [model.generate(portrait, field) for field in fields][-1])
         timed("write", lambda: written(made, len(poses)))
     finally:
         torch.set_num_threads(threads)
