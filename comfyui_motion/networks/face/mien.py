@@ -3,7 +3,8 @@
 A driver's expression is measured from rest. Added to a picture that smiles it would smile twice
 over, and its O would be an O on a grin. So the picture's own mien gives way as the driver's comes:
 what both do is hardly more than what the one does that does more, and against a mouth that purses,
-or whose corners fall, no smile is held.
+or whose corners fall, no smile is held. Lips come nearer then, but not wholly: an opening that is
+wide at rest and none while the driver's hardly changes would no longer follow it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ CLOSED = 0.55  # of a gap, that each lip goes to shut it: a little more than hal
 ROUNDS = 8  # edges of the mesh over which skin goes along with lips that shut
 SIDES = (0.0, *(CLOSED,) * 9, 0.0, *(-CLOSED,) * 9)  # down, up, round the lips
 PURSING, FALLING = 0.13, 0.08  # narrower, corners down: by so much, and no smile is left
+SHUTTING = 0.5  # of lips that are apart, that a pursing driver shuts, as long as his own are shut:
+OPENING = (0.02, 0.12)  # so far apart; then they add to the picture's
 REACH = 0.42  # round the lips, over which the skin goes along
 OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 LIPS_WHOLE = (LIPS.inner, *LIP_ROWS, OUTER)  # each in the order of `LIPS.inner`
-ADDED, ADDED_GAP = 2.0, 1.5  # powers: the higher, the nearer two motions are to the larger of them
+ADDED, ADDED_GAP = 2.0, 1.2  # powers: the higher, the nearer two motions are to the larger of them
 
 
 def near(ids: tuple[int, ...], reach: float, own: Face) -> Tensor:
@@ -80,15 +83,12 @@ class Mien:
         """How much of this mien gives way to another's coming."""
         against = torch.maximum(-more.width / PURSING, -more.lift / FALLING)
         kept = 1 - smoothstep(against.clamp(min=0))
+        shut = SHUTTING * (1 - kept) * (1 - ramp(*OPENING, more.gap))
         return Mien(
             yielded(self.width, more.width, kept, ADDED),
             yielded(self.lift, more.lift, kept, ADDED),
-            yielded(self.gap, more.gap, kept, ADDED_GAP) + self.shut(more.gap) * (1 - kept),
+            yielded(self.gap, more.gap, 1 - shut, ADDED_GAP),
         )
-
-    def shut(self, more: Tensor) -> Tensor:
-        """What a mouth that has teeth to hide leaves out of a driver's all but shut lips. B"""
-        return more.clamp(min=0) * (1 - ramp(*APART, more)) * ramp(*APART, self.gap)
 
 
 def yielded(own: Tensor, more: Tensor, kept: Tensor, power: float) -> Tensor:
