@@ -189,6 +189,10 @@ class MotionModel(nn.Module):
         """The source moved by the field, what it hides made up. B C H W float32 in 0..1"""
         raise NotImplementedError
 
+    def unlit(self) -> MotionModel:
+        """The same, carrying over nothing of a driver's light; itself, where it never does."""
+        return self
+
     def expect(self, source: Tensor, placement: Placement | None = None) -> None:
         """Told that the picture (1 3 H W) is to be encoded soon."""
 

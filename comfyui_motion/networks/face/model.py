@@ -26,7 +26,6 @@ from ...field import MotionField
 from ...keypoints import Keypoints
 from ...model import Detect, Family, MotionModel, Placement, Portrait
 from ...shapes import are_numbers, in_range, same
-from ..flow.model import Flow
 from . import light, on_device, paint, warp
 from .covered import covered
 from .detector import FaceDetector
@@ -219,7 +218,7 @@ class FaceModel(Parts, FindsFaces, MotionModel):
         and its lids, for which there is no place.
         """
         first = next(iter(clip), None)
-        if first is None or not isinstance(partner, Flow):
+        if first is None:
             return partner
         first = self.accept(first[:1], "clip").float().nan_to_num(0)
         return partner.unlit() if find_in(self, first) else partner
