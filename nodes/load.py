@@ -139,11 +139,6 @@ class LoadModel(io.ComfyNode):
                     " others.",
                 ),
                 switch(
-                    "heeds_hands",
-                    "faces: whether what is before a mouth, in the picture or in the clip (a hand,"
-                    " a cup, a mask), is no mouth. no: where a mouth is taken for a hand.",
-                ),
-                switch(
                     "visibility", "Co-part: whether what a part leaves behind counts as hidden."
                 ),
                 host.advanced(
@@ -178,6 +173,11 @@ class LoadModel(io.ComfyNode):
                             " published."
                         ),
                     )
+                ),
+                switch(
+                    "heeds_hands",
+                    "faces: whether what is before a mouth, in the picture or in the clip (a hand,"
+                    " a cup, a mask), is no mouth. no: where a mouth is taken for a hand.",
                 ),
             ],
             outputs=[

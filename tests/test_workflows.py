@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 NOTES = {"MarkdownNote"}
+CONTRACT = json.loads((ROOT / "tests" / "golden" / "nodes.json").read_text(encoding="utf-8"))
 CORE = {
     "BasicScheduler",
     "CFGGuider",
@@ -71,6 +72,17 @@ def test_every_wire_ends_where_its_socket_says(name):
         assert nodes[target]["inputs"][socket]["link"] == link
         taken = nodes[target]["inputs"][socket]["type"].split(",")
         assert kind in taken or "*" in (kind, *taken)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_values_still_stand_at_their_inputs(name):
+    """Workflows keep a node's values by their order: new inputs stand behind those they have."""
+    for node in shown(name)["nodes"]:
+        if node["type"] in CONTRACT:
+            kept = [entry["name"] for entry in node["inputs"] if "widget" in entry]
+            now = [entry[0] for entry in CONTRACT[node["type"]]["inputs"]]
+            sockets = {entry["name"] for entry in node["inputs"]} - set(kept)
+            assert [entry for entry in now if entry not in sockets][: len(kept)] == kept
 
 
 @pytest.mark.parametrize("name", NAMES)
