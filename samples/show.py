@@ -23,7 +23,7 @@ TURN = 25  # degrees
 ENDS = {
     "yaw": (-TURN, TURN),
     "pitch": (-15, 15),
-    "roll": (-TURN, TURN),
+    "roll": (-20, 20),
     "blink": (0.5, 1),
     "wink_left": (0.5, 1),
     "wink_right": (0.5, 1),

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..animate import Step, perform
 from ..devices import shared_out
 from ..doors.words import logger
-from ..draw import Samples, below, contact_sheet, draw_field
+from ..draw import Samples, below, contact_sheet, draw_field, draw_keypoints
 from ..media.clip import Clip
 from ..media.picture import read_cutout, read_picture, write_picture
 from ..media.video import read_video
@@ -155,8 +156,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--preview",
         metavar="SHEET.png",
-        help="also write a contact sheet: driver, result, field, occlusion, and the picture's faces"
-        " with their numbers where it shows several",
+        help="also write a contact sheet: driver, result, keypoints, field, occlusion, and the"
+        " picture's faces with their numbers where it shows several",
     )
 
 
@@ -211,7 +212,7 @@ def run(
         say(f"{options.passes}: {len(passes.files)} files of passes")
     if samples:
         write_picture(samples.sheet(), options.preview)
-        say(f"{options.preview}: driver, result, field, occlusion")
+        say(f"{options.preview}: driver, result, keypoints, field, occlusion")
 
 
 def with_alpha(step: Step) -> Tensor:
@@ -257,9 +258,11 @@ class Preview:
     def add(self, step: Step) -> None:
         height, width = step.frames.shape[-2:]
         small = (192, max(1, round(192 * width / height)))
+        shrunk = interpolate(step.frames.cpu(), size=(2 * small[0], 2 * small[1]), mode="area")
         self.samples.add(
             step.driving,
             step.frames,
+            draw_keypoints(shrunk * 0.5, step.pose, axes=False),
             draw_field(step.field, *small, reach=0.15),
             step.occlusion.expand(-1, 3, -1, -1),
         )
