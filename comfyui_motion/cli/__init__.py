@@ -22,9 +22,7 @@ from .out import NAME, Parser, complain, write_anything
 from .stopping import GRACE, SAID, WITH_WORKERS, beginning, stoppable
 
 __all__ = ["COMMANDS", "main", "program"]
-SWITCH = (
-    1e-3  # seconds: a thread that waits for Python's lock to do little gets it sooner than usual
-)
+SWITCH = 1e-3  # seconds until Python's lock is passed on: threads that wait have little to do
 COMMANDS = {
     "animate": "move a picture as a clip moves",
     "pose": "a face posed by hand: dials for head, eyes, brows, mouth",

@@ -17,7 +17,7 @@ from ...geometry.easing import ramp
 from .keypoints import FaceKeypoints
 from .mien import give_way, near, sideways
 from .pose import model_face, turned
-from .topology import BROWS, EYES, LIP_ROWS, LIPS, SURFACE
+from .topology import BROWS, EYES, LIP_POINTS, LIPS, SURFACE
 from .transfer import Face, contact, softened, unfolded
 
 BEHIND, BELOW = 0.5, 0.7  # the point a head turns about lies so far behind its face's middle
@@ -69,8 +69,7 @@ def mouth(own: Face, dials: Dials) -> Tensor:
     y = -smile * lift * out.clamp(max=1.2).square() * reach
     y = y + smile * 0.012 * (1 - out).clamp(min=0) * reach
     cheeks = near((50, 280, 101, 330, 118, 347), 0.34, own)
-    if smile > 0:
-        y = y - smile * CHEEKS * cheeks
+    y = y - max(smile, 0) * CHEEKS * cheeks
     lips = near(LIPS.outer, 0.2, own) * (1 - out).clamp(min=0)
     z = -dials.pucker * FORWARD * lips
     middle = own.shape[:, [13, 14], 1].mean(1, keepdim=True)
@@ -136,7 +135,7 @@ def _lip_rows() -> tuple[Tensor, Tensor]:
     under = {lower for _, lower in LIPS.pairs}
     over = {upper for upper, _ in LIPS.pairs}
     lower, upper = torch.zeros(478, dtype=torch.bool), torch.zeros(478, dtype=torch.bool)
-    for i in {*LIPS.outer, *LIPS.inner, *LIP_ROWS[0], *LIP_ROWS[1]}:
+    for i in LIP_POINTS:
         below = i in under or (i not in over and float(face[i, 1]) > line)
         (lower if below else upper)[i] = True
     return lower, upper

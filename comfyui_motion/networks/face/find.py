@@ -212,11 +212,6 @@ def astray(networks: SeesFaces, picture: Tensor, face: Face) -> list[float]:
     return found
 
 
-def stray(networks: SeesFaces, picture: Tensor, face: Face) -> float:
-    """How far its points move at most when the mesh looks from elsewhere, in its size."""
-    return max(astray(networks, picture, face))
-
-
 def disagreement(face: Face, guess: Guess) -> float:
     """How far mesh and detector see eyes, nose and mouth apart, in the face's size."""
     right, left = (face.points[EYES[side].iris[0]] for side in ("right_eye", "left_eye"))

@@ -52,6 +52,10 @@ class Holding:
     """Takes one frame's face after another, and holds its mouth while it is not seen."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """A face comes that has not been seen yet."""
         self.usual: Usual | None = None
         self.shown: deque[tuple[Tensor, Tensor]] = deque(maxlen=BEFORE)
         self.gone = 0  # frames for which the mouth has not been seen
@@ -64,12 +68,12 @@ class Holding:
         face, light = keypoints.face, passing.logarithms(bright)[0]
         now = Usual(light, signs[0], face.head.rotation[0], 0.0)
         if self.usual is None or (cut and not self.same(now)):
-            self.__init__()
+            self.forget()
             self.usual = now
         gone = self.covered(now)
         self.gone = self.gone + 1 if gone else 0
         if self.gone > PATIENCE:
-            self.__init__()
+            self.forget()
             return keypoints
         if not gone:
             self.usual = self.usual.to(replace(now, changed=self.changed(now)))

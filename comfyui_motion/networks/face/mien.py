@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 AT_REST, SMILING = 0.03, 0.12  # corners above the middle of the lips: of faces at rest, of smiles
 WIDER = 0.28  # of its width at rest, that a smile makes a mouth wider
 APART = (0.01, 0.04)  # between inner lips: shut, open
-CLOSED = 0.55  # of a gap, that each lip goes to shut it: a little more than half, then they meet
 ROUNDS = 8  # edges of the mesh over which skin goes along with lips that shut
-SIDES = (0.0, *(CLOSED,) * 9, 0.0, *(-CLOSED,) * 9)  # down, up, round the lips
+SIDES = (0.0, *(0.5,) * 9, 0.0, *(-0.5,) * 9)  # of a gap, that lips go to shut it: round them, down
 PURSING, FALLING = 0.13, 0.08  # narrower, corners down: by so much, and no smile is left
 SHUTTING = 0.5  # of lips that are apart, that a pursing driver shuts, as long as his own are shut:
 OPENING = (0.02, 0.12)  # so far apart; then they add to the picture's
 REACH = 0.42  # round the lips, over which the skin goes along
-OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+OUTER = (*LIPS.outer[:1], *LIPS.outer[11:], *LIPS.outer[10:0:-1])
 LIPS_WHOLE = (LIPS.inner, *LIP_ROWS, OUTER)  # each in the order of `LIPS.inner`
 ADDED, ADDED_GAP = 2.0, 1.2  # powers: the higher, the nearer two motions are to the larger of them
 

@@ -96,15 +96,19 @@ class Opening:
         away = points - self.start
         along = away @ self.across / square
         deep = away @ np.array([-self.across[1], self.across[0]]) / square
-        at = np.linspace(0, 1, STEPS)
-        upper, lower = np.interp(along, at, self.upper), np.interp(along, at, self.lower)
+        upper, lower = self.edges(along)
         return along, (deep - upper) / np.maximum(lower - upper, 1e-6)
+
+    def edges(self, along: Array) -> tuple[Array, Array]:
+        """How far down the upper lip lies there, and the lower one, in widths. ... -> ... twice"""
+        at = np.linspace(0, 1, STEPS)
+        return np.interp(along, at, self.upper), np.interp(along, at, self.lower)
 
     def to_hole(self, inner: Array, hole: Hole | None) -> Array:
         """How far the mesh's inner lips (20 2) go towards where lips end. 20 2"""
         if hole is None:
             return np.zeros_like(inner)
-        along = (inner - self.start) @ self.across / max(float(self.across @ self.across), 1e-6)
+        along, _ = self.inside(inner)
         was = np.repeat([0.0, 1.0], [len(inner) // 2 + 1, len(inner) // 2 - 1])
         return self.each(*hole.lips(along)) - self.each(along, was)
 
@@ -114,8 +118,7 @@ class Opening:
 
     def each(self, along: Array, down: Array) -> Array:
         """The same of as many of both, or shapes that go together. ... -> ... 2"""
-        at = np.linspace(0, 1, STEPS)
-        upper, lower = np.interp(along, at, self.upper), np.interp(along, at, self.lower)
+        upper, lower = self.edges(along)
         deep = upper + (lower - upper) * down
         normal = np.array([-self.across[1], self.across[0]])
         return self.start + along[..., None] * self.across + deep[..., None] * normal
@@ -355,14 +358,10 @@ def spanned(
     deep inside it lies, in widths. h w
     """
     y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
-    square = max(float(opening.across @ opening.across), 1e-6)
-    ax, ay = opening.across / square
-    dx, dy = x - opening.start[0], y - opening.start[1]
-    along, deep = dx * ax + dy * ay, dy * ax - dx * ay
-    at = np.linspace(0, 1, STEPS)
-    upper, lower = np.interp(along, at, opening.upper), np.interp(along, at, opening.lower)
-    down = (deep - upper) / np.maximum(lower - upper, 1e-6)
-    inside = np.minimum(np.minimum(deep - upper, lower - deep), np.minimum(along, 1 - along))
+    along, down = opening.inside(np.stack([x, y], -1))
+    upper, lower = opening.edges(along)
+    ends = np.minimum(along, 1 - along)
+    inside = np.minimum(np.minimum(down, 1 - down) * np.maximum(lower - upper, 1e-6), ends)
     told = [
         torch.from_numpy(a.astype(np.float32)).to(device)
         for a in (np.clip(along, 0, 1), np.clip(down, 0, 1), inside)

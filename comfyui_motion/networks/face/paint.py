@@ -60,30 +60,28 @@ def mouth_inside(
     """Of a frame of that size; None where none shows."""
     if field.lips is None or field.shown is None:
         return None
-    opening = mouth.Opening.of(in_pixels(field.lips, height, width))
-    told, window = float(field.shown), None
-    if face.teeth is not None and field.skull is not None:
-        back = teeth.in_pixels(field.skull[0], (height, width), face.size)
-        window = teeth.Window(opening, face.mouth, back)
-    elif not told > 0:
+    told = float(field.shown)
+    if face.teeth is None and not told > 0:
         return None
-    inside = inside_of(opening, None if field.mouth is None else field.mouth[0].cpu(), window)
-    painted = mouth.paint(
-        opening, inside, told if window is None else 1.0, face.tones, height, width
-    )
-    if painted is None or window is None or face.teeth is None:
-        return painted
-    return teeth.spared(painted, told, face.teeth, window)
+    opening = mouth.Opening.of(in_pixels(field.lips, height, width))
+    driven = None if field.mouth is None else field.mouth[0].cpu()
+    if face.teeth is None or field.skull is None:
+        inside = mouth.made_up(opening.gap) if driven is None else driven
+        return mouth.paint(opening, inside, told, face.tones, height, width)
+    back = teeth.in_pixels(field.skull[0], (height, width), face.size)
+    window = teeth.Window(opening, face.mouth, back)
+    inside = beside_teeth(opening, driven, window.shows())
+    painted = mouth.paint(opening, inside, 1.0, face.tones, height, width)
+    return None if painted is None else teeth.spared(painted, told, face.teeth, window)
 
 
-def inside_of(opening: mouth.Opening, driven: Tensor | None, window: teeth.Window | None) -> Tensor:
-    """What is painted between lips: the driver's, 2 h w, or what is made up; beside the picture's
-    own teeth no driver's.
+def beside_teeth(opening: mouth.Opening, driven: Tensor | None, own: float) -> Tensor:
+    """What is painted between lips that show the picture's own teeth, as far as they do (`own`,
+    0..1): no driver's, 2 h w, but darkness.
     """
-    own = 0.0 if window is None else window.shows()
     if driven is not None and own == 0:
         return driven
-    made = mouth.made_up(opening.gap, window is None)
+    made = mouth.made_up(opening.gap, with_teeth=False)
     if driven is None or own == 1:
         return made
     driven = F.interpolate(driven[None].float(), size=made.shape[1:], mode="bilinear")[0]

@@ -6,7 +6,6 @@ similarity carries p to scale p R^T + shift.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -123,18 +122,16 @@ def turned(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 
 
 def looking(rotation: Tensor) -> Tensor:
-    """Where a head looks, as yaw and pitch, and how far it is rolled about that line; in radians.
+    """Where a head looks, as yaw and pitch, and how far it is rolled about that line; in degrees.
     B 3 3 -> B 3
     """
-    yaw = torch.atan2(-rotation[:, 0, 2], rotation[:, 2, 2])
-    pitch = torch.asin(-rotation[:, 1, 2].clamp(-1, 1))
-    roll = torch.atan2(rotation[:, 1, 0], rotation[:, 1, 1])
-    return torch.stack([yaw, pitch, roll], dim=1)
+    roll = torch.rad2deg(torch.atan2(rotation[:, 1, 0], rotation[:, 1, 1]))
+    return torch.cat([angles(rotation)[:, :2], roll[:, None]], dim=1)
 
 
-def looks(angles: Tensor) -> Tensor:
+def looks(looks_at: Tensor) -> Tensor:
     """The rotation of a head that looks so, see `looking`. B 3 -> B 3 3"""
-    yaw, pitch, roll = torch.rad2deg(angles).unbind(1)
+    yaw, pitch, roll = looks_at.unbind(1)
     still = torch.zeros_like(yaw)
     return turned(yaw, still, still) @ turned(still, pitch, still) @ turned(still, still, roll)
 
@@ -146,7 +143,7 @@ def as_far(start: Tensor, end: Tensor, other: Tensor) -> Tensor:
     B 3 3 each -> B 3 3
     """
     change = looking(end) - looking(start)
-    change = (change + math.pi) % (2 * math.pi) - math.pi
+    change = (change + 180) % 360 - 180
     return looks(looking(other) + change) @ other.transpose(1, 2)
 
 

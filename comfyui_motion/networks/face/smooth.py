@@ -11,7 +11,7 @@ from torch import Tensor
 from ...geometry.easing import smoothstep
 from ...geometry.one_euro import OneEuro
 from .find import eye_distance
-from .topology import EYES, LIP_ROWS, LIPS, POINTS
+from .topology import EYES, LIP_POINTS, POINTS
 
 CUTOFF = 3.0  # Hz: what trembles faster is damped while a point rests
 OPENING = 0.6  # Hz more for each percent of the eyes' distance that it moves in a second
@@ -80,7 +80,7 @@ def trembling(plane: Tensor) -> float:
 @lru_cache
 def groups() -> tuple[list[int], ...]:
     """Points that move together: lips, each eye, all else."""
-    parts = [set(LIPS.inner) | set(LIPS.outer) | set(LIP_ROWS[0]) | set(LIP_ROWS[1])]
+    parts = [set(LIP_POINTS)]
     parts += [{*e.outline, *e.above, *e.below, *e.crease, *e.iris} for e in EYES.values()]
     rest = set(range(POINTS)).difference(*parts)
     return tuple(sorted(part) for part in (*parts, rest))

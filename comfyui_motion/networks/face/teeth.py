@@ -59,9 +59,7 @@ def shown(picture: Array, points: Array, tones: Tones) -> Array | None:
     tooth = (ramp(*PALE, red) * ramp(*LIGHT, light)).astype(np.float32)
     tooth = cv2.GaussianBlur(tooth, (0, 0), BLUR, borderType=cv2.BORDER_REPLICATE)
     upper = of_upper_jaw(tooth)
-    if float(upper.mean()) < LEAST:
-        return None
-    if float((upper.max(0) > 0.5).mean()) < BREADTH:
+    if float(upper.mean()) < LEAST or float((upper.max(0) > 0.5).mean()) < BREADTH:
         return None
     down = ((np.arange(len(upper)) + 0.5) / len(upper))[:, None]
     return (upper * ramp(0, EDGE, 1 - down)).astype(np.float32)
@@ -114,12 +112,10 @@ class Window:
         """
         along, down = self.rest.inside(self.carried(points))
         along = 0.5 + (along - 0.5) / min(1 + sum(self.wider()), BROADER)
-        at = np.linspace(0, 1, len(self.rest.upper))
-        upper, lower = (np.interp(along, at, row) for row in (self.rest.upper, self.rest.lower))
+        upper, lower = self.rest.edges(along)
         tall = np.maximum(lower - upper, 1e-6)
-        usual = float((self.rest.lower - self.rest.upper).max())
         bared = self.bared()
-        longer = min(bared, LONGER * usual)
+        longer = min(bared, LONGER * self.rest.gap)
         deep = upper + down * tall + bared - longer
         deep = lower - (lower - deep) * tall / (tall + longer)
         return along, (deep - upper) / tall
@@ -140,22 +136,24 @@ class Window:
 
     def tall(self, along: Array) -> Array:
         """How far the picture's lips are apart."""
-        at = np.linspace(0, 1, len(self.rest.upper))
-        return np.maximum(np.interp(along, at, self.rest.lower - self.rest.upper), 1e-6)
+        upper, lower = self.rest.edges(along)
+        return np.maximum(lower - upper, 1e-6)
 
     def shows(self) -> float:
         """How much of the picture's own inside is to be seen: a mouth much narrower, as in an O, is
         another than the picture's.
         """
-        first, last = self.carried(np.stack([self.now.start, self.now.start + self.now.across]))
-        return float(
-            ramp(*NARROW, np.array(np.hypot(*(last - first)) / max(self.rest.width, 1e-6)))
-        )
+        first, last = self.corners()
+        wide = np.hypot(*(last - first)) / max(self.rest.width, 1e-6)
+        return float(ramp(*NARROW, np.array(wide)))
+
+    def corners(self) -> Array:
+        """Where the frame's lie in the picture, with the skull. 2 2"""
+        return self.carried(np.stack([self.now.start, self.now.start + self.now.across]))
 
     def wider(self) -> tuple[float, float]:
         """How far each corner lies beyond the picture's own, in widths of its mouth."""
-        ends = self.carried(np.stack([self.now.start, self.now.start + self.now.across]))
-        first, last = self.rest.inside(ends)[0].tolist()
+        first, last = self.rest.inside(self.corners())[0].tolist()
         return max(-first, 0.0), max(last - 1, 0.0)
 
 

@@ -88,6 +88,7 @@ LIP_ROWS: tuple[tuple[int, ...], ...] = (
     (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96),
     (76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77),
 )
+LIP_POINTS = frozenset({*LIPS.inner, *LIPS.outer, *LIP_ROWS[0], *LIP_ROWS[1]})
 # "right_brow", "left_brow"
 BROWS: dict[str, tuple[int, ...]] = {
     side: _tuples(points) for side, points in _DATA["brows"].items()

@@ -42,7 +42,7 @@ class Tracker:
         if self.cut or not seen.found[0]:
             self.steady = None
         if not seen.found[0]:
-            self.holding = Holding()
+            self.holding.forget()
             return seen.points, seen.flag
         points = seen.points[0].double().numpy()
         if self.steady is None:

@@ -20,7 +20,7 @@ from .keypoints import FaceKeypoints
 from .mien import give_way, rest_width
 from .pose import Similarity, as_far, facing, fit_head, part_of
 from .surface import mean_beside
-from .topology import EYES, LIP_ROWS, LIPS, SURFACE, TRIANGLES, Eye
+from .topology import EYES, LIP_POINTS, LIPS, SURFACE, TRIANGLES, Eye
 
 TREMBLE = 0.011  # eye distances: a point's motion of this size is halved, smaller vanishes
 TREMBLE_HEAD = 0.010  # likewise of the head as a whole
@@ -150,7 +150,7 @@ def wide_enough(change: Tensor, own: Face) -> Tensor:
 def softness() -> Tensor:
     """How much each point is smoothed: lips and lids not at all. 468 1"""
     free = torch.ones(SURFACE, 1)
-    free[list({*LIPS.inner, *LIPS.outer, *LIP_ROWS[0], *LIP_ROWS[1]})] = 0
+    free[list(LIP_POINTS)] = 0
     for eye in EYES.values():
         free[list({*eye.outline, *eye.above, *eye.below})] = 0
         free[list(eye.crease)] = 0.5
