@@ -337,7 +337,21 @@ def unfolded(rest: Tensor, posed: Tensor, rounds: int = 12) -> Tensor:
         left, bad = left[there], bad[there].repeat_interleave(3, dim=1).float()
         touched = torch.zeros(len(left), SURFACE, device=rest.device)
         touched.scatter_reduce_(1, corners.expand(len(left), -1), bad, "amax", include_self=True)
-        touched[:, list(LIPS.inner)] = 0  # lips that meet stay so
         some = change[left]
         change[left] = some + touched[..., None] * 0.5 * (mean_beside(some) - some)
-    return torch.cat([rest[:, :SURFACE] + change, posed[:, SURFACE:]], dim=1)
+    return torch.cat([meeting(rest[:, :SURFACE] + change, posed), posed[:, SURFACE:]], dim=1)
+
+
+def meeting(made: Tensor, posed: Tensor) -> Tensor:
+    """Lips that were drawn apart by what is beside them, as near again as they were posed.
+
+    B 468 3, B 478 3 -> B 468 3
+    """
+    upper, lower = (list(row) for row in zip(*LIPS.pairs, strict=True))
+    now, asked = made[:, lower] - made[:, upper], posed[:, lower] - posed[:, upper]
+    wider = now.norm(dim=-1, keepdim=True) > asked.norm(dim=-1, keepdim=True)
+    closer = torch.where(wider, (now - asked) / 2, 0)
+    made = made.clone()
+    made[:, upper] += closer
+    made[:, lower] -= closer
+    return made

@@ -13,8 +13,8 @@ from comfyui_motion.networks.face.pose import (
     model_face,
     turned,
 )
-from comfyui_motion.networks.face.topology import EYES
-from comfyui_motion.networks.face.transfer import FARTHEST, NEAREST, Face, quiet, together
+from comfyui_motion.networks.face.topology import EYES, LIPS
+from comfyui_motion.networks.face.transfer import FARTHEST, NEAREST, Face, meeting, quiet, together
 
 
 def test_lids_that_differ_little_are_one_and_a_wink_stays_a_wink():
@@ -86,7 +86,19 @@ def turned_to(yaw, pitch, roll):
 def test_a_head_looks_as_much_elsewhere_as_the_driver_s(source, rest, there):
     faces = [turned_to(*pose) for pose in (there, rest, source)]
     driving, start, own, now = (
-        torch.rad2deg(looking(facing(face.space()).rotation)[0])
-        for face in (*faces, motion.retarget(*faces))
+        looking(facing(face.space()).rotation)[0] for face in (*faces, motion.retarget(*faces))
     )
     assert (now - own - (driving - start)).abs().max() < 0.5
+
+
+def test_lips_that_were_drawn_apart_meet_again_without_leaving_their_middle():
+    posed = model_face()[None].clone()
+    upper, lower = (list(row) for row in zip(*LIPS.pairs, strict=True))
+    posed[:, lower] = posed[:, upper]
+    apart = posed.clone()
+    apart[:, lower, 1] += 0.4
+    apart[:, upper, 1] -= 0.4
+    made = meeting(apart, posed)
+    torch.testing.assert_close(made[:, lower], made[:, upper])
+    torch.testing.assert_close(made[:, lower], posed[:, lower])
+    assert torch.equal(meeting(posed, apart), posed)  # those that lie nearer stay so
